@@ -1,0 +1,263 @@
+package sessions
+
+import (
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+)
+
+// AccessType says with what rights a request is made.
+type AccessType string
+
+// The access types, from least to most.
+const (
+	// AccessClient is a user with an access token.
+	AccessClient AccessType = "client"
+	// AccessServer is a trusted backend with a server key (ssk_…).
+	AccessServer AccessType = "server"
+	// AccessAdmin is a trusted backend with an admin key (sak_…).
+	AccessAdmin AccessType = "admin"
+)
+
+// Session is one sign-in of one user on one client: one row of the store.
+//
+// It is a plain value; nothing in it can be used as a credential. All times are
+// UTC with microsecond resolution, the zero time means "none".
+type Session struct {
+	// ID is a UUID version 7 in its canonical spelling.
+	ID string
+	// UserID is the host's own id of the user.
+	UserID string
+	// CreatedAt is when the session was created.
+	CreatedAt time.Time
+	// LastUsedAt is when the session was last refreshed, at first CreatedAt. It
+	// never moves back.
+	LastUsedAt time.Time
+	// ExpiresAt is when the session ends whatever happens. No refresh moves it.
+	ExpiresAt time.Time
+	// AuthTime is when the user authenticated. An impersonation has none.
+	AuthTime time.Time
+	// CreatedBy is the name of the server key, or what an in-process caller gave
+	// as [CreateParams.By].
+	CreatedBy string
+
+	// Impersonation is true when somebody else acts as the user.
+	Impersonation bool
+	// Actor is who stands behind an impersonation: a user id, or the name of the
+	// server key where no user was named.
+	Actor string
+	// Reason is the free text that the caller gave at create.
+	Reason string
+
+	// Client is where the session was last used from.
+	Client Client
+
+	// EndedAt is when the session was ended; the zero time while it lives.
+	EndedAt time.Time
+	// EndReason says why the session was ended.
+	EndReason EndReason
+	// EndedBy says by whom: a user id, the name of a server key, or "" where the
+	// refresh protocol ended it.
+	EndedBy string
+}
+
+// Client describes the end user's connection, for people to recognise a
+// session by. Both fields may be empty.
+type Client struct {
+	// IP is an address without a port.
+	IP string
+	// UserAgent is the User-Agent header, cut at 255 bytes.
+	UserAgent string
+}
+
+// EndReason says why a session ended; it stays on the row.
+type EndReason string
+
+// The reasons for the end of a session.
+const (
+	// EndSignedOut: the user signed out of this session.
+	EndSignedOut EndReason = "signed_out"
+	// EndRevoked: ended by id or together with others, by the user or by a
+	// trusted caller; also by the token revocation endpoint (RFC 7009).
+	EndRevoked EndReason = "revoked"
+	// EndReplay: a spent refresh token was presented, so two holders exist.
+	EndReplay EndReason = "replay"
+	// EndRecoveryLimit: more lost replies in a row than [Rotation.MaxRecoveries].
+	EndRecoveryLimit EndReason = "recovery_limit"
+	// EndUserGone: [Config.Users] no longer knows the user.
+	EndUserGone EndReason = "user_gone"
+)
+
+// Moment is what a store judges liveness by. A session is live when it was not
+// ended, Now is before its ExpiresAt, and its LastUsedAt is after IdleCutoff.
+type Moment struct {
+	// Now is the application's clock, in UTC.
+	Now time.Time
+	// IdleCutoff is Now minus the idle timeout; the zero time where there is none.
+	IdleCutoff time.Time
+}
+
+// State says whether a session can still be used.
+type State string
+
+// The states of a session. All but StateLive are final.
+const (
+	StateLive    State = "live"
+	StateEnded   State = "ended"
+	StateExpired State = "expired"
+	StateIdle    State = "idle"
+)
+
+// State judges s at m: ended comes before expired, expired before idle.
+func (s Session) State(m Moment) State {
+	switch {
+	case !s.EndedAt.IsZero():
+		return StateEnded
+	case !m.Now.Before(s.ExpiresAt):
+		return StateExpired
+	case !m.IdleCutoff.IsZero() && !s.LastUsedAt.After(m.IdleCutoff):
+		return StateIdle
+	default:
+		return StateLive
+	}
+}
+
+// Identity says who makes a request. A handler reads it with [FromContext].
+type Identity struct {
+	// Access says with what rights.
+	Access AccessType
+	// KeyName names the server or admin key; empty for access tokens.
+	KeyName string
+	// UserID is the user of the access token; empty where a key came without one.
+	UserID string
+	// SessionID is the session of the access token.
+	SessionID string
+	// Impersonation is true when somebody else acts as the user.
+	Impersonation bool
+	// Actor is who acts, where Impersonation is true (RFC 8693, section 4.1).
+	Actor string
+	// AuthTime is when the user authenticated; zero for impersonations.
+	AuthTime time.Time
+	// ExpiresAt is when the access token expires.
+	ExpiresAt time.Time
+	// SessionExpiresAt is when the session expires, in whole seconds.
+	SessionExpiresAt time.Time
+}
+
+// HasUser reports whether the request speaks for a user: an access token came
+// with it, alone or beside a key.
+func (id Identity) HasUser() bool { return id.UserID != "" }
+
+// Trusted reports whether a server or admin key came with the request.
+func (id Identity) Trusted() bool { return id.Access == AccessServer || id.Access == AccessAdmin }
+
+// Grant is what create and refresh return.
+type Grant struct {
+	// Session is the session as it is now.
+	Session Session
+	// RefreshToken buys the next access token. Store it in place of the one
+	// before.
+	RefreshToken Token
+	// AccessToken is a signed JWT for this session.
+	AccessToken Token
+	// AccessTokenIssuedAt and AccessTokenExpiresAt are its iat and exp.
+	AccessTokenIssuedAt, AccessTokenExpiresAt time.Time
+}
+
+// User is what the host tells about one of its users; empty fields become null
+// in the access token.
+type User struct {
+	// ID is the id that was asked for.
+	ID string
+	// Name is what the user is called.
+	Name string
+	// Email is the user's primary address.
+	Email string
+	// EmailVerified says whether the host has proof of it.
+	EmailVerified bool
+	// SignedUpAt is when the account was made.
+	SignedUpAt time.Time
+}
+
+// EventType names what happened to a session.
+type EventType string
+
+// The event types. A replay and a recovery limit have ended the session.
+const (
+	EventCreated       EventType = "created"
+	EventRotated       EventType = "rotated"
+	EventOverlap       EventType = "overlap"
+	EventRecovered     EventType = "recovered"
+	EventAhead         EventType = "ahead"
+	EventReplay        EventType = "replay"
+	EventRecoveryLimit EventType = "recovery_limit"
+	EventEnded         EventType = "ended"
+)
+
+// Event tells the host what happened to one session; see [Config.OnEvent]. It
+// holds no credential.
+type Event struct {
+	// Type says what happened.
+	Type EventType
+	// At is when, by the application's clock.
+	At time.Time
+	// Session is the session after it. Session.Client is the last client whose
+	// use succeeded.
+	Session Session
+	// Client is the client that made this call: for a replay the presenter.
+	Client Client
+	// OldSecret is true when a refresh token was presented that is not of the
+	// first secret: while such events come, dropping that secret signs out.
+	OldSecret bool
+}
+
+// The limits of what a caller may say, in bytes of UTF-8.
+const (
+	maxUserID    = 255
+	maxReason    = 500
+	maxName      = 255
+	maxUserAgent = 255
+	maxIP        = 64
+)
+
+// validText reports whether s is UTF-8 of at most limit bytes without control
+// characters. Those have no place in an id, and break logs and headers.
+func validText(s string, limit int) bool {
+	if len(s) > limit || !utf8.ValidString(s) {
+		return false
+	}
+	for _, r := range s {
+		if unicode.IsControl(r) {
+			return false
+		}
+	}
+	return true
+}
+
+func validUserID(s string) bool { return s != "" && validText(s, maxUserID) }
+
+// validSessionID accepts the canonical spelling only. The parser of google/uuid
+// also takes urn:uuid:, braces, upper case and dashless forms, which would give
+// one session several names.
+func validSessionID(s string) bool {
+	u, err := uuid.Parse(s)
+	return err == nil && u.String() == s
+}
+
+// clipText makes what a client says about itself storable: UTF-8 without control
+// characters, cut at a rune boundary.
+func clipText(s string, limit int) string {
+	out := make([]byte, 0, min(len(s), limit))
+	for _, r := range s {
+		if r == utf8.RuneError || unicode.IsControl(r) {
+			continue
+		}
+		if len(out)+utf8.RuneLen(r) > limit {
+			break
+		}
+		out = utf8.AppendRune(out, r)
+	}
+	return string(out)
+}

@@ -1,0 +1,141 @@
+package sessions
+
+import (
+	"context"
+	"time"
+)
+
+// Store keeps sessions. The one that ships is github.com/sessile-go/sessile/store;
+// sessions/storetest checks any other against this contract.
+//
+// Every method is one atomic step and safe for concurrent use by many processes.
+// Times come in as arguments, in UTC with microsecond resolution, and go out the
+// same way; a store never reads a clock to decide anything. Ids and user ids are
+// compared byte by byte.
+//
+// Each method has three kinds of answer: yes, no, and could not tell. "No" is
+// [ErrNotFound] or [ErrConflict], wrapped or not; any other error means that the
+// effect is unknown. On error the other result is the zero value. A method whose
+// context is already done returns that error and changes nothing. Nothing may be
+// answered before it is as durable as the database makes it.
+type Store interface {
+	// Create adds a session with the state of [NewRefreshState] at its CreatedAt.
+	// ErrConflict: the id exists; the existing row is unchanged.
+	Create(ctx context.Context, s Session) error
+
+	// Get returns a session, live or not. ErrNotFound: no such id.
+	Get(ctx context.Context, id string) (Session, error)
+
+	// Refresh runs [Rotation.Next] on the row of p.ID, if that session is live at
+	// p.Moment, and writes the new state, or the end of the session, in the same
+	// step: of many callers with one token exactly one sees it rotate, and
+	// exactly one sees a session end. ErrNotFound: no such session, or not live;
+	// nothing has changed.
+	Refresh(ctx context.Context, p RefreshParams) (RefreshResult, error)
+
+	// List returns live sessions, newest first: by CreatedAt, then by ID, both
+	// descending. No sessions is an empty list and no error.
+	List(ctx context.Context, p ListParams) ([]Session, error)
+
+	// End ends one live session and returns it as it is then. ErrNotFound: no
+	// such session, not live, or outside the conditions of p.
+	End(ctx context.Context, p EndParams) (Session, error)
+
+	// EndMany ends the live sessions of one user in one step and returns them as
+	// they are then, in no particular order. None is an empty list and no error.
+	EndMany(ctx context.Context, p EndManyParams) ([]Session, error)
+
+	// Prune deletes at most p.Limit sessions that ended, expired or fell idle
+	// before the times of p, and returns how many. It never deletes a live one.
+	Prune(ctx context.Context, p PruneParams) (int, error)
+
+	// Now returns the database's clock, for [Manager.CheckClock] only.
+	Now(ctx context.Context) (time.Time, error)
+}
+
+// RefreshParams is a presented refresh token, already authenticated.
+type RefreshParams struct {
+	// ID is the session that the token names.
+	ID string
+	// Presented is the token's counter, from 1 to 2^53-1.
+	Presented int64
+	// Rotation has the settings, with defaults filled in.
+	Rotation Rotation
+	// Moment is when the token was presented.
+	Moment Moment
+	// ImpersonationMargin: an impersonation counts as expired this long before
+	// its ExpiresAt.
+	ImpersonationMargin time.Duration
+	// Client is who presented it. On success its non-empty fields replace those
+	// of the session; a refused refresh leaves them.
+	Client Client
+}
+
+// RefreshResult is what Refresh did.
+type RefreshResult struct {
+	// Session is the session after it; ended where Outcome.Refused.
+	Session Session
+	// State is the state after it.
+	State RefreshState
+	// Outcome says which row of the table applied.
+	Outcome Outcome
+}
+
+// ListParams selects live sessions.
+type ListParams struct {
+	// UserID is required.
+	UserID string
+	// OnlyID, where set, selects that session alone.
+	OnlyID string
+	// Impersonations also selects impersonations.
+	Impersonations bool
+	// Moment judges liveness.
+	Moment Moment
+	// Limit is the largest number of sessions to return; 0 is no limit.
+	Limit int
+	// After, where set, starts the list behind this position.
+	After *ListPosition
+}
+
+// ListPosition is a place in a list.
+type ListPosition struct {
+	CreatedAt time.Time
+	ID        string
+}
+
+// EndParams selects one live session and says why it ends.
+type EndParams struct {
+	// ID is required.
+	ID string
+	// UserID, where set, must be the session's.
+	UserID string
+	// NoImpersonation refuses impersonations.
+	NoImpersonation bool
+	// Moment judges liveness; Moment.Now becomes EndedAt.
+	Moment Moment
+	// Reason and By stay on the row.
+	Reason EndReason
+	By     string
+}
+
+// EndManyParams selects the live sessions of one user, impersonations included.
+type EndManyParams struct {
+	// UserID is required.
+	UserID string
+	// ExceptID, where set, is left alone.
+	ExceptID string
+	// Moment judges liveness; Moment.Now becomes EndedAt.
+	Moment Moment
+	// Reason and By stay on the row.
+	Reason EndReason
+	By     string
+}
+
+// PruneParams says what is old enough to delete: EndedAt before EndedBefore,
+// ExpiresAt before ExpiredBefore, or LastUsedAt before IdleBefore. A zero time
+// selects nothing.
+type PruneParams struct {
+	EndedBefore, ExpiredBefore, IdleBefore time.Time
+	// Limit is the largest number of rows to delete, at least 1.
+	Limit int
+}
