@@ -1,0 +1,145 @@
+package sessionstest
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/sessile-go/sessile/sessions"
+)
+
+// Method names a method of [sessions.Store].
+type Method string
+
+// The methods of [sessions.Store].
+const (
+	MethodCreate  Method = "Create"
+	MethodGet     Method = "Get"
+	MethodRefresh Method = "Refresh"
+	MethodList    Method = "List"
+	MethodEnd     Method = "End"
+	MethodEndMany Method = "EndMany"
+	MethodPrune   Method = "Prune"
+	MethodNow     Method = "Now"
+)
+
+// Call is one call of a store's method.
+type Call struct {
+	// Method is which one.
+	Method Method
+	// N counts the calls of that method on this [Faults], from 1.
+	N int
+}
+
+// Fault decides what happens to a call: nil lets it go on, an error fails it. It
+// may take its time, on a channel for instance, to make a store slow; then it
+// should give up when ctx is done. It runs in the caller's goroutine and must be
+// safe for concurrent use where the store is used concurrently.
+type Fault func(ctx context.Context, c Call) error
+
+// FailAt returns a [Fault] that fails the n-th call of method m, from 1, with
+// err, and lets all others go on. With n = 0 it fails every call of m.
+func FailAt(m Method, n int, err error) Fault {
+	return func(_ context.Context, c Call) error {
+		if c.Method == m && (n == 0 || c.N == n) {
+			return err
+		}
+		return nil
+	}
+}
+
+// Faults is a [sessions.Store] that hands every call on to another one, and makes
+// those fail, or wait, that Before and After choose. It is how a host tests what
+// its app does while the database is away. Set the fields before the first call;
+// then it is as safe for concurrent use as they are.
+type Faults struct {
+	// Store does the work. Required.
+	Store sessions.Store
+	// Before runs before the call reaches Store. With an error the call fails
+	// and nothing has happened. Defaults to none.
+	Before Fault
+	// After runs when the call has returned from Store, whatever its answer.
+	// With an error the answer is lost: the caller sees that error although all
+	// that was asked for has happened. Defaults to none.
+	After Fault
+
+	mu    sync.Mutex
+	calls map[Method]int
+}
+
+var _ sessions.Store = (*Faults)(nil)
+
+// Calls returns how many calls of method m there were, the failed ones included.
+func (f *Faults) Calls(m Method) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.calls[m]
+}
+
+func (f *Faults) count(m Method) Call {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.calls == nil {
+		f.calls = make(map[Method]int)
+	}
+	f.calls[m]++
+	return Call{Method: m, N: f.calls[m]}
+}
+
+func through[T any](ctx context.Context, f *Faults, m Method, call func() (T, error)) (T, error) {
+	var zero T
+	c := f.count(m)
+	if f.Before != nil {
+		if err := f.Before(ctx, c); err != nil {
+			return zero, err
+		}
+	}
+	answer, err := call()
+	if f.After != nil {
+		if err := f.After(ctx, c); err != nil {
+			return zero, err
+		}
+	}
+	return answer, err
+}
+
+// Create hands on to Store.Create.
+func (f *Faults) Create(ctx context.Context, s sessions.Session) error {
+	_, err := through(ctx, f, MethodCreate, func() (struct{}, error) { return struct{}{}, f.Store.Create(ctx, s) })
+	return err
+}
+
+// Get hands on to Store.Get.
+func (f *Faults) Get(ctx context.Context, id string) (sessions.Session, error) {
+	return through(ctx, f, MethodGet, func() (sessions.Session, error) { return f.Store.Get(ctx, id) })
+}
+
+// Refresh hands on to Store.Refresh.
+func (f *Faults) Refresh(ctx context.Context, p sessions.RefreshParams) (sessions.RefreshResult, error) {
+	return through(ctx, f, MethodRefresh, func() (sessions.RefreshResult, error) { return f.Store.Refresh(ctx, p) })
+}
+
+// List hands on to Store.List.
+func (f *Faults) List(ctx context.Context, p sessions.ListParams) ([]sessions.Session, error) {
+	return through(ctx, f, MethodList, func() ([]sessions.Session, error) { return f.Store.List(ctx, p) })
+}
+
+// End hands on to Store.End.
+func (f *Faults) End(ctx context.Context, p sessions.EndParams) (sessions.Session, error) {
+	return through(ctx, f, MethodEnd, func() (sessions.Session, error) { return f.Store.End(ctx, p) })
+}
+
+// EndMany hands on to Store.EndMany.
+func (f *Faults) EndMany(ctx context.Context, p sessions.EndManyParams) ([]sessions.Session, error) {
+	return through(ctx, f, MethodEndMany, func() ([]sessions.Session, error) { return f.Store.EndMany(ctx, p) })
+}
+
+// Prune hands on to Store.Prune.
+func (f *Faults) Prune(ctx context.Context, p sessions.PruneParams) (int, error) {
+	return through(ctx, f, MethodPrune, func() (int, error) { return f.Store.Prune(ctx, p) })
+}
+
+// Now hands on to Store.Now.
+func (f *Faults) Now(ctx context.Context) (time.Time, error) {
+	return through(ctx, f, MethodNow, func() (time.Time, error) { return f.Store.Now(ctx) })
+}

@@ -1,0 +1,233 @@
+package sessionstest
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/sessile-go/sessile/sessions"
+)
+
+// Store is a [sessions.Store] in memory. It keeps the whole contract, which
+// sessions/storetest checks, within one process and for as long as it lives. It
+// is safe for concurrent use. The zero value is an empty store.
+type Store struct {
+	// Clock answers Now, which a Manager compares with its own clock. A test
+	// with a fake clock sets it to that clock's Now method, before the first
+	// call. Defaults to time.Now.
+	Clock func() time.Time
+
+	mu   sync.Mutex
+	rows map[string]*row
+}
+
+type row struct {
+	session sessions.Session
+	state   sessions.RefreshState
+}
+
+var _ sessions.Store = (*Store)(nil)
+
+// NewStore returns an empty store.
+func NewStore() *Store { return new(Store) }
+
+// Create adds a session, or returns [sessions.ErrConflict].
+func (st *Store) Create(ctx context.Context, s sessions.Session) error {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if _, taken := st.rows[s.ID]; taken {
+		return fmt.Errorf("sessionstest: create: %w", sessions.ErrConflict)
+	}
+
+	for _, t := range []*time.Time{&s.CreatedAt, &s.LastUsedAt, &s.ExpiresAt, &s.AuthTime, &s.EndedAt} {
+		*t = micro(*t)
+	}
+	if st.rows == nil {
+		st.rows = make(map[string]*row)
+	}
+	st.rows[s.ID] = &row{session: s, state: sessions.NewRefreshState(s.CreatedAt)}
+	return nil
+}
+
+// Get returns a session, live or not, or [sessions.ErrNotFound].
+func (st *Store) Get(ctx context.Context, id string) (sessions.Session, error) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return sessions.Session{}, err
+	}
+	r, ok := st.rows[id]
+	if !ok {
+		return sessions.Session{}, notFound("get")
+	}
+	return r.session, nil
+}
+
+// Refresh runs [sessions.Rotation.Next] on a live session, or returns
+// [sessions.ErrNotFound].
+func (st *Store) Refresh(ctx context.Context, p sessions.RefreshParams) (sessions.RefreshResult, error) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return sessions.RefreshResult{}, err
+	}
+	m := moment(p.Moment)
+	r, ok := st.rows[p.ID]
+	if !ok || !live(r.session, m) {
+		return sessions.RefreshResult{}, notFound("refresh")
+	}
+	if r.session.Impersonation && !m.Now.Before(r.session.ExpiresAt.Add(-p.ImpersonationMargin)) {
+		return sessions.RefreshResult{}, notFound("refresh")
+	}
+
+	next, outcome := p.Rotation.Next(r.state, p.Presented, m.Now)
+	r.state = next
+	if outcome.Refused() {
+		r.end(m.Now, outcome.EndReason(), "")
+	} else {
+		if m.Now.After(r.session.LastUsedAt) {
+			r.session.LastUsedAt = m.Now
+		}
+		r.session.Client.IP = cmp.Or(p.Client.IP, r.session.Client.IP)
+		r.session.Client.UserAgent = cmp.Or(p.Client.UserAgent, r.session.Client.UserAgent)
+	}
+	return sessions.RefreshResult{Session: r.session, State: r.state, Outcome: outcome}, nil
+}
+
+// List returns the live sessions of a user, newest first.
+func (st *Store) List(ctx context.Context, p sessions.ListParams) ([]sessions.Session, error) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	m := moment(p.Moment)
+
+	var list []sessions.Session
+	for _, r := range st.rows {
+		s := r.session
+		switch {
+		case s.UserID != p.UserID, !live(s, m):
+		case p.OnlyID != "" && s.ID != p.OnlyID:
+		case s.Impersonation && !p.Impersonations:
+		case p.After != nil && newestFirst(position(s), *p.After) <= 0:
+		default:
+			list = append(list, s)
+		}
+	}
+	slices.SortFunc(list, func(a, b sessions.Session) int { return newestFirst(position(a), position(b)) })
+	if p.Limit > 0 && len(list) > p.Limit {
+		list = slices.Clone(list[:p.Limit])
+	}
+	return list, nil
+}
+
+// End ends one live session, or returns [sessions.ErrNotFound].
+func (st *Store) End(ctx context.Context, p sessions.EndParams) (sessions.Session, error) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return sessions.Session{}, err
+	}
+	m := moment(p.Moment)
+	r, ok := st.rows[p.ID]
+	switch {
+	case !ok, !live(r.session, m):
+		return sessions.Session{}, notFound("end")
+	case p.UserID != "" && p.UserID != r.session.UserID:
+		return sessions.Session{}, notFound("end")
+	case p.NoImpersonation && r.session.Impersonation:
+		return sessions.Session{}, notFound("end")
+	}
+	r.end(m.Now, p.Reason, p.By)
+	return r.session, nil
+}
+
+// EndMany ends the live sessions of a user, except one, and returns them.
+func (st *Store) EndMany(ctx context.Context, p sessions.EndManyParams) ([]sessions.Session, error) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	m := moment(p.Moment)
+
+	var ended []sessions.Session
+	for id, r := range st.rows {
+		if r.session.UserID != p.UserID || id == p.ExceptID || !live(r.session, m) {
+			continue
+		}
+		r.end(m.Now, p.Reason, p.By)
+		ended = append(ended, r.session)
+	}
+	return ended, nil
+}
+
+// Prune deletes at most p.Limit sessions that are old enough, and returns how
+// many.
+func (st *Store) Prune(ctx context.Context, p sessions.PruneParams) (int, error) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+
+	n := 0
+	for id, r := range st.rows {
+		if n >= p.Limit {
+			break
+		}
+		s := r.session
+		if before(s.EndedAt, p.EndedBefore) || before(s.ExpiresAt, p.ExpiredBefore) || before(s.LastUsedAt, p.IdleBefore) {
+			delete(st.rows, id)
+			n++
+		}
+	}
+	return n, nil
+}
+
+// Now returns the time of st.Clock, in UTC.
+func (st *Store) Now(ctx context.Context) (time.Time, error) {
+	if err := ctx.Err(); err != nil {
+		return time.Time{}, err
+	}
+	if st.Clock == nil {
+		return micro(time.Now()), nil
+	}
+	return micro(st.Clock()), nil
+}
+
+func (r *row) end(at time.Time, reason sessions.EndReason, by string) {
+	r.session.EndedAt, r.session.EndReason, r.session.EndedBy = at, reason, by
+}
+
+func live(s sessions.Session, m sessions.Moment) bool { return s.State(m) == sessions.StateLive }
+
+func notFound(doing string) error {
+	return fmt.Errorf("sessionstest: %s: %w", doing, sessions.ErrNotFound)
+}
+
+// micro gives a time the resolution of a database, so that a test sees the same
+// times here as there.
+func micro(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }
+
+func moment(m sessions.Moment) sessions.Moment {
+	return sessions.Moment{Now: micro(m.Now), IdleCutoff: micro(m.IdleCutoff)}
+}
+
+func before(t, limit time.Time) bool { return !t.IsZero() && !limit.IsZero() && t.Before(limit) }
+
+func position(s sessions.Session) sessions.ListPosition {
+	return sessions.ListPosition{CreatedAt: s.CreatedAt, ID: s.ID}
+}
+
+// newestFirst is negative where a comes before b in a list.
+func newestFirst(a, b sessions.ListPosition) int {
+	return cmp.Or(b.CreatedAt.Compare(a.CreatedAt), cmp.Compare(b.ID, a.ID))
+}
