@@ -1,0 +1,353 @@
+package sessions
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/asn1"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/big"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Access tokens are JWTs (RFC 7519) signed with ES256 (RFC 7518, section 3.4) in
+// the profile of RFC 9068. We verify only what we issue: the protected header has
+// to be, byte for byte, one that this ring emits. So there is no header to parse,
+// and algorithm confusion, embedded keys, crit, zip and the like cannot even be
+// expressed.
+
+const (
+	// maxAccessToken is the size limit in bytes, at issue and at verification; it
+	// keeps a token and its header line inside the limits of common proxies.
+	maxAccessToken = 4096
+	signatureLen   = 64
+	// minFreshness is how long a fresh token lives at least, where the configured
+	// lifetime allows: the published SDK refuses one with less than 20 s.
+	minFreshness = 30 * time.Second
+	// maxIssuedAhead is how far in the future an iat may lie: another replica's
+	// clock may be ahead of ours. Only exp decides over a token's end.
+	maxIssuedAhead = time.Minute
+	// maxNumericDate is the year 9999. Beyond it time.Time no longer marshals.
+	maxNumericDate = 253402300799
+)
+
+var segmentEncoding = base64.RawURLEncoding.Strict()
+
+// accessKey signs and verifies access tokens.
+type accessKey struct {
+	signer crypto.Signer
+	public *ecdsa.PublicKey
+	// header is the encoded protected header that all tokens of this key have.
+	header string
+	jwk    jwk
+}
+
+// jwk is a public key in the JWK set (RFC 7517).
+type jwk struct {
+	KeyType   string `json:"kty"`
+	Use       string `json:"use"`
+	Algorithm string `json:"alg"`
+	Curve     string `json:"crv"`
+	X         string `json:"x"`
+	Y         string `json:"y"`
+	KeyID     string `json:"kid"`
+}
+
+func newAccessKey(signer crypto.Signer) (*accessKey, error) {
+	if signer == nil {
+		return nil, errors.New("the signer is nil")
+	}
+	public, ok := signer.Public().(*ecdsa.PublicKey)
+	if !ok || public.Curve != elliptic.P256() {
+		return nil, errors.New("the signer must have an ECDSA key on P-256")
+	}
+	point, err := public.Bytes() // 4 ‖ x ‖ y; refuses points off the curve
+	if err != nil {
+		return nil, err
+	}
+	x, y := segmentEncoding.EncodeToString(point[1:33]), segmentEncoding.EncodeToString(point[33:])
+	// RFC 7638, section 3.2: the required members in lexicographic order.
+	thumbprint := sha256.Sum256([]byte(`{"crv":"P-256","kty":"EC","x":"` + x + `","y":"` + y + `"}`))
+	kid := segmentEncoding.EncodeToString(thumbprint[:])
+	header := `{"alg":"ES256","kid":"` + kid + `","typ":"at+jwt"}`
+	return &accessKey{
+		signer: signer,
+		public: public,
+		header: segmentEncoding.EncodeToString([]byte(header)),
+		jwk:    jwk{KeyType: "EC", Use: "sig", Algorithm: "ES256", Curve: "P-256", X: x, Y: y, KeyID: kid},
+	}, nil
+}
+
+// jwkSet is the public half of all keys (RFC 7517, section 5).
+func (r *ring) jwkSet() ([]byte, error) {
+	set := struct {
+		Keys []jwk `json:"keys"`
+	}{Keys: make([]jwk, len(r.access))}
+	for i, k := range r.access {
+		set.Keys[i] = k.jwk
+	}
+	return json.Marshal(set)
+}
+
+// sign makes a compact JWS (RFC 7515, section 7.1) with the first key.
+func (r *ring) sign(payload []byte) (string, error) {
+	key := r.access[0]
+	input := key.header + "." + segmentEncoding.EncodeToString(payload)
+	digest := sha256.Sum256([]byte(input))
+	der, err := key.signer.Sign(rand.Reader, digest[:], crypto.SHA256)
+	if err != nil {
+		return "", err
+	}
+	// A signer answers in ASN.1, JWS wants r ‖ s in 32 bytes each.
+	var point struct{ R, S *big.Int }
+	if rest, err := asn1.Unmarshal(der, &point); err != nil || len(rest) > 0 || point.R.Sign() <= 0 || point.S.Sign() <= 0 || point.R.BitLen() > 256 || point.S.BitLen() > 256 {
+		return "", errors.New("the signer returned a malformed signature")
+	}
+	var signature [signatureLen]byte
+	point.R.FillBytes(signature[:32])
+	point.S.FillBytes(signature[32:])
+	return input + "." + segmentEncoding.EncodeToString(signature[:]), nil
+}
+
+// open checks a token's form and signature and returns its payload, of which
+// nothing was looked at before. ok is false whatever is wrong.
+func (r *ring) open(token string) (payload []byte, ok bool) {
+	if len(token) > maxAccessToken || strings.ContainsAny(token, "\r\n") {
+		return nil, false // the decoder skips line breaks even when strict
+	}
+	header, rest, _ := strings.Cut(token, ".")
+	body, tail, found := strings.Cut(rest, ".")
+	if !found || len(tail) != segmentEncoding.EncodedLen(signatureLen) {
+		return nil, false
+	}
+	key := r.accessKey(header)
+	if key == nil {
+		return nil, false
+	}
+	var signature [signatureLen]byte
+	if n, err := segmentEncoding.Decode(signature[:], []byte(tail)); err != nil || n != signatureLen {
+		return nil, false
+	}
+	digest := sha256.Sum256([]byte(token[:len(header)+1+len(body)]))
+	if !verifyES256(key.public, digest[:], signature[:]) {
+		return nil, false
+	}
+	payload, err := segmentEncoding.DecodeString(body)
+	return payload, err == nil
+}
+
+// verifyES256 checks a signature of the form r ‖ s.
+func verifyES256(public *ecdsa.PublicKey, digest, signature []byte) bool {
+	if len(signature) != signatureLen {
+		return false
+	}
+	return ecdsa.Verify(public, digest, new(big.Int).SetBytes(signature[:32]), new(big.Int).SetBytes(signature[32:]))
+}
+
+// tokenClaims are the claims of every access token, in the order they are written.
+// Those without a value are null and not absent: the published SDK takes a token
+// that lacks one for no token.
+type tokenClaims struct {
+	Issuer           string   `json:"iss"`
+	Subject          string   `json:"sub"`
+	Audience         string   `json:"aud"`
+	IssuedAt         int64    `json:"iat"`
+	ExpiresAt        int64    `json:"exp"`
+	ID               string   `json:"jti"`
+	ClientID         string   `json:"client_id"`
+	SessionID        string   `json:"sid"`
+	SessionExpiresAt int64    `json:"session_expires_at"`
+	AuthTime         *int64   `json:"auth_time,omitempty"`
+	Actor            *actorIs `json:"act,omitempty"`
+
+	ProjectID        string  `json:"project_id"`
+	BranchID         string  `json:"branch_id"`
+	RefreshTokenID   string  `json:"refresh_token_id"`
+	Role             string  `json:"role"`
+	Name             *string `json:"name"`
+	Email            *string `json:"email"`
+	EmailVerified    bool    `json:"email_verified"`
+	SelectedTeamID   *string `json:"selected_team_id"`
+	SignedUpAt       int64   `json:"signed_up_at"`
+	IsAnonymous      bool    `json:"is_anonymous"`
+	IsRestricted     bool    `json:"is_restricted"`
+	RestrictedReason *string `json:"restricted_reason"`
+	RequiresTOTPMFA  bool    `json:"requires_totp_mfa"`
+}
+
+// actorIs is the act claim (RFC 8693, section 4.1).
+type actorIs struct {
+	Subject string `json:"sub"`
+}
+
+// registeredClaims are names that [Config.Claims] may not set: ours, and those of
+// RFC 7519, section 4.1 that we leave out on purpose.
+var registeredClaims = []string{
+	"iss", "sub", "aud", "iat", "exp", "nbf", "jti", "client_id", "sid", "session_expires_at", "auth_time", "act",
+	"project_id", "branch_id", "refresh_token_id", "role", "name", "email", "email_verified", "selected_team_id",
+	"signed_up_at", "is_anonymous", "is_restricted", "restricted_reason", "requires_totp_mfa",
+}
+
+// issue makes an access token for a session. extra comes from [Config.Claims].
+func (m *Manager) issue(s Session, user User, extra map[string]any, now time.Time) (token Token, issued, expires time.Time, err error) {
+	issued = now.Truncate(time.Second)
+	expires = m.accessExpiry(s, now)
+
+	claims := tokenClaims{
+		Issuer:           m.cfg.Issuer,
+		Subject:          s.UserID,
+		Audience:         m.cfg.Audience,
+		IssuedAt:         issued.Unix(),
+		ExpiresAt:        expires.Unix(),
+		ID:               uuid.NewString(),
+		ClientID:         m.clientID,
+		SessionID:        s.ID,
+		SessionExpiresAt: s.ExpiresAt.Unix(),
+		ProjectID:        m.clientID,
+		BranchID:         "main",
+		RefreshTokenID:   s.ID,
+		Role:             "authenticated",
+		Name:             orNull(user.Name),
+		Email:            orNull(user.Email),
+		EmailVerified:    user.EmailVerified,
+	}
+	if !user.SignedUpAt.IsZero() {
+		claims.SignedUpAt = user.SignedUpAt.Unix()
+	}
+	if !s.AuthTime.IsZero() {
+		at := s.AuthTime.Unix()
+		claims.AuthTime = &at
+	}
+	if s.Impersonation {
+		claims.Actor = &actorIs{Subject: s.Actor}
+	}
+
+	payload, err := json.Marshal(claims)
+	if err != nil {
+		return Token{}, time.Time{}, time.Time{}, err
+	}
+	if len(extra) > 0 {
+		for name := range extra {
+			if slices.ContainsFunc(registeredClaims, func(r string) bool { return strings.EqualFold(r, name) }) {
+				return Token{}, time.Time{}, time.Time{}, fmt.Errorf("Config.Claims returned the registered claim %q", name)
+			}
+		}
+		more, err := json.Marshal(extra)
+		if err != nil {
+			return Token{}, time.Time{}, time.Time{}, fmt.Errorf("Config.Claims: %w", err)
+		}
+		payload = append(append(payload[:len(payload)-1], ','), more[1:]...)
+		// What we would not accept we must not issue.
+		if _, err := parseObject(payload); err != nil {
+			return Token{}, time.Time{}, time.Time{}, fmt.Errorf("Config.Claims: the access token's claims: %w", err)
+		}
+	}
+
+	text, err := m.ring.sign(payload)
+	if err != nil {
+		return Token{}, time.Time{}, time.Time{}, fmt.Errorf("sign the access token: %w", err)
+	}
+	if len(text) > maxAccessToken {
+		return Token{}, time.Time{}, time.Time{}, fmt.Errorf("the access token has %d bytes, at most %d are allowed", len(text), maxAccessToken)
+	}
+	return NewToken(text), issued, expires, nil
+}
+
+// accessExpiry caps an access token's life at the end of its session, but lets a
+// fresh token of an ordinary session live for minFreshness. Our own verification
+// refuses from the session's end on; an impersonation's token never passes it for
+// anybody.
+func (m *Manager) accessExpiry(s Session, now time.Time) time.Time {
+	full := now.Add(m.cfg.AccessTokenTTL)
+	expires := full
+	if expires.After(s.ExpiresAt) {
+		expires = s.ExpiresAt
+		if fresh := now.Add(minFreshness); !s.Impersonation && fresh.After(expires) {
+			expires = fresh
+		}
+		if expires.After(full) {
+			expires = full
+		}
+	}
+	return expires.Truncate(time.Second)
+}
+
+func orNull(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
+
+// parseAccess checks everything about an access token but times and revocation.
+func (m *Manager) parseAccess(token string) (Identity, error) {
+	payload, ok := m.ring.open(token)
+	if !ok {
+		return Identity{}, ErrInvalidToken
+	}
+	id, issued, ok := m.readClaims(payload)
+	if !ok || issued.After(m.now().Add(maxIssuedAhead+m.cfg.ClockSkew)) {
+		return Identity{}, ErrInvalidToken
+	}
+	return id, nil
+}
+
+// readClaims reads the claims of a payload whose signature is good. It is strict
+// all the same: the secret may have been shared with something else.
+func (m *Manager) readClaims(payload []byte) (id Identity, issued time.Time, ok bool) {
+	claims, err := parseObject(payload)
+	if err != nil {
+		return Identity{}, time.Time{}, false
+	}
+	text := func(name string) string {
+		s, isString := jsonString(claims.get(name))
+		if !isString {
+			return ""
+		}
+		return s
+	}
+	date := func(name string) (time.Time, bool) {
+		n, isInt := jsonInt(claims.get(name))
+		return time.Unix(n, 0).UTC(), isInt && n > 0 && n <= maxNumericDate
+	}
+
+	id = Identity{Access: AccessClient, UserID: text("sub"), SessionID: text("sid")}
+	if text("iss") != m.cfg.Issuer || text("aud") != m.cfg.Audience ||
+		!validUserID(id.UserID) || !validSessionID(id.SessionID) || text("refresh_token_id") != id.SessionID ||
+		claims.get("nbf") != nil {
+		return Identity{}, time.Time{}, false
+	}
+	var okIssued, okExpires, okSession bool
+	issued, okIssued = date("iat")
+	id.ExpiresAt, okExpires = date("exp")
+	id.SessionExpiresAt, okSession = date("session_expires_at")
+	if !okIssued || !okExpires || !okSession || id.ExpiresAt.Before(issued) {
+		return Identity{}, time.Time{}, false
+	}
+	if claims.get("auth_time") != nil {
+		if id.AuthTime, ok = date("auth_time"); !ok {
+			return Identity{}, time.Time{}, false
+		}
+	}
+	if raw := claims.get("act"); raw != nil {
+		// One level only: an impersonation is never made from another.
+		act, err := parseObject(raw)
+		if err != nil || len(act) != 1 || !id.AuthTime.IsZero() {
+			return Identity{}, time.Time{}, false
+		}
+		id.Impersonation = true
+		if id.Actor, ok = jsonString(act.get("sub")); !ok || !validUserID(id.Actor) {
+			return Identity{}, time.Time{}, false
+		}
+	}
+	return id, issued, true
+}

@@ -1,0 +1,271 @@
+package sessions
+
+import (
+	"context"
+	"crypto"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+)
+
+// The defaults and bounds of [Config].
+const (
+	DefaultSessionTTL       = 365 * 24 * time.Hour
+	DefaultMaxSessionTTL    = 367 * 24 * time.Hour
+	DefaultIdleTimeout      = 90 * 24 * time.Hour
+	DefaultAccessTokenTTL   = 10 * time.Minute
+	DefaultOverlap          = 60 * time.Second
+	DefaultImpersonationTTL = time.Hour
+	MaxImpersonationTTL     = 24 * time.Hour
+	MinImpersonationTTL     = 30 * time.Second
+	DefaultRetention        = 30 * 24 * time.Hour
+
+	minAccessTokenTTL = 2 * time.Second
+	maxAccessTokenTTL = 24 * time.Hour
+	minOverlap        = time.Second
+	maxOverlap        = 10 * time.Minute
+	maxClockSkew      = time.Minute
+)
+
+// NoIdleTimeout, as [Config.IdleTimeout], keeps unused sessions until they expire.
+const NoIdleTimeout time.Duration = -1
+
+// Config is everything a [Manager] needs. [New] copies it; a change afterwards has
+// no effect. The zero value of every field that is not required is the safe one.
+type Config struct {
+	// Store keeps the sessions. Required.
+	Store Store
+
+	// Users looks up a user of the host by id, at create and at every refresh. It
+	// answers [ErrUserNotFound] (create refuses, refresh ends the session),
+	// [ErrUserDisabled] (both refuse, the session is kept), or any other error for
+	// "could not tell", which is a 503. It should ask the primary, not a lagging
+	// replica. It is called concurrently, with the context of the call. Required.
+	Users func(ctx context.Context, userID string) (User, error)
+
+	// Claims adds claims to the access token of a session. A registered name, or
+	// a token above 4,096 bytes, is an error, and then nothing is issued. It is
+	// called concurrently. Defaults to none.
+	Claims func(ctx context.Context, session Session, user User) (map[string]any, error)
+
+	// Secrets are what all keys are derived from: at least 32 random bytes each.
+	// The first one signs, all verify. To rotate: append a new one everywhere,
+	// wait an hour, move it to the front, drop the old one after the longest idle
+	// time. One set for each environment, never shared with a copy. Required.
+	Secrets [][]byte
+
+	// Signers, where given, sign access tokens in place of the keys derived from
+	// Secrets, for hosts with a KMS: ECDSA on P-256. The first one signs, all
+	// verify. Defaults to none.
+	Signers []crypto.Signer
+
+	// Issuer is the iss of access tokens: an absolute http or https URL. Required.
+	Issuer string
+
+	// ProjectID is what clients of the x-stack family name as their project, and
+	// the client_id and project_id of access tokens: letters, digits, '-', '_'
+	// and '.'; a UUID for the published SDK. Required where Audience is not set.
+	ProjectID string
+
+	// Audience is the aud of access tokens. Defaults to ProjectID.
+	Audience string
+
+	// ServerKeys are the trusted callers: server keys and admin keys, as hashes
+	// from [HashServerKey]. Defaults to none.
+	ServerKeys []ServerKey
+
+	// ClientKeys are publishable client keys. They are no secrets. One that is
+	// sent has to be among them. Defaults to none.
+	ClientKeys []string
+
+	// RequireClientKey refuses clients of the x-stack family and of the token
+	// endpoint that send no client key. Defaults to false.
+	RequireClientKey bool
+
+	// AccessTokenTTL is how long access tokens live, from 2 s to 24 h. The
+	// published SDK cannot work with less than 30 s. Defaults to 10 min.
+	AccessTokenTTL time.Duration
+
+	// SessionTTL is how long a session lives where create does not say. Defaults
+	// to 365 days, or MaxSessionTTL where that is less.
+	SessionTTL time.Duration
+
+	// MaxSessionTTL is the longest life that create may ask for. Defaults to 367
+	// days.
+	MaxSessionTTL time.Duration
+
+	// IdleTimeout ends what was not refreshed for so long. Defaults to 90 days;
+	// [NoIdleTimeout] switches it off.
+	IdleTimeout time.Duration
+
+	// Impersonation bounds sessions in which somebody else acts as the user.
+	Impersonation Impersonation
+
+	// Rotation sets the refresh protocol. Defaults to the zero Rotation;
+	// [StrictRotation] is RFC 9700 to the letter.
+	Rotation Rotation
+
+	// ClockSkew is how long after its exp an access token is still taken, up to
+	// 60 s. Defaults to 0.
+	ClockSkew time.Duration
+
+	// Retention is how long [Manager.Prune] keeps sessions that are over. Defaults
+	// to 30 days; not less than AccessTokenTTL.
+	Retention time.Duration
+
+	// TrustedProxies are the proxies whose X-Forwarded-For is believed. Defaults
+	// to none: the client's address is that of the connection.
+	TrustedProxies []netip.Prefix
+
+	// NoClientInfo records neither address nor user agent of clients. Defaults to
+	// false.
+	NoClientInfo bool
+
+	// OnEvent is told what happened, after it is committed and before the caller
+	// has its answer, so it should hand the event on and return. It is called
+	// concurrently, with a context that is not cancelled. Defaults to none.
+	OnEvent func(ctx context.Context, event Event)
+
+	// Logger gets failures of the store and of hooks. No credential and no SQL
+	// is ever logged. Defaults to none.
+	Logger *slog.Logger
+
+	// Now is the clock; replicas must agree within Overlap/4, so run NTP.
+	// Defaults to time.Now.
+	Now func() time.Time
+}
+
+// Impersonation bounds sessions in which somebody else acts as the user.
+type Impersonation struct {
+	// TTL is how long an impersonation lives where create does not say. Defaults
+	// to 1 h, or MaxTTL where that is less.
+	TTL time.Duration
+	// MaxTTL is the longest life that create may ask for, from 30 s to 24 h.
+	// Defaults to 24 h.
+	MaxTTL time.Duration
+}
+
+// Format shows no field whatever the verb: Secrets is among them.
+func (Config) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "sessions.Config{…}") }
+
+// LogValue shows no field.
+func (Config) LogValue() slog.Value { return slog.StringValue("sessions.Config{…}") }
+
+// MarshalJSON shows no field.
+func (Config) MarshalJSON() ([]byte, error) { return []byte(`"sessions.Config{…}"`), nil }
+
+// withDefaults returns a copy that shares nothing with c.
+func (c Config) withDefaults() Config {
+	secrets := make([][]byte, len(c.Secrets))
+	for i, s := range c.Secrets {
+		secrets[i] = slices.Clone(s)
+	}
+	c.Secrets = secrets
+	c.Signers = slices.Clone(c.Signers)
+	c.ServerKeys = slices.Clone(c.ServerKeys)
+	c.ClientKeys = slices.Clone(c.ClientKeys)
+	c.TrustedProxies = slices.Clone(c.TrustedProxies)
+
+	setDefault(&c.Audience, c.ProjectID)
+	setDefault(&c.AccessTokenTTL, DefaultAccessTokenTTL)
+	setDefault(&c.MaxSessionTTL, DefaultMaxSessionTTL)
+	setDefault(&c.SessionTTL, min(DefaultSessionTTL, c.MaxSessionTTL))
+	setDefault(&c.IdleTimeout, DefaultIdleTimeout)
+	setDefault(&c.Impersonation.MaxTTL, MaxImpersonationTTL)
+	setDefault(&c.Impersonation.TTL, min(DefaultImpersonationTTL, c.Impersonation.MaxTTL))
+	setDefault(&c.Rotation.Overlap, min(DefaultOverlap, c.AccessTokenTTL/2))
+	setDefault(&c.Retention, max(DefaultRetention, c.AccessTokenTTL))
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	return c
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// validate returns every fault of a config that has its defaults, joined.
+func (c Config) validate() error {
+	var errs []error
+	fault := func(field, format string, args ...any) {
+		errs = append(errs, fmt.Errorf("sessions: Config."+field+": "+format, args...))
+	}
+	between := func(field string, d, low, high time.Duration) {
+		if d < low || d > high {
+			fault(field, "%v is not between %v and %v", d, low, high)
+		}
+	}
+
+	if c.Store == nil {
+		fault("Store", "required")
+	}
+	if c.Users == nil {
+		fault("Users", "required")
+	}
+	if u, err := url.Parse(c.Issuer); c.Issuer == "" {
+		fault("Issuer", "required")
+	} else if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
+		fault("Issuer", "must be an absolute http or https URL")
+	}
+	switch {
+	case c.ProjectID != "" && !validProjectID(c.ProjectID):
+		fault("ProjectID", "has a character other than letters, digits, '-', '_' and '.', or more than 128")
+	case c.Audience == "":
+		fault("ProjectID", "required, or Config.Audience")
+	case !validText(c.Audience, 255):
+		fault("Audience", "must be 1 to 255 bytes without control characters")
+	}
+	for i, key := range c.ClientKeys {
+		if key == "" || key == publicClientKey || !validText(key, 255) {
+			fault(fmt.Sprintf("ClientKeys[%d]", i), "must be 1 to 255 bytes without control characters, and not %s", publicClientKey)
+		}
+	}
+	if c.RequireClientKey && len(c.ClientKeys) == 0 {
+		fault("RequireClientKey", "needs Config.ClientKeys")
+	}
+
+	between("AccessTokenTTL", c.AccessTokenTTL, minAccessTokenTTL, maxAccessTokenTTL)
+	between("MaxSessionTTL", c.MaxSessionTTL, time.Second, 100*DefaultSessionTTL)
+	between("SessionTTL", c.SessionTTL, time.Millisecond, c.MaxSessionTTL)
+	if c.IdleTimeout != NoIdleTimeout {
+		between("IdleTimeout", c.IdleTimeout, c.AccessTokenTTL, 100*DefaultSessionTTL)
+	}
+	between("Impersonation.MaxTTL", c.Impersonation.MaxTTL, MinImpersonationTTL, MaxImpersonationTTL)
+	between("Impersonation.TTL", c.Impersonation.TTL, MinImpersonationTTL, c.Impersonation.MaxTTL)
+	between("ClockSkew", c.ClockSkew, 0, maxClockSkew)
+	between("Retention", c.Retention, c.AccessTokenTTL, 100*DefaultSessionTTL)
+
+	switch {
+	case c.Rotation.MaxRecoveries < NoRecovery:
+		fault("Rotation.MaxRecoveries", "%d is neither 0, positive nor NoRecovery", c.Rotation.MaxRecoveries)
+	case c.Rotation.Overlap == NoOverlap:
+		// Without a window every second presentation would displace the
+		// successor: two tabs at once would fork the session, and a spent token
+		// would still pay.
+		if c.Rotation.MaxRecoveries != NoRecovery {
+			fault("Rotation.Overlap", "NoOverlap needs NoRecovery, see StrictRotation")
+		}
+	default:
+		between("Rotation.Overlap", c.Rotation.Overlap, minOverlap, min(maxOverlap, c.AccessTokenTTL/2))
+	}
+	return errors.Join(errs...)
+}
+
+func validProjectID(s string) bool {
+	return s != "" && len(s) <= 128 && strings.Trim(s, ".") != "" && !strings.ContainsFunc(s, func(c rune) bool {
+		return c == '~' || !isKeyChar(c)
+	})
+}

@@ -1,0 +1,3 @@
+package sessions
+
+const publicClientKey = "__stack_public_client__"

@@ -1,0 +1,698 @@
+package sessions
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Manager creates, refreshes, verifies and ends sessions. It is safe for
+// concurrent use; any number of them, in any number of processes, may share one
+// store and one set of secrets.
+type Manager struct {
+	cfg      Config
+	clientID string
+	keys     keySet
+	ring     *ring
+	jwks     []byte
+	ended    *recentlyEnded
+	// joined is set on a Manager from WithStore and holds back its events.
+	joined *heldEvents
+}
+
+// New makes a Manager. It does no I/O and starts nothing. The error joins every
+// fault of cfg.
+func New(cfg Config) (*Manager, error) {
+	cfg = cfg.withDefaults()
+	ring, ringErr := newRing(cfg.Secrets, cfg.Signers)
+	keys, keysErr := newKeySet(cfg.ServerKeys)
+	if err := errors.Join(cfg.validate(), ringErr, keysErr); err != nil {
+		return nil, err
+	}
+	jwks, err := ring.jwkSet()
+	if err != nil {
+		return nil, err
+	}
+	cfg.Secrets, cfg.Signers = nil, nil // the ring has what is needed of them
+	m := &Manager{
+		cfg:      cfg,
+		clientID: cfg.ProjectID,
+		keys:     keys,
+		ring:     ring,
+		jwks:     jwks,
+		ended:    newRecentlyEnded(max(cfg.AccessTokenTTL, minFreshness) + cfg.ClockSkew),
+	}
+	if m.clientID == "" {
+		m.clientID = cfg.Audience
+	}
+	return m, nil
+}
+
+// Format shows no field whatever the verb: keys are among them.
+func (*Manager) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "sessions.Manager") }
+
+// WithStore is m over another store, for joining a transaction of the host:
+//
+//	err := db.Transaction(func(tx *gorm.DB) error {
+//		joined = manager.WithStore(st.In(tx))
+//		_, err := joined.Create(ctx, params)
+//		return err
+//	})
+//	if err == nil {
+//		manager.Notify(ctx, joined.Events()...)
+//	}
+//
+// Create, End and EndMany join; Refresh returns [ErrJoined]. Events are held back
+// until the host has committed and hands them to [Manager.Notify]. Until then the
+// process goes on accepting access tokens of a session that was ended so.
+func (m *Manager) WithStore(store Store) *Manager {
+	joined := *m
+	joined.cfg.Store = store
+	joined.joined = &heldEvents{}
+	return &joined
+}
+
+// Events returns the events held back by a Manager from [Manager.WithStore], and
+// forgets them. On any other Manager it returns nil.
+func (m *Manager) Events() []Event {
+	if m.joined == nil {
+		return nil
+	}
+	return m.joined.take()
+}
+
+// Notify sends events to [Config.OnEvent], and from then on this process refuses
+// the access tokens of the sessions that ended.
+func (m *Manager) Notify(ctx context.Context, events ...Event) {
+	ctx = context.WithoutCancel(ctx) // what is committed is told, though the caller be gone
+	for _, e := range events {
+		if !e.Session.EndedAt.IsZero() {
+			m.ended.add(e.Session.ID, m.now())
+		}
+		if m.cfg.OnEvent != nil {
+			m.cfg.OnEvent(ctx, e)
+		}
+	}
+}
+
+func (m *Manager) emit(ctx context.Context, e Event) {
+	if m.joined != nil {
+		m.joined.add(e)
+		return
+	}
+	m.Notify(ctx, e)
+}
+
+// now is the clock at the resolution of the store.
+func (m *Manager) now() time.Time { return m.cfg.Now().UTC().Truncate(time.Microsecond) }
+
+func (m *Manager) moment(now time.Time) Moment {
+	if m.cfg.IdleTimeout == NoIdleTimeout {
+		return Moment{Now: now}
+	}
+	return Moment{Now: now, IdleCutoff: now.Add(-m.cfg.IdleTimeout)}
+}
+
+// CreateParams is what create is asked for.
+type CreateParams struct {
+	// UserID is the host's id of the user: 1 to 255 bytes of UTF-8 without
+	// control characters. Required.
+	UserID string
+	// TTL is how long the session lives, up to [Config.MaxSessionTTL]. Defaults to
+	// [Config.SessionTTL]; for impersonations to [Impersonation.TTL].
+	TTL time.Duration
+	// AuthTime is when the user authenticated. Defaults to now. An impersonation
+	// has none.
+	AuthTime time.Time
+	// Client is the end user's connection, where known. Its user agent is cut at
+	// 255 bytes.
+	Client Client
+	// By is who creates the session; over HTTP the name of the server key.
+	By string
+
+	// Impersonation makes a session in which somebody else acts as the user.
+	Impersonation bool
+	// Actor is who acts, 1 to 255 bytes as UserID. Defaults to By. Only for
+	// impersonations.
+	Actor string
+	// Reason is free text of up to 500 bytes without control characters.
+	Reason string
+}
+
+// Create makes a session for a user and returns its first tokens. Nothing is
+// written before everything is checked: the user is looked up and the access
+// token signed first.
+//
+// Errors: [ErrInvalidParams], [ErrUserNotFound], [ErrUserDisabled],
+// [ErrUnavailable].
+func (m *Manager) Create(ctx context.Context, p CreateParams) (Grant, error) {
+	now := m.now()
+	s, err := m.newSession(p, now)
+	if err != nil {
+		return Grant{}, err
+	}
+	user, err := m.user(ctx, s.UserID)
+	if err != nil {
+		return Grant{}, err
+	}
+	grant, err := m.grant(ctx, s, user, NewRefreshState(now).Current, now)
+	if err != nil {
+		return Grant{}, err
+	}
+	if err := m.cfg.Store.Create(ctx, s); err != nil {
+		// A conflict is a repeated id: a broken random source, not the caller's
+		// doing.
+		return Grant{}, unavailable("create", err)
+	}
+	m.emit(ctx, Event{Type: EventCreated, At: now, Session: s, Client: p.Client})
+	return grant, nil
+}
+
+func (m *Manager) newSession(p CreateParams, now time.Time) (Session, error) {
+	invalid := func(format string, args ...any) (Session, error) {
+		return Session{}, fmt.Errorf("%w: "+format, append([]any{ErrInvalidParams}, args...)...)
+	}
+	ttl, least, most := p.TTL, time.Millisecond, m.cfg.MaxSessionTTL
+	setDefault(&ttl, m.cfg.SessionTTL)
+	if p.Impersonation {
+		ttl, least, most = p.TTL, MinImpersonationTTL, m.cfg.Impersonation.MaxTTL
+		setDefault(&ttl, m.cfg.Impersonation.TTL)
+	}
+	switch {
+	case !validUserID(p.UserID):
+		return invalid("UserID: 1 to %d bytes of UTF-8 without control characters are required", maxUserID)
+	case ttl < least || ttl > most:
+		return invalid("TTL: %v is not between %v and %v", p.TTL, least, most)
+	case !validText(p.By, maxName):
+		return invalid("By: more than %d bytes, or control characters", maxName)
+	case !validText(p.Reason, maxReason):
+		return invalid("Reason: more than %d bytes, or control characters", maxReason)
+	case p.Actor != "" && !p.Impersonation:
+		return invalid("Actor: only an impersonation has one")
+	case !validText(p.Actor, maxUserID):
+		return invalid("Actor: more than %d bytes, or control characters", maxUserID)
+	case p.Impersonation && p.Actor == "" && p.By == "":
+		return invalid("Actor: an impersonation needs one, or By")
+	case p.Impersonation && !p.AuthTime.IsZero():
+		return invalid("AuthTime: an impersonation has none")
+	case p.AuthTime.After(now.Add(maxIssuedAhead)):
+		return invalid("AuthTime: is in the future")
+	}
+
+	id, err := uuid.NewV7()
+	if err != nil {
+		return Session{}, unavailable("create", err)
+	}
+	s := Session{
+		ID:            id.String(),
+		UserID:        p.UserID,
+		CreatedAt:     now,
+		LastUsedAt:    now,
+		ExpiresAt:     now.Add(ttl).Truncate(time.Microsecond),
+		AuthTime:      now,
+		CreatedBy:     p.By,
+		Impersonation: p.Impersonation,
+		Actor:         p.Actor,
+		Reason:        p.Reason,
+		Client:        m.client(p.Client),
+	}
+	if !p.AuthTime.IsZero() {
+		s.AuthTime = p.AuthTime.UTC().Truncate(time.Microsecond)
+	}
+	if p.Impersonation {
+		s.AuthTime = time.Time{}
+		setDefault(&s.Actor, p.By)
+	}
+	return s, nil
+}
+
+func (m *Manager) client(c Client) Client {
+	if m.cfg.NoClientInfo {
+		return Client{}
+	}
+	return Client{IP: clipText(c.IP, maxIP), UserAgent: clipText(c.UserAgent, maxUserAgent)}
+}
+
+// user asks the host.
+func (m *Manager) user(ctx context.Context, id string) (User, error) {
+	user, err := m.cfg.Users(ctx, id)
+	switch {
+	case errors.Is(err, ErrUserNotFound), errors.Is(err, ErrUserDisabled):
+		return User{}, err
+	case err != nil:
+		return User{}, unavailable("look up the user", err)
+	case user.ID != "" && user.ID != id:
+		// The host's lookup is looser than ours, by case perhaps. One user under
+		// two ids could not be listed or revoked as one.
+		return User{}, fmt.Errorf("%w: Config.Users answered with another id", ErrUserNotFound)
+	}
+	return user, nil
+}
+
+// grant mints both tokens.
+func (m *Manager) grant(ctx context.Context, s Session, user User, counter int64, now time.Time) (Grant, error) {
+	var extra map[string]any
+	if m.cfg.Claims != nil {
+		var err error
+		if extra, err = m.cfg.Claims(ctx, s, user); err != nil {
+			return Grant{}, unavailable("Config.Claims", err)
+		}
+	}
+	access, issued, expires, err := m.issue(s, user, extra, now)
+	if err != nil {
+		return Grant{}, unavailable("issue", err)
+	}
+	refresh, err := m.ring.mintRefresh(s.ID, counter)
+	if err != nil {
+		return Grant{}, unavailable("issue", err)
+	}
+	return Grant{Session: s, RefreshToken: refresh, AccessToken: access, AccessTokenIssuedAt: issued, AccessTokenExpiresAt: expires}, nil
+}
+
+// Refresh runs the refresh protocol on a refresh token; docs/refresh.md explains
+// it. The client stores the grant's refresh token in place of the one it had; one
+// that keeps its first token instead goes on working, unless
+// [Rotation.MaxRecoveries] says otherwise.
+//
+// Errors: the leaves of [ErrRefused], after which the user has to sign in again;
+// [ErrUnavailable], after which token still works; [ErrJoined].
+func (m *Manager) Refresh(ctx context.Context, token string, client Client) (Grant, error) {
+	if m.joined != nil {
+		return Grant{}, ErrJoined
+	}
+	presented, err := m.ring.parseRefresh(token)
+	if err != nil {
+		return Grant{}, err
+	}
+	now := m.now()
+	moment := m.moment(now)
+	client = m.client(client)
+	result, err := m.cfg.Store.Refresh(ctx, RefreshParams{
+		ID:                  presented.sessionID,
+		Presented:           presented.counter,
+		Rotation:            m.cfg.Rotation,
+		Moment:              moment,
+		ImpersonationMargin: minFreshness,
+		Client:              client,
+	})
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return Grant{}, m.whyRefused(ctx, presented.sessionID, moment)
+	case err != nil:
+		return Grant{}, unavailable("refresh", err)
+	}
+
+	m.emit(ctx, Event{Type: result.Outcome.event(), At: now, Session: result.Session, Client: client, OldSecret: presented.oldSecret})
+	switch result.Outcome {
+	case OutcomeReplay:
+		return Grant{}, ErrReplay
+	case OutcomeRecoveryLimit:
+		return Grant{}, ErrRecoveryLimit
+	}
+
+	user, err := m.user(ctx, result.Session.UserID)
+	switch {
+	case errors.Is(err, ErrUserNotFound):
+		// Ended for good: a user made again under this id must not inherit it.
+		if _, err := m.end(ctx, EndParams{ID: result.Session.ID, Reason: EndUserGone}); err != nil && !errors.Is(err, ErrNotFound) {
+			return Grant{}, err
+		}
+		return Grant{}, ErrUserGone
+	case errors.Is(err, ErrUserDisabled):
+		return Grant{}, ErrUserRefused
+	case err != nil:
+		return Grant{}, err
+	}
+	return m.grant(ctx, result.Session, user, result.State.Current, now)
+}
+
+// whyRefused says why a refresh found no live session. Those states are final, so
+// asking after the fact cannot tell a wrong reason.
+func (m *Manager) whyRefused(ctx context.Context, id string, moment Moment) error {
+	s, err := m.cfg.Store.Get(ctx, id)
+	if errors.Is(err, ErrNotFound) {
+		return ErrUnknownSession
+	}
+	if err != nil {
+		return unavailable("refresh", err)
+	}
+	switch s.State(moment) {
+	case StateEnded:
+		return ErrSessionEnded
+	case StateIdle:
+		return ErrSessionIdle
+	case StateExpired:
+		return ErrSessionExpired
+	default:
+		if s.Impersonation {
+			return ErrSessionExpired // in its last 30 s
+		}
+		return unavailable("refresh", errors.New("the session came back to life: the database went back in time"))
+	}
+}
+
+// Verify checks an access token without the database: form, signature, issuer,
+// audience and times, and that its session was not ended by this process. A
+// session that another process has ended is found by [Manager.Check].
+//
+// Errors: [ErrInvalidToken]; [*ExpiredError].
+func (m *Manager) Verify(token string) (Identity, error) {
+	id, err := m.parseAccess(token)
+	if err != nil {
+		return Identity{}, err
+	}
+	now := m.now()
+	if expires := id.ExpiresAt.Add(m.cfg.ClockSkew); !now.Before(expires) || !now.Before(id.SessionExpiresAt) {
+		at := id.ExpiresAt
+		if id.SessionExpiresAt.Before(at) {
+			at = id.SessionExpiresAt
+		}
+		return Identity{}, &ExpiredError{ExpiredAt: at, UserID: id.UserID, SessionID: id.SessionID}
+	}
+	if at, ended := m.ended.at(id.SessionID); ended {
+		return Identity{}, &ExpiredError{ExpiredAt: at, UserID: id.UserID, SessionID: id.SessionID}
+	}
+	return id, nil
+}
+
+// Check looks up the session of an identity and returns it if it is live: the
+// strict setting of the revocation dial, one statement.
+//
+// Errors: [*ExpiredError], [ErrUnavailable].
+func (m *Manager) Check(ctx context.Context, id Identity) (Session, error) {
+	now := m.now()
+	s, err := m.cfg.Store.Get(ctx, id.SessionID)
+	expired := &ExpiredError{ExpiredAt: now, UserID: id.UserID, SessionID: id.SessionID}
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return Session{}, expired
+	case err != nil:
+		return Session{}, unavailable("check", err)
+	case s.UserID != id.UserID:
+		return Session{}, expired
+	}
+	switch s.State(m.moment(now)) {
+	case StateLive:
+		return s, nil
+	case StateEnded:
+		expired.ExpiredAt = s.EndedAt
+	case StateExpired:
+		expired.ExpiredAt = s.ExpiresAt
+	case StateIdle:
+		expired.ExpiredAt = s.LastUsedAt.Add(m.cfg.IdleTimeout)
+	}
+	return Session{}, expired
+}
+
+// ListOptions says which sessions of a user to list.
+type ListOptions struct {
+	// Impersonations lists impersonations, too.
+	Impersonations bool
+	// Limit is the largest number of sessions, up to 200. Defaults to 0: all.
+	Limit int
+	// Cursor is [SessionList.Next] of the list before.
+	Cursor string
+	// onlyID is for impersonations, who see only themselves.
+	onlyID string
+}
+
+// SessionList is a list of live sessions, newest first.
+type SessionList struct {
+	Sessions []Session
+	// Next is the cursor of what follows; empty at the end.
+	Next string
+}
+
+const maxListLimit = 200
+
+// List returns the live sessions of a user, newest first. A user without any, or
+// unknown, has an empty list.
+//
+// Errors: [ErrInvalidParams], [ErrUnavailable].
+func (m *Manager) List(ctx context.Context, userID string, o ListOptions) (SessionList, error) {
+	p := ListParams{UserID: userID, OnlyID: o.onlyID, Impersonations: o.Impersonations, Moment: m.moment(m.now())}
+	switch {
+	case !validUserID(userID):
+		return SessionList{}, fmt.Errorf("%w: user id", ErrInvalidParams)
+	case o.Limit < 0 || o.Limit > maxListLimit:
+		return SessionList{}, fmt.Errorf("%w: limit must be 1 to %d", ErrInvalidParams, maxListLimit)
+	case o.Limit > 0:
+		p.Limit = o.Limit + 1 // one more tells whether there is a next page
+	}
+	if o.Cursor != "" {
+		after, ok := parseCursor(o.Cursor)
+		if !ok {
+			return SessionList{}, fmt.Errorf("%w: cursor", ErrInvalidParams)
+		}
+		p.After = &after
+	}
+	found, err := m.cfg.Store.List(ctx, p)
+	if err != nil {
+		return SessionList{}, unavailable("list", err)
+	}
+	list := SessionList{Sessions: found}
+	if o.Limit > 0 && len(found) > o.Limit {
+		list.Sessions = found[:o.Limit]
+		last := list.Sessions[o.Limit-1]
+		list.Next = cursor(ListPosition{CreatedAt: last.CreatedAt, ID: last.ID})
+	}
+	return list, nil
+}
+
+// A cursor is the position of the last session seen. It is opaque to callers and
+// no secret: the user id comes from the request each time.
+func cursor(p ListPosition) string {
+	id := uuid.MustParse(p.ID)
+	b := binary.BigEndian.AppendUint64(nil, uint64(p.CreatedAt.UnixMicro()))
+	return base64.RawURLEncoding.EncodeToString(append(b, id[:]...))
+}
+
+func parseCursor(s string) (ListPosition, bool) {
+	b, err := base64.RawURLEncoding.Strict().DecodeString(s)
+	if err != nil || len(b) != 24 || len(s) != 32 {
+		return ListPosition{}, false
+	}
+	return ListPosition{
+		CreatedAt: time.UnixMicro(int64(binary.BigEndian.Uint64(b))).UTC(),
+		ID:        uuid.UUID(b[8:]).String(),
+	}, true
+}
+
+// Get returns a session of a user of the host, live or not. Errors: [ErrNotFound],
+// [ErrUnavailable].
+func (m *Manager) Get(ctx context.Context, id string) (Session, error) {
+	if !validSessionID(id) {
+		return Session{}, ErrNotFound
+	}
+	s, err := m.cfg.Store.Get(ctx, id)
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return Session{}, unavailable("get", err)
+	}
+	return s, err
+}
+
+// End ends a live session. Its access tokens are refused at once in this process.
+// An empty reason is [EndRevoked]; by says who does it, and may be empty.
+//
+// Errors: [ErrNotFound] (no such session, or it is over already),
+// [ErrInvalidParams], [ErrUnavailable].
+func (m *Manager) End(ctx context.Context, id string, reason EndReason, by string) (Session, error) {
+	if !validSessionID(id) {
+		return Session{}, ErrNotFound
+	}
+	return m.end(ctx, EndParams{ID: id, Reason: reason, By: by})
+}
+
+// EndMany ends all live sessions of a user, impersonations included, but the one
+// with exceptID, where set. A host calls it when a password changes or a user is
+// deleted. None to end is an empty list and no error.
+//
+// Errors: [ErrInvalidParams], [ErrUnavailable].
+func (m *Manager) EndMany(ctx context.Context, userID, exceptID string, reason EndReason, by string) ([]Session, error) {
+	if !validUserID(userID) || exceptID != "" && !validSessionID(exceptID) {
+		return nil, fmt.Errorf("%w: user id, or the id of the session to keep", ErrInvalidParams)
+	}
+	if err := checkCause(&reason, by); err != nil {
+		return nil, err
+	}
+	now := m.now()
+	ended, err := m.cfg.Store.EndMany(ctx, EndManyParams{UserID: userID, ExceptID: exceptID, Moment: m.moment(now), Reason: reason, By: by})
+	if err != nil {
+		return nil, unavailable("end many", err)
+	}
+	for _, s := range ended {
+		m.emit(ctx, Event{Type: EventEnded, At: now, Session: s})
+	}
+	return ended, nil
+}
+
+// EndByRefreshToken ends the session of a refresh token, spent ones included:
+// sign-out and RFC 7009 revocation for a client that has no access token.
+//
+// Errors: [ErrMalformed]; [ErrNotFound] (the session is over already);
+// [ErrInvalidParams], [ErrUnavailable].
+func (m *Manager) EndByRefreshToken(ctx context.Context, token string, reason EndReason, by string) (Session, error) {
+	presented, err := m.ring.parseRefresh(token)
+	if err != nil {
+		return Session{}, err
+	}
+	return m.end(ctx, EndParams{ID: presented.sessionID, Reason: reason, By: by})
+}
+
+func (m *Manager) end(ctx context.Context, p EndParams) (Session, error) {
+	if err := checkCause(&p.Reason, p.By); err != nil {
+		return Session{}, err
+	}
+	p.Moment = m.moment(m.now())
+	s, err := m.cfg.Store.End(ctx, p)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return Session{}, ErrNotFound
+	case err != nil:
+		return Session{}, unavailable("end", err)
+	}
+	m.emit(ctx, Event{Type: EventEnded, At: p.Moment.Now, Session: s})
+	return s, nil
+}
+
+func checkCause(reason *EndReason, by string) error {
+	setDefault(reason, EndRevoked)
+	if !validText(string(*reason), 64) || !validText(by, maxName) {
+		return fmt.Errorf("%w: reason of up to 64 bytes, by of up to %d, without control characters", ErrInvalidParams, maxName)
+	}
+	return nil
+}
+
+const pruneBatch = 1000
+
+// Prune deletes sessions that have been over for longer than [Config.Retention],
+// in batches, and returns how many. A host calls it from time to time, once an
+// hour or a day; several at once do no harm. On error it returns how many were
+// deleted before.
+func (m *Manager) Prune(ctx context.Context) (int, error) {
+	before := m.now().Add(-m.cfg.Retention)
+	p := PruneParams{EndedBefore: before, ExpiredBefore: before, Limit: pruneBatch}
+	if m.cfg.IdleTimeout != NoIdleTimeout {
+		p.IdleBefore = before.Add(-m.cfg.IdleTimeout)
+	}
+	total := 0
+	for {
+		n, err := m.cfg.Store.Prune(ctx, p)
+		total += n
+		if err != nil {
+			return total, unavailable("prune", err)
+		}
+		if n < pruneBatch {
+			return total, nil
+		}
+	}
+}
+
+// The clock differences that CheckClock minds.
+const clockWarning = 5 * time.Second
+
+// CheckClock compares the application's clock with the database's. A host calls it
+// at start: replicas that disagree by more than the overlap fork sessions, and a
+// replica a year ahead would sign everybody out. It logs a warning above 5 s.
+//
+// Errors: more than half of [Rotation.Overlap] apart (of the default one where
+// there is no overlap); [ErrUnavailable].
+func (m *Manager) CheckClock(ctx context.Context) error {
+	before := m.now()
+	database, err := m.cfg.Store.Now(ctx)
+	if err != nil {
+		return unavailable("check the clock", err)
+	}
+	after := m.now()
+	var apart time.Duration
+	switch {
+	case database.Before(before):
+		apart = before.Sub(database)
+	case database.After(after):
+		apart = database.Sub(after)
+	}
+	limit := max(m.cfg.Rotation.Overlap, 0) / 2
+	if limit == 0 {
+		limit = DefaultOverlap / 2
+	}
+	if apart > limit {
+		return fmt.Errorf("sessions: this clock and the database's are %v apart, at most %v are allowed", apart, limit)
+	}
+	if apart > clockWarning {
+		m.cfg.Logger.WarnContext(ctx, "sessions: this clock and the database's differ", "apart", apart)
+	}
+	return nil
+}
+
+// JWKSet returns the public keys of access tokens as a JWK set (RFC 7517), for
+// hosts that publish them elsewhere, too.
+func (m *Manager) JWKSet() []byte { return slices.Clone(m.jwks) }
+
+// unavailable wraps what went wrong in the store, a hook or the signer. Context
+// errors can still be told with errors.Is.
+func unavailable(doing string, err error) error {
+	return fmt.Errorf("%w: %s: %w", ErrUnavailable, doing, err)
+}
+
+// heldEvents are the events of calls in a transaction that is not committed.
+type heldEvents struct {
+	mu     sync.Mutex
+	events []Event
+}
+
+func (h *heldEvents) add(e Event) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.events = append(h.events, e)
+}
+
+func (h *heldEvents) take() []Event {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	events := h.events
+	h.events = nil
+	return events
+}
+
+// recentlyEnded remembers the sessions that this process has ended for as long as
+// an access token of theirs may live, so that it refuses those at once.
+type recentlyEnded struct {
+	keep time.Duration
+
+	mu sync.RWMutex
+	// Two generations, swapped after keep: each entry is kept for keep at least
+	// and 2 × keep at most, without a timer and without a scan.
+	young, old map[string]time.Time
+	swapped    time.Time
+}
+
+func newRecentlyEnded(keep time.Duration) *recentlyEnded {
+	return &recentlyEnded{keep: keep, young: map[string]time.Time{}}
+}
+
+func (r *recentlyEnded) add(id string, now time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if now.Sub(r.swapped) >= r.keep {
+		r.old, r.young, r.swapped = r.young, map[string]time.Time{}, now
+	}
+	r.young[id] = now
+}
+
+func (r *recentlyEnded) at(id string) (time.Time, bool) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	if at, ok := r.young[id]; ok {
+		return at, true
+	}
+	at, ok := r.old[id]
+	return at, ok
+}

@@ -1,0 +1,100 @@
+package sessions
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+
+	"github.com/google/uuid"
+)
+
+// A refresh token is "srt1_" and the unpadded base64url form of
+//
+//	key id (4) ‖ session id (16) ‖ counter (8, big endian) ‖ HMAC-SHA256 (32)
+//
+// where the MAC covers the prefix and everything before it. Nothing of it is in
+// the database, and a forged one is refused without asking the database.
+const (
+	refreshPrefix = "srt1_"
+	refreshSigned = 4 + 16 + 8
+	refreshLen    = refreshSigned + sha256.Size
+	// maxCounter keeps counters exact in JSON numbers and away from the point
+	// where Postgres overflows and SQLite turns a column into a float.
+	maxCounter = 1 << 53
+)
+
+var refreshEncoding = base64.RawURLEncoding.Strict()
+
+// refreshToken is what a refresh token says.
+type refreshToken struct {
+	sessionID string
+	counter   int64
+	// oldSecret: not of the first secret of the ring.
+	oldSecret bool
+}
+
+// mintRefresh makes the token of a session for a counter. It is deterministic:
+// that is how a second caller gets the same successor.
+func (r *ring) mintRefresh(sessionID string, counter int64) (Token, error) {
+	id, err := uuid.Parse(sessionID)
+	if err != nil {
+		return Token{}, err
+	}
+	key := r.refresh[0]
+	b := make([]byte, 0, refreshLen)
+	b = append(b, key.id[:]...)
+	b = append(b, id[:]...)
+	b = binary.BigEndian.AppendUint64(b, uint64(counter))
+	b = key.sum(b)
+	return NewToken(refreshPrefix + refreshEncoding.EncodeToString(b)), nil
+}
+
+// sum appends the MAC of b to b.
+func (k *refreshKey) sum(b []byte) []byte {
+	mac := hmac.New(sha256.New, k.mac)
+	mac.Write([]byte(refreshPrefix))
+	mac.Write(b)
+	return mac.Sum(b)
+}
+
+// isRefreshToken reports whether text has the shape of a refresh token, of this
+// ring or of another.
+func isRefreshToken(text string) bool {
+	_, ok := decodeRefresh(text)
+	return ok
+}
+
+func decodeRefresh(text string) (b [refreshLen]byte, ok bool) {
+	if len(text) != len(refreshPrefix)+refreshEncoding.EncodedLen(refreshLen) || text[:len(refreshPrefix)] != refreshPrefix {
+		return b, false
+	}
+	// The decoder skips line breaks even when strict; then n falls short.
+	n, err := refreshEncoding.Decode(b[:], []byte(text[len(refreshPrefix):]))
+	return b, err == nil && n == refreshLen
+}
+
+// parseRefresh authenticates a refresh token. Its only error is ErrMalformed,
+// whatever is wrong, so that nothing can be learnt from it.
+func (r *ring) parseRefresh(text string) (refreshToken, error) {
+	b, ok := decodeRefresh(text)
+	if !ok {
+		return refreshToken{}, ErrMalformed
+	}
+	key := r.refreshKey([4]byte(b[:4]))
+	if key == nil {
+		return refreshToken{}, ErrMalformed
+	}
+	if !hmac.Equal(key.sum(b[:refreshSigned:refreshSigned]), b[:]) {
+		return refreshToken{}, ErrMalformed
+	}
+	counter := binary.BigEndian.Uint64(b[20:28])
+	if counter == 0 || counter >= maxCounter {
+		return refreshToken{}, ErrMalformed
+	}
+	return refreshToken{
+		sessionID: uuid.UUID(b[4:20]).String(),
+		counter:   int64(counter),
+		oldSecret: key != r.refresh[0],
+	}, nil
+}
