@@ -1,3 +1,271 @@
 package sessions
 
+import (
+	"context"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// publicClientKey is what clients send that have no client key.
 const publicClientKey = "__stack_public_client__"
+
+// Revocation is the setting of the revocation dial: how soon a route refuses the
+// access tokens of a session that has ended.
+type Revocation int
+
+// The settings of the revocation dial.
+const (
+	// Stateless refuses them at once in the process that ended the session, and
+	// elsewhere when they expire: no database work.
+	Stateless Revocation = iota
+	// Strict looks up the session on every request: one statement.
+	Strict
+)
+
+// Authenticate says who makes a request, by either of two schemes: Authorization:
+// Bearer with a server key, an admin key or an access token; or the headers of the
+// x-stack or x-hexclave family. An access token is checked as far as the dial
+// says, also where it came beside a key. The middleware packages are made of this.
+//
+// A client that names its access type and sends no access token has an identity
+// without a user. Errors: [ErrNoCredentials] where the request has none;
+// [*APIError], [ErrInvalidToken], [*ExpiredError], [ErrUnavailable].
+func (m *Manager) Authenticate(r *http.Request, dial Revocation) (Identity, error) {
+	if dial == Strict {
+		return m.authenticate(r, m.verifyStrict)
+	}
+	return m.authenticate(r, func(_ context.Context, token string) (Identity, error) { return m.Verify(token) })
+}
+
+// tokenCheck checks an access token.
+type tokenCheck func(ctx context.Context, token string) (Identity, error)
+
+// verifyStrict is what our own endpoints do.
+func (m *Manager) verifyStrict(ctx context.Context, token string) (Identity, error) {
+	id, err := m.Verify(token)
+	if err != nil {
+		return Identity{}, err
+	}
+	if _, err := m.Check(ctx, id); err != nil {
+		return Identity{}, err
+	}
+	return id, nil
+}
+
+// authenticate leaves the access token to check. With a nil check it is not looked
+// at, and no identity comes of it.
+func (m *Manager) authenticate(r *http.Request, check tokenCheck) (Identity, error) {
+	id, named, err := m.stackIdentity(r, check)
+	if err != nil {
+		return Identity{}, m.explain(err)
+	}
+	if !named {
+		if id, err = m.bearerIdentity(r, check); err != nil {
+			return Identity{}, m.explain(err)
+		}
+	}
+	return id, nil
+}
+
+// explain gives an expired token the details that the SDK cannot do without.
+func (m *Manager) explain(err error) error {
+	expired, ok := err.(*ExpiredError)
+	if !ok {
+		return err
+	}
+	e := NewAPIError(expired)
+	e.Details = map[string]any{
+		"expired_at_millis": expired.ExpiredAt.UnixMilli(), "project_id": m.clientID,
+		"user_id": expired.UserID, "refresh_token_id": expired.SessionID,
+	}
+	return e
+}
+
+// bearerIdentity reads Authorization (RFC 6750, section 2.1). The prefix tells
+// what kind of credential it is, so nothing is tried as two kinds.
+func (m *Manager) bearerIdentity(r *http.Request, check tokenCheck) (Identity, error) {
+	values := r.Header.Values("Authorization")
+	if len(values) > 1 {
+		err := newSchemaError(r, "headers.authorization", "must be there once")
+		err.challenge = "invalid_request"
+		return Identity{}, err
+	}
+	if len(values) == 0 {
+		return Identity{}, ErrNoCredentials
+	}
+	scheme, credential, _ := strings.Cut(values[0], " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return Identity{}, ErrNoCredentials
+	}
+	credential = strings.TrimLeft(credential, " ")
+	if access, isKey := keyAccess(credential); isKey {
+		return m.keyIdentity(credential, access)
+	}
+	if check == nil {
+		return Identity{}, nil
+	}
+	return check(r.Context(), credential)
+}
+
+func (m *Manager) keyIdentity(key string, access AccessType) (Identity, error) {
+	name, ok := m.keys.find(key, access)
+	if ok {
+		return Identity{Access: access, KeyName: name}, nil
+	}
+	code, kind := CodeInvalidSecretServerKey, "server"
+	if access == AccessAdmin {
+		code, kind = CodeInvalidSuperSecretAdminKey, "admin"
+	}
+	return Identity{}, &APIError{
+		Status: 401, Code: code, Message: "The " + kind + " key is not valid.", challenge: "invalid_token",
+		Details: map[string]any{"project_id": m.clientID},
+	}
+}
+
+// stackIdentity reads the x-stack family. named is false where the request names
+// no access type there. The order of the checks is the contract's.
+func (m *Manager) stackIdentity(r *http.Request, check tokenCheck) (id Identity, named bool, err error) {
+	if !isStackRequest(r) {
+		return Identity{}, false, nil
+	}
+	var problems schemaError
+	get := func(name string) string {
+		values := stackValues(r.Header, name)
+		if len(values) > 1 {
+			problems.add("headers.x-stack-"+strings.ToLower(name), "must be there once")
+		}
+		return strings.Join(values, "")
+	}
+	var (
+		access    = AccessType(get("Access-Type"))
+		project   = get("Project-Id")
+		branch    = get("Branch-Id")
+		clientKey = get("Publishable-Client-Key")
+		serverKey = get("Secret-Server-Key")
+		adminKey  = get("Super-Secret-Admin-Key")
+		token     = get("Access-Token")
+	)
+	if err := problems.err(r); err != nil {
+		return Identity{}, false, err
+	}
+
+	switch access {
+	case AccessClient, AccessServer, AccessAdmin:
+	case "":
+		if clientKey != "" || serverKey != "" || adminKey != "" {
+			return Identity{}, false, &APIError{Status: 400, Code: CodeProjectKeyWithoutAccessType, Message: "A key came without x-stack-access-type."}
+		}
+		return Identity{}, false, m.checkProject(project, "")
+	default:
+		return Identity{}, false, &APIError{
+			Status: 400, Code: CodeInvalidAccessType, Message: "x-stack-access-type must be client, server or admin.",
+			Details: map[string]any{"accessType": clipText(string(access), 64)},
+		}
+	}
+	if m.cfg.ProjectID != "" && project == "" {
+		return Identity{}, false, &APIError{
+			Status: 400, Code: CodeAccessTypeWithoutProjectID, Message: "x-stack-access-type came without x-stack-project-id.",
+			Details: map[string]any{"request_type": string(access)},
+		}
+	}
+
+	if token != "" && check != nil {
+		if id, err = check(r.Context(), token); err != nil {
+			return Identity{}, false, err
+		}
+	}
+	if err := m.checkProject(project, id.SessionID); err != nil {
+		return Identity{}, false, err
+	}
+	id.Access = access
+
+	switch access {
+	case AccessClient:
+		err = m.checkClientKey(clientKey)
+	case AccessServer:
+		err = m.checkServerKey(&id, serverKey, CodeServerAuthenticationRequired)
+	case AccessAdmin:
+		err = m.checkServerKey(&id, adminKey, CodeAdminAuthenticationRequired)
+	}
+	if err != nil {
+		return Identity{}, false, err
+	}
+	if branch != "" && branch != "main" {
+		return Identity{}, false, &APIError{
+			Status: 400, Code: CodeBranchDoesNotExist, Message: "There is no such branch.",
+			Details: map[string]any{"branch_id": clipText(branch, 64)},
+		}
+	}
+	return id, true, nil
+}
+
+// checkProject compares a project header, where there is one and we have a project.
+func (m *Manager) checkProject(project, sessionID string) error {
+	switch {
+	case project == "" || m.cfg.ProjectID == "" || project == m.cfg.ProjectID:
+		return nil
+	case sessionID != "":
+		return &APIError{
+			Status: 401, Code: CodeInvalidProjectForAccessToken, Message: "The access token is of another project.", challenge: "invalid_token",
+			Details: map[string]any{"expected_project_id": clipText(project, 128), "actual_project_id": m.cfg.ProjectID},
+		}
+	default:
+		return &APIError{
+			Status: 400, Code: CodeCurrentProjectNotFound, Message: "There is no such project.",
+			Details: map[string]any{"project_id": clipText(project, 128)},
+		}
+	}
+}
+
+func (m *Manager) checkClientKey(key string) error {
+	details := map[string]any{"project_id": m.clientID}
+	switch {
+	case slices.Contains(m.cfg.ClientKeys, key):
+		return nil
+	case key != "" && key != publicClientKey:
+		return &APIError{Status: 401, Code: CodeInvalidPublishableClientKey, Message: "The client key is not valid.", Details: details}
+	case m.cfg.RequireClientKey:
+		return &APIError{Status: 401, Code: CodePublishableClientKeyRequired, Message: "A client key is required.", Details: details}
+	default:
+		return nil
+	}
+}
+
+func (m *Manager) checkServerKey(id *Identity, key, required string) error {
+	if key == "" {
+		return &APIError{Status: 401, Code: required, Message: "This access type needs its key."}
+	}
+	found, err := m.keyIdentity(key, id.Access)
+	id.KeyName = found.KeyName
+	return err
+}
+
+// requestClient is who made a request, as far as the host's proxies can be trusted.
+func (m *Manager) requestClient(r *http.Request) Client {
+	return Client{IP: m.clientIP(r), UserAgent: r.UserAgent()}
+}
+
+// clientIP walks X-Forwarded-For from its end, where the nearest proxy writes, for
+// as long as the address behind is that of a trusted proxy.
+func (m *Manager) clientIP(r *http.Request) string {
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return ""
+	}
+	ip := peer.Addr().Unmap().WithZone("")
+	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
+	for i := len(hops) - 1; i >= 0 && m.trusts(ip); i-- {
+		hop, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
+		if err != nil {
+			break
+		}
+		ip = hop.Unmap().WithZone("")
+	}
+	return ip.String()
+}
+
+func (m *Manager) trusts(ip netip.Addr) bool {
+	return slices.ContainsFunc(m.cfg.TrustedProxies, func(p netip.Prefix) bool { return p.Contains(ip) })
+}

@@ -1,0 +1,130 @@
+package sessions
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"path"
+	"runtime/debug"
+	"strings"
+)
+
+// Handler serves the HTTP API of a [Manager]; docs/http-api.md describes it, and
+// the embedded openapi.yaml is served by it.
+//
+// Mount it whole, and it owns its prefix: unknown paths and methods are answered
+// by it, as JSON.
+//
+//	mux.Handle("/api/v1/", http.StripPrefix("/api/v1", handler))
+//
+// Or register its routes one by one with [Handler.Register], or put single
+// endpoints where you want them:
+//
+//	mux.Handle("POST /support/impersonate", handler.Create())
+//
+// It is safe for concurrent use.
+type Handler struct {
+	m      *Manager
+	routes []Route
+}
+
+// NewHandler makes the handler of a Manager.
+func NewHandler(m *Manager) *Handler {
+	h := &Handler{m: m}
+	h.routes = h.table()
+	return h
+}
+
+// Format shows no field whatever the verb.
+func (*Handler) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "sessions.Handler") }
+
+// ServeHTTP serves all routes. It never redirects, and it refuses with 404 a path
+// that is not already clean: a redirect would take credentials to a path that
+// something in front may have judged differently.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	var allow []string
+	if p := r.URL.Path; r.URL.RawPath == "" && strings.HasPrefix(p, "/") && path.Clean(p) == p {
+		for _, route := range h.routes {
+			values, ok := route.match(p)
+			if !ok {
+				continue
+			}
+			if route.serves(r.Method) {
+				for name, value := range values {
+					r.SetPathValue(name, value)
+				}
+				route.Handler.ServeHTTP(w, r)
+				return
+			}
+			allow = append(allow, route.methods()...)
+		}
+	}
+	h.endpoint(nil, func(http.ResponseWriter, *http.Request) error {
+		if len(allow) > 0 {
+			return methodNotAllowed(allow)
+		}
+		return &APIError{Status: 404, Code: CodeNotFound, Message: "There is nothing here."}
+	}).ServeHTTP(w, r)
+}
+
+// Register registers every route at mux under prefix, which is "" or begins with a
+// slash and does not end with one. Unknown paths and methods stay the mux's, which
+// redirects paths that are not clean.
+func (h *Handler) Register(mux *http.ServeMux, prefix string) {
+	for _, route := range h.routes {
+		mux.Handle(route.Method+" "+prefix+route.Pattern, route.Handler)
+	}
+}
+
+func methodNotAllowed(allow []string) error {
+	return &APIError{Status: 405, Code: CodeMethodNotAllowed, Message: "The method is not allowed here.", allow: strings.Join(allow, ", ")}
+}
+
+// endpoint makes a handler of a function that answers, or returns an error before
+// it has written anything. A nil methods allows all.
+func (h *Handler) endpoint(methods []string, serve func(http.ResponseWriter, *http.Request) error) http.Handler {
+	return h.endpointWith(methods, serve, isStackRequest, WriteError)
+}
+
+func (h *Handler) endpointWith(
+	methods []string,
+	serve func(http.ResponseWriter, *http.Request) error,
+	isStack func(*http.Request) bool,
+	writeError func(http.ResponseWriter, *http.Request, error),
+) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		id := requestID(w.Header())
+		if isStack(r) {
+			w = newStackWriter(w, r)
+		}
+		fail := func(err error) {
+			if e := NewAPIError(err); e.Status >= 500 {
+				h.m.cfg.Logger.LogAttrs(r.Context(), slog.LevelError, "sessions: request failed",
+					slog.String("request_id", id), slog.String("code", e.Code), slog.Any("error", err))
+			}
+			writeError(w, r, err)
+		}
+		defer func() {
+			p := recover()
+			if p == nil {
+				return
+			}
+			if p == http.ErrAbortHandler { // asks net/http to drop the connection
+				panic(p)
+			}
+			// A hook of the host has panicked. Where it did is for the log; what
+			// it said may hold anything.
+			h.m.cfg.Logger.LogAttrs(r.Context(), slog.LevelError, "sessions: panic in a hook",
+				slog.String("request_id", id), slog.String("stack", string(debug.Stack())))
+			fail(fmt.Errorf("sessions: panic: %T", p))
+		}()
+		if methods != nil && !serves(methods, r.Method) {
+			fail(methodNotAllowed(methods))
+			return
+		}
+		if err := serve(w, r); err != nil {
+			fail(err)
+		}
+	})
+}

@@ -1,0 +1,235 @@
+package sessions
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+)
+
+// The codes of the HTTP API. docs/http-api.md says when each is answered.
+const (
+	CodeBodyParsingError               = "BODY_PARSING_ERROR"
+	CodeSchemaError                    = "SCHEMA_ERROR"
+	CodeProjectKeyWithoutAccessType    = "PROJECT_KEY_WITHOUT_ACCESS_TYPE"
+	CodeInvalidAccessType              = "INVALID_ACCESS_TYPE"
+	CodeAccessTypeWithoutProjectID     = "ACCESS_TYPE_WITHOUT_PROJECT_ID"
+	CodeAccessTypeRequired             = "ACCESS_TYPE_REQUIRED"
+	CodeInsufficientAccessType         = "INSUFFICIENT_ACCESS_TYPE"
+	CodeInvalidPublishableClientKey    = "INVALID_PUBLISHABLE_CLIENT_KEY"
+	CodeInvalidSecretServerKey         = "INVALID_SECRET_SERVER_KEY"
+	CodeInvalidSuperSecretAdminKey     = "INVALID_SUPER_SECRET_ADMIN_KEY"
+	CodePublishableClientKeyRequired   = "PUBLISHABLE_CLIENT_KEY_REQUIRED_FOR_PROJECT"
+	CodeServerAuthenticationRequired   = "SERVER_AUTHENTICATION_REQUIRED"
+	CodeAdminAuthenticationRequired    = "ADMIN_AUTHENTICATION_REQUIRED"
+	CodeUnparsableAccessToken          = "UNPARSABLE_ACCESS_TOKEN"
+	CodeAccessTokenExpired             = "ACCESS_TOKEN_EXPIRED"
+	CodeInvalidProjectForAccessToken   = "INVALID_PROJECT_FOR_ACCESS_TOKEN"
+	CodeCurrentProjectNotFound         = "CURRENT_PROJECT_NOT_FOUND"
+	CodeBranchDoesNotExist             = "BRANCH_DOES_NOT_EXIST"
+	CodeCannotGetOwnUserWithoutUser    = "CANNOT_GET_OWN_USER_WITHOUT_USER"
+	CodeUserIDDoesNotExist             = "USER_ID_DOES_NOT_EXIST"
+	CodeCannotDeleteCurrentSession     = "CANNOT_DELETE_CURRENT_SESSION"
+	CodeRefreshTokenNotFoundOrExpired  = "REFRESH_TOKEN_NOT_FOUND_OR_EXPIRED"
+	CodeInvalidOAuthClientIDOrSecret   = "INVALID_OAUTH_CLIENT_ID_OR_SECRET"
+	CodeUserNotFound                   = "USER_NOT_FOUND"
+	CodeSessionNotFound                = "SESSION_NOT_FOUND"
+	CodeForbidden                      = "FORBIDDEN"
+	CodeNotFound                       = "NOT_FOUND"
+	CodeMethodNotAllowed               = "METHOD_NOT_ALLOWED"
+	CodeBodyTooLarge                   = "BODY_TOO_LARGE"
+	CodeUnsupportedMediaType           = "UNSUPPORTED_MEDIA_TYPE"
+	CodeTemporarilyUnavailable         = "TEMPORARILY_UNAVAILABLE"
+	CodeInternal                       = "INTERNAL"
+	codeUnsupportedTokenType           = "UNSUPPORTED_TOKEN_TYPE"
+	headerKnownError, headerRequestID  = "Known-Error", "Request-Id"
+	headerActualStatus, headerOverride = "Actual-Status", "Override-Error-Status"
+)
+
+// unknownToSDK are the codes that go without the known-error header: the
+// published SDK answers a code it does not know with an appeal to update it.
+var unknownToSDK = map[string]bool{
+	CodeSessionNotFound: true, CodeForbidden: true, CodeNotFound: true, CodeMethodNotAllowed: true,
+	CodeBodyTooLarge: true, CodeUnsupportedMediaType: true, CodeTemporarilyUnavailable: true, CodeInternal: true,
+	codeUnsupportedTokenType: true,
+}
+
+// APIError is an error as the HTTP API answers it: {"code", "error", "details"?}.
+// A host that serves routes of its own to the published SDK returns it through
+// [WriteError], or from an Echo handler through the adapter.
+type APIError struct {
+	// Status is the HTTP status.
+	Status int `json:"-"`
+	// Code is for programs, one of the constants of this package or the host's.
+	Code string `json:"code"`
+	// Message is for people; it is shown to the caller.
+	Message string `json:"error"`
+	// Details has what a program may want to know about this code.
+	Details map[string]any `json:"details,omitempty"`
+
+	cause     error
+	challenge string // the error code of the Bearer challenge (RFC 6750, section 3.1)
+	oauth     string // the error code of RFC 6749, section 5.2, where it is not the usual one
+	allow     string
+}
+
+func (e *APIError) Error() string { return e.Code + ": " + e.Message }
+
+// Unwrap returns the error that e was made of, or nil.
+func (e *APIError) Unwrap() error { return e.cause }
+
+// answers is the one table from errors to answers. The first match counts, so
+// leaves stand before their branch.
+var answers = []struct {
+	err     error
+	status  int
+	code    string
+	message string
+	reason  string // details.reason
+	// challenge is the error code of the Bearer challenge.
+	challenge string
+}{
+	{ErrMalformed, 401, CodeRefreshTokenNotFoundOrExpired, "The refresh token is not valid.", "malformed", "invalid_token"},
+	{ErrUnknownSession, 401, CodeRefreshTokenNotFoundOrExpired, "The session does not exist.", "unknown", "invalid_token"},
+	{ErrSessionEnded, 401, CodeRefreshTokenNotFoundOrExpired, "The session has ended.", "ended", "invalid_token"},
+	{ErrSessionExpired, 401, CodeRefreshTokenNotFoundOrExpired, "The session has expired.", "expired", "invalid_token"},
+	{ErrSessionIdle, 401, CodeRefreshTokenNotFoundOrExpired, "The session was not used for too long.", "idle", "invalid_token"},
+	{ErrReplay, 401, CodeRefreshTokenNotFoundOrExpired, "The refresh token was used before, so the session was ended.", "replay", "invalid_token"},
+	{ErrRecoveryLimit, 401, CodeRefreshTokenNotFoundOrExpired, "The refresh token was repeated too often, so the session was ended.", "recovery_limit", "invalid_token"},
+	{ErrUserGone, 401, CodeRefreshTokenNotFoundOrExpired, "The user does not exist any more.", "user_gone", "invalid_token"},
+	{ErrUserRefused, 401, CodeRefreshTokenNotFoundOrExpired, "The user may not have sessions now.", "user_disabled", "invalid_token"},
+	{ErrNoCredentials, 401, CodeAccessTypeRequired, "Credentials are required: a server key or an access token as Authorization: Bearer, or an access type.", "", ""},
+	{ErrInvalidToken, 401, CodeUnparsableAccessToken, "The access token is not valid.", "", "invalid_token"},
+	{ErrExpired, 401, CodeAccessTokenExpired, "The access token has expired, or its session has ended.", "", "invalid_token"},
+	{ErrUnauthenticated, 401, CodeAccessTypeRequired, "Credentials are required.", "", ""},
+	{ErrInvalidParams, 400, CodeSchemaError, "A parameter is not valid.", "", ""},
+	{ErrUserNotFound, 404, CodeUserNotFound, "The user does not exist.", "", ""},
+	{ErrUserDisabled, 403, CodeForbidden, "The user may not have sessions now.", "user_disabled", ""},
+	{ErrNotFound, 404, CodeSessionNotFound, "The session does not exist.", "", ""},
+	{ErrUnavailable, 503, CodeTemporarilyUnavailable, "Temporarily unavailable, try again.", "", ""},
+}
+
+// NewAPIError says how the HTTP API answers err. What it does not know becomes a
+// 500 whose message says nothing of the cause.
+func NewAPIError(err error) *APIError {
+	var api *APIError
+	if errors.As(err, &api) {
+		return api
+	}
+	for _, a := range answers {
+		if !errors.Is(err, a.err) {
+			continue
+		}
+		e := &APIError{Status: a.status, Code: a.code, Message: a.message, cause: err, challenge: a.challenge}
+		switch {
+		case a.code == CodeRefreshTokenNotFoundOrExpired:
+			e.Details = map[string]any{"reason": a.reason, "retry": false}
+		case a.reason != "":
+			e.Details = map[string]any{"reason": a.reason}
+		case a.code == CodeTemporarilyUnavailable:
+			e.Details = map[string]any{"retry": true}
+		case a.code == CodeSchemaError:
+			e.Details = map[string]any{"message": a.message}
+		}
+		return e
+	}
+	return &APIError{Status: 500, Code: CodeInternal, Message: "Internal error.", cause: err}
+}
+
+// SetHeader sets what e says in headers, for an answer to r: the Bearer challenge
+// with a 401, Retry-After with a 503, Allow with a 405, and the known-error
+// headers where r belongs to the x-stack family.
+func (e *APIError) SetHeader(h http.Header, r *http.Request) {
+	if e.Status == http.StatusUnauthorized || e.challenge != "" {
+		value := `Bearer realm="sessile"`
+		if e.challenge != "" {
+			value += `, error="` + e.challenge + `", error_description="` + quotable(e.Message) + `"`
+		}
+		h.Set("WWW-Authenticate", value)
+	}
+	if e.Status == http.StatusServiceUnavailable {
+		h.Set("Retry-After", "1")
+	}
+	if e.allow != "" {
+		h.Set("Allow", e.allow)
+	}
+	if isStackRequest(r) {
+		e.setKnown(h)
+	}
+}
+
+func (e *APIError) setKnown(h http.Header) {
+	if !unknownToSDK[e.Code] {
+		setStackHeader(h, headerKnownError, e.Code)
+	}
+}
+
+// quotable makes text fit for error_description (RFC 6750, section 3).
+func quotable(text string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == '"' || r == '\\':
+			return '\''
+		case r == '\n':
+			return ' '
+		case r < ' ' || r > '~':
+			return '?'
+		default:
+			return r
+		}
+	}, text)
+}
+
+// WriteError answers r with err, in the form and with the headers of our own
+// endpoints. An [*APIError] is answered as it is; for all else see [NewAPIError].
+func WriteError(w http.ResponseWriter, r *http.Request, err error) {
+	e := NewAPIError(err)
+	e.SetHeader(w.Header(), r)
+	writeJSON(w, e.Status, e)
+}
+
+// writeJSON answers with a body that no cache keeps.
+func writeJSON(w http.ResponseWriter, status int, body any) {
+	text, err := json.Marshal(body)
+	if err != nil { // a value of the host's in APIError.Details
+		status, text = http.StatusInternalServerError, []byte(`{"code":"INTERNAL","error":"Internal error."}`)
+	}
+	h := w.Header()
+	h.Set("Content-Type", "application/json; charset=utf-8")
+	h.Set("Content-Length", strconv.Itoa(len(text)))
+	if h.Get("Cache-Control") == "" {
+		h.Set("Cache-Control", "no-store")
+	}
+	h.Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	_, _ = w.Write(text) // the client is gone: nobody is left to tell
+}
+
+// schemaError collects all problems of a request.
+type schemaError struct{ problems []string }
+
+func (s *schemaError) add(path, format string, args ...any) {
+	s.problems = append(s.problems, path+" "+fmt.Sprintf(format, args...))
+}
+
+// err returns nil if there were no problems.
+func (s *schemaError) err(r *http.Request) error {
+	if len(s.problems) == 0 {
+		return nil
+	}
+	message := fmt.Sprintf("Request validation failed on %s %s:\n- %s", r.Method, clipText(r.URL.Path, 255), strings.Join(s.problems, "\n- "))
+	return &APIError{Status: 400, Code: CodeSchemaError, Message: message, Details: map[string]any{"message": message}}
+}
+
+func newSchemaError(r *http.Request, path, format string, args ...any) *APIError {
+	var s schemaError
+	s.add(path, format, args...)
+	return s.err(r).(*APIError)
+}
+
+func bodyParsingError(format string, args ...any) *APIError {
+	message := "The request body " + fmt.Sprintf(format, args...) + "."
+	return &APIError{Status: 400, Code: CodeBodyParsingError, Message: message, Details: map[string]any{"message": message}}
+}

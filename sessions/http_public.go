@@ -1,0 +1,51 @@
+package sessions
+
+import (
+	"bytes"
+	"crypto/sha256"
+	_ "embed"
+	"encoding/hex"
+	"net/http"
+	"time"
+)
+
+//go:embed openapi.yaml
+var openapi []byte
+
+// JWKS is GET /.well-known/jwks.json and, under the contract's path, the same for
+// [Config.ProjectID]: the public keys of access tokens.
+func (h *Handler) JWKS() http.Handler {
+	etag := etagOf(h.m.jwks)
+	return h.endpoint(methods(http.MethodGet), func(w http.ResponseWriter, r *http.Request) error {
+		if project := r.PathValue("project_id"); project != "" && project != h.m.cfg.ProjectID {
+			return &APIError{Status: 404, Code: CodeNotFound, Message: "There is no such project."}
+		}
+		servePublic(w, r, "application/json; charset=utf-8", etag, h.m.jwks)
+		return nil
+	})
+}
+
+// OpenAPI is GET /auth/openapi.yaml: this API as OpenAPI 3.1.
+func (h *Handler) OpenAPI() http.Handler {
+	etag := etagOf(openapi)
+	return h.endpoint(methods(http.MethodGet), func(w http.ResponseWriter, r *http.Request) error {
+		servePublic(w, r, "application/yaml; charset=utf-8", etag, openapi)
+		return nil
+	})
+}
+
+func etagOf(content []byte) string {
+	sum := sha256.Sum256(content)
+	return `"` + hex.EncodeToString(sum[:16]) + `"`
+}
+
+// servePublic serves what anyone may keep for an hour; ServeContent knows
+// conditional and range requests.
+func servePublic(w http.ResponseWriter, r *http.Request, contentType, etag string, content []byte) {
+	h := w.Header()
+	h.Set("Content-Type", contentType)
+	h.Set("Cache-Control", "public, max-age=3600")
+	h.Set("Etag", etag)
+	h.Set("X-Content-Type-Options", "nosniff")
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(content))
+}

@@ -1,0 +1,73 @@
+package sessions
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+)
+
+// Route is one route of the HTTP API. The handler checks the method itself and
+// takes path parameters from [http.Request.PathValue], so any router can serve it.
+type Route struct {
+	// Method is GET, POST or DELETE; a GET route answers HEAD, too.
+	Method string
+	// Pattern is a path in the notation of [http.ServeMux].
+	Pattern string
+	// Handler serves it.
+	Handler http.Handler
+}
+
+// Routes returns every route, for adapters to routers.
+func (h *Handler) Routes() []Route { return slices.Clone(h.routes) }
+
+// table is the one list of routes. Where two patterns match a path, the first
+// one counts.
+func (h *Handler) table() []Route {
+	return []Route{
+		{http.MethodPost, "/auth/sessions", h.Create()},
+		{http.MethodGet, "/auth/sessions", h.List()},
+		{http.MethodDelete, "/auth/sessions", h.EndMany()},
+		{http.MethodGet, "/auth/sessions/current", h.Current()},
+		{http.MethodDelete, "/auth/sessions/current", h.SignOut()},
+		{http.MethodPost, "/auth/sessions/current/refresh", h.Refresh()},
+		{http.MethodDelete, "/auth/sessions/{id}", h.End()},
+		{http.MethodPost, "/auth/oauth/token", h.Token()},
+		{http.MethodPost, "/auth/oauth/revoke", h.Revoke()},
+		{http.MethodGet, "/auth/openapi.yaml", h.OpenAPI()},
+		{http.MethodGet, "/.well-known/jwks.json", h.JWKS()},
+		{http.MethodGet, "/projects/{project_id}/.well-known/jwks.json", h.JWKS()},
+	}
+}
+
+// match compares a clean path with the pattern, segment by segment.
+func (route Route) match(path string) (values map[string]string, ok bool) {
+	have, want := strings.Split(path, "/"), strings.Split(route.Pattern, "/")
+	if len(have) != len(want) {
+		return nil, false
+	}
+	for i, segment := range want {
+		if name, isParam := strings.CutPrefix(segment, "{"); isParam && have[i] != "" {
+			if values == nil {
+				values = map[string]string{}
+			}
+			values[strings.TrimSuffix(name, "}")] = have[i]
+		} else if segment != have[i] {
+			return nil, false
+		}
+	}
+	return values, true
+}
+
+func (route Route) serves(method string) bool { return serves(route.methods(), method) }
+
+func (route Route) methods() []string { return methods(route.Method) }
+
+// methods adds HEAD to GET (RFC 9110, section 9.3.2).
+func methods(method string) []string {
+	if method == http.MethodGet {
+		return []string{http.MethodGet, http.MethodHead}
+	}
+	return []string{method}
+}
+
+func serves(methods []string, method string) bool { return slices.Contains(methods, method) }

@@ -1,0 +1,501 @@
+package sessions
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"time"
+)
+
+// grantJSON is the answer of create and of refresh.
+type grantJSON struct {
+	RefreshToken    string `json:"refresh_token"`
+	AccessToken     string `json:"access_token"`
+	TokenType       string `json:"token_type"`
+	ExpiresIn       int64  `json:"expires_in"`
+	SessionID       string `json:"session_id"`
+	UserID          string `json:"user_id"`
+	ExpiresAtMillis int64  `json:"expires_at_millis"`
+	IsImpersonation bool   `json:"is_impersonation"`
+}
+
+func newGrantJSON(g Grant) grantJSON {
+	return grantJSON{
+		RefreshToken:    g.RefreshToken.Reveal(),
+		AccessToken:     g.AccessToken.Reveal(),
+		TokenType:       "Bearer",
+		ExpiresIn:       g.expiresIn(),
+		SessionID:       g.Session.ID,
+		UserID:          g.Session.UserID,
+		ExpiresAtMillis: g.Session.ExpiresAt.UnixMilli(),
+		IsImpersonation: g.Session.Impersonation,
+	}
+}
+
+// expiresIn is in whole seconds (RFC 6749, section 5.1).
+func (g Grant) expiresIn() int64 {
+	return int64(g.AccessTokenExpiresAt.Sub(g.AccessTokenIssuedAt) / time.Second)
+}
+
+// Create is POST /auth/sessions: a trusted caller names a user and gets a session.
+func (h *Handler) Create() http.Handler { return h.endpoint(methods(http.MethodPost), h.create) }
+
+func (h *Handler) create(w http.ResponseWriter, r *http.Request) error {
+	_, body, err := readBody(w, r, mediaJSON)
+	if err != nil {
+		return err
+	}
+	object, err := parseObject(body)
+	if err != nil && !errors.Is(err, errNotObject) {
+		return bodyParsingError("%s", err)
+	}
+	caller, authErr := h.m.authenticate(r, h.m.verifyStrict)
+	if authErr != nil {
+		return authErr
+	}
+	if !caller.Trusted() {
+		return insufficientAccess(caller)
+	}
+	if err != nil {
+		return newSchemaError(r, "body", "%s", err)
+	}
+	p, err := h.createParams(r, object, caller)
+	if err != nil {
+		return err
+	}
+	grant, err := h.m.Create(r.Context(), p)
+	switch {
+	case errors.Is(err, ErrUserNotFound), errors.Is(err, ErrUserDisabled):
+		e := &APIError{Status: 400, Code: CodeUserIDDoesNotExist, Message: "The user does not exist.", Details: map[string]any{"user_id": p.UserID}, cause: err}
+		if errors.Is(err, ErrUserDisabled) {
+			e.Message = "The user may not have sessions now."
+			e.Details["reason"] = "user_disabled"
+		}
+		return e
+	case err != nil:
+		return err
+	}
+	writeJSON(w, http.StatusOK, newGrantJSON(grant))
+	return nil
+}
+
+func insufficientAccess(caller Identity) error {
+	return &APIError{
+		Status: 401, Code: CodeInsufficientAccessType, Message: "This needs a server key or an admin key.", challenge: "insufficient_scope",
+		Details: map[string]any{
+			"actual_access_type":   string(caller.Access),
+			"allowed_access_types": []AccessType{AccessServer, AccessAdmin},
+		},
+	}
+}
+
+func cannotGetOwnUser() error {
+	return &APIError{Status: 400, Code: CodeCannotGetOwnUserWithoutUser, Message: "This needs an access token of a user."}
+}
+
+// createParams checks every field before it returns, so that a caller learns of
+// all problems at once.
+func (h *Handler) createParams(r *http.Request, body jsonObject, caller Identity) (CreateParams, error) {
+	var (
+		p   = CreateParams{By: caller.KeyName}
+		s   schemaError
+		ttl []byte
+	)
+	for _, field := range body {
+		ok := true
+		switch field.name {
+		case "user_id":
+			if p.UserID, ok = jsonString(field.raw); !ok || !validUserID(p.UserID) {
+				s.add("body.user_id", "must be a string of 1 to %d bytes without control characters", maxUserID)
+			}
+		case "expires_in_millis":
+			ttl = field.raw
+		case "is_impersonation":
+			if p.Impersonation, ok = jsonBool(field.raw); !ok {
+				s.add("body.is_impersonation", "must be true or false")
+			}
+		case "reason":
+			if p.Reason, ok = jsonString(field.raw); !ok || !validText(p.Reason, maxReason) {
+				s.add("body.reason", "must be a string of at most %d bytes without control characters", maxReason)
+			}
+		case "actor":
+			p.Actor = actorField(&s, field.raw)
+		case "client":
+			p.Client = clientField(&s, field.raw)
+		default:
+			s.add("body."+clipText(field.name, 64), "is not a field of this request")
+		}
+	}
+	if body.get("user_id") == nil {
+		s.add("body.user_id", "is required")
+	}
+	if ttl != nil {
+		least, most := time.Millisecond, h.m.cfg.MaxSessionTTL
+		if p.Impersonation {
+			least, most = MinImpersonationTTL, h.m.cfg.Impersonation.MaxTTL
+		}
+		millis, ok := jsonInt(ttl)
+		if !ok || millis < least.Milliseconds() || millis > most.Milliseconds() {
+			s.add("body.expires_in_millis", "must be an integer from %d to %d", least.Milliseconds(), most.Milliseconds())
+		}
+		p.TTL = time.Duration(millis) * time.Millisecond
+	}
+	if body.get("actor") != nil && !p.Impersonation {
+		s.add("body.actor", "is only for impersonations")
+	}
+	if err := s.err(r); err != nil {
+		return CreateParams{}, err
+	}
+	if p.UserID == "me" {
+		if !caller.HasUser() {
+			return CreateParams{}, cannotGetOwnUser()
+		}
+		p.UserID = caller.UserID
+	}
+	return p, nil
+}
+
+func actorField(s *schemaError, raw []byte) string {
+	actor, err := parseObject(raw)
+	if err != nil {
+		s.add("body.actor", "must be an object with user_id")
+		return ""
+	}
+	for _, field := range actor {
+		if field.name != "user_id" {
+			s.add("body.actor."+clipText(field.name, 64), "is not a field of this request")
+		}
+	}
+	id, ok := jsonString(actor.get("user_id"))
+	if !ok || !validUserID(id) {
+		s.add("body.actor.user_id", "must be a string of 1 to %d bytes without control characters", maxUserID)
+	}
+	return id
+}
+
+func clientField(s *schemaError, raw []byte) (c Client) {
+	client, err := parseObject(raw)
+	if err != nil {
+		s.add("body.client", "must be an object")
+		return Client{}
+	}
+	for _, field := range client {
+		text, ok := jsonString(field.raw)
+		switch field.name {
+		case "ip":
+			addr, err := netip.ParseAddr(text)
+			if !ok || err != nil {
+				s.add("body.client.ip", "must be an IP address")
+				continue
+			}
+			c.IP = addr.Unmap().WithZone("").String()
+		case "user_agent":
+			if !ok || !validText(text, maxBody) {
+				s.add("body.client.user_agent", "must be a string without control characters")
+			}
+			c.UserAgent = text
+		default:
+			s.add("body.client."+clipText(field.name, 64), "is not a field of this request")
+		}
+	}
+	return c
+}
+
+// sessionJSON is a session as it is listed. Nothing of it can be used as a token.
+type sessionJSON struct {
+	ID               string  `json:"id"`
+	UserID           string  `json:"user_id"`
+	CreatedAt        int64   `json:"created_at"`
+	LastUsedAt       int64   `json:"last_used_at"`
+	ExpiresAt        int64   `json:"expires_at"`
+	IsImpersonation  bool    `json:"is_impersonation"`
+	IsCurrentSession bool    `json:"is_current_session"`
+	IPInfo           *ipJSON `json:"last_used_at_end_user_ip_info,omitempty"`
+	UserAgent        *string `json:"user_agent"`
+	// For trusted callers, and of the caller's own session.
+	*governance
+}
+
+type ipJSON struct {
+	IP string `json:"ip"`
+}
+
+type governance struct {
+	Actor  *string `json:"actor"`
+	Reason *string `json:"reason"`
+}
+
+func newSessionJSON(s Session, caller Identity) sessionJSON {
+	v := sessionJSON{
+		ID:               s.ID,
+		UserID:           s.UserID,
+		CreatedAt:        s.CreatedAt.UnixMilli(),
+		LastUsedAt:       s.LastUsedAt.UnixMilli(),
+		ExpiresAt:        s.ExpiresAt.UnixMilli(),
+		IsImpersonation:  s.Impersonation,
+		IsCurrentSession: caller.SessionID == s.ID,
+		UserAgent:        orNull(s.Client.UserAgent),
+	}
+	if s.Client.IP != "" {
+		v.IPInfo = &ipJSON{s.Client.IP}
+	}
+	if caller.Trusted() {
+		v.governance = &governance{Actor: orNull(s.Actor), Reason: orNull(s.Reason)}
+	} else {
+		// To the hour: a thief who holds the same token could watch the exact
+		// time for the moment at which his own use goes unnoticed.
+		v.LastUsedAt = s.LastUsedAt.Truncate(time.Hour).UnixMilli()
+	}
+	return v
+}
+
+// List is GET /auth/sessions: the live sessions of a user.
+func (h *Handler) List() http.Handler { return h.endpoint(methods(http.MethodGet), h.list) }
+
+func (h *Handler) list(w http.ResponseWriter, r *http.Request) error {
+	caller, err := h.m.authenticate(r, h.m.verifyStrict)
+	if err != nil {
+		return err
+	}
+	q, err := query(r, "user_id", "limit", "cursor", "impersonation")
+	if err != nil {
+		return err
+	}
+	var (
+		s       schemaError
+		options ListOptions
+	)
+	userID, given := q["user_id"]
+	if !given || !validUserID(userID) {
+		s.add("query.user_id", "must be a user id or me")
+	}
+	limit, paged := q["limit"]
+	if paged {
+		options.Limit, err = strconv.Atoi(limit)
+		if err != nil || options.Limit < 1 || options.Limit > maxListLimit || strconv.Itoa(options.Limit) != limit {
+			s.add("query.limit", "must be an integer from 1 to %d", maxListLimit)
+		}
+	}
+	if cursor, given := q["cursor"]; given {
+		options.Cursor = cursor
+		if _, ok := parseCursor(cursor); !ok {
+			s.add("query.cursor", "must be the next_cursor of the page before")
+		}
+		if !paged {
+			s.add("query.cursor", "needs query.limit")
+		}
+	}
+	impersonation, given := q["impersonation"]
+	if given && impersonation != "include" {
+		s.add("query.impersonation", "must be include")
+	}
+	if err := s.err(r); err != nil {
+		return err
+	}
+	if userID, err = resolveUser(caller, userID); err != nil {
+		return err
+	}
+	switch {
+	case caller.Access == AccessAdmin:
+		options.Impersonations = true
+	case caller.Access == AccessServer:
+		options.Impersonations = given
+	case caller.Impersonation:
+		options.Impersonations, options.onlyID = true, caller.SessionID
+	}
+
+	found, err := h.m.List(r.Context(), userID, options)
+	if err != nil {
+		return err
+	}
+	answer := listJSON{Items: make([]sessionJSON, len(found.Sessions)), IsPaginated: paged}
+	for i, session := range found.Sessions {
+		answer.Items[i] = newSessionJSON(session, caller)
+	}
+	if paged {
+		answer.Pagination = &paginationJSON{orNull(found.Next)}
+	}
+	writeJSON(w, http.StatusOK, answer)
+	return nil
+}
+
+type listJSON struct {
+	Items       []sessionJSON   `json:"items"`
+	IsPaginated bool            `json:"is_paginated"`
+	Pagination  *paginationJSON `json:"pagination,omitempty"`
+}
+
+type paginationJSON struct {
+	NextCursor *string `json:"next_cursor"`
+}
+
+// resolveUser says whose sessions a caller means, and refuses another user's to a
+// client.
+func resolveUser(caller Identity, userID string) (string, error) {
+	if (userID == "me" || !caller.Trusted()) && !caller.HasUser() {
+		return "", cannotGetOwnUser()
+	}
+	if userID == "me" {
+		return caller.UserID, nil
+	}
+	if !caller.Trusted() && userID != caller.UserID {
+		return "", &APIError{Status: 403, Code: CodeForbidden, Message: "These are another user's sessions."}
+	}
+	return userID, nil
+}
+
+// Current is GET /auth/sessions/current: the session of the access token.
+func (h *Handler) Current() http.Handler { return h.endpoint(methods(http.MethodGet), h.current) }
+
+func (h *Handler) current(w http.ResponseWriter, r *http.Request) error {
+	var session Session
+	caller, err := h.m.authenticate(r, func(ctx context.Context, token string) (Identity, error) {
+		id, err := h.m.Verify(token)
+		if err != nil {
+			return Identity{}, err
+		}
+		session, err = h.m.Check(ctx, id)
+		return id, err
+	})
+	if err != nil {
+		return err
+	}
+	if !caller.HasUser() {
+		return cannotGetOwnUser()
+	}
+	v := newSessionJSON(session, caller)
+	v.governance = &governance{Actor: orNull(session.Actor), Reason: orNull(session.Reason)}
+	writeJSON(w, http.StatusOK, v)
+	return nil
+}
+
+// End is DELETE /auth/sessions/{id}: ends one session.
+func (h *Handler) End() http.Handler { return h.endpoint(methods(http.MethodDelete), h.endOne) }
+
+func (h *Handler) endOne(w http.ResponseWriter, r *http.Request) error {
+	caller, err := h.m.authenticate(r, h.m.verifyStrict)
+	if err != nil {
+		return err
+	}
+	// The SDK for clients sends user_id=me, the one for servers nothing.
+	q, err := query(r, "user_id")
+	if err != nil {
+		return err
+	}
+	var s schemaError
+	if userID, given := q["user_id"]; given && !validUserID(userID) {
+		s.add("query.user_id", "must be a user id or me")
+	}
+	id := r.PathValue("id")
+	if !validSessionID(id) {
+		s.add("params.id", "must be a UUID in lower case with dashes")
+	}
+	if err := s.err(r); err != nil {
+		return err
+	}
+	switch {
+	case id == caller.SessionID:
+		return &APIError{Status: 400, Code: CodeCannotDeleteCurrentSession, Message: "This is the session of the access token: sign out instead."}
+	case caller.Trusted():
+		_, err = h.m.end(r.Context(), EndParams{ID: id, By: caller.KeyName})
+	case !caller.HasUser():
+		return cannotGetOwnUser()
+	case caller.Impersonation:
+		return ErrNotFound // it sees only itself
+	default:
+		_, err = h.m.end(r.Context(), EndParams{ID: id, UserID: caller.UserID, NoImpersonation: true, By: caller.UserID})
+	}
+	if err != nil {
+		return err
+	}
+	writeJSON(w, http.StatusOK, successJSON{Success: true})
+	return nil
+}
+
+type successJSON struct {
+	Success bool `json:"success"`
+	Ended   *int `json:"ended,omitempty"`
+}
+
+// EndMany is DELETE /auth/sessions: ends all sessions of a user; for a client its
+// other ones.
+func (h *Handler) EndMany() http.Handler { return h.endpoint(methods(http.MethodDelete), h.endMany) }
+
+func (h *Handler) endMany(w http.ResponseWriter, r *http.Request) error {
+	caller, err := h.m.authenticate(r, h.m.verifyStrict)
+	if err != nil {
+		return err
+	}
+	q, err := query(r, "user_id")
+	if err != nil {
+		return err
+	}
+	userID, given := q["user_id"]
+	if !given && !caller.Trusted() {
+		userID, given = "me", true
+	}
+	if !given || !validUserID(userID) {
+		return newSchemaError(r, "query.user_id", "must be a user id or me")
+	}
+	if userID, err = resolveUser(caller, userID); err != nil {
+		return err
+	}
+	except, by := "", caller.KeyName
+	if !caller.Trusted() {
+		if caller.Impersonation {
+			return &APIError{Status: 403, Code: CodeForbidden, Message: "An impersonation ends only itself."}
+		}
+		except, by = caller.SessionID, caller.UserID
+	}
+	ended, err := h.m.EndMany(r.Context(), userID, except, EndRevoked, by)
+	if err != nil {
+		return err
+	}
+	count := 0
+	for _, s := range ended {
+		if caller.Trusted() || !s.Impersonation { // nobody is told of what they may not list
+			count++
+		}
+	}
+	writeJSON(w, http.StatusOK, successJSON{Success: true, Ended: &count})
+	return nil
+}
+
+// SignOut is DELETE /auth/sessions/current: ends the session of the access token,
+// or, where there is none, of the refresh token.
+func (h *Handler) SignOut() http.Handler { return h.endpoint(methods(http.MethodDelete), h.signOut) }
+
+func (h *Handler) signOut(w http.ResponseWriter, r *http.Request) error {
+	// Expired will do, and so will the token of a session that is over: signing
+	// out must not fail for reasons of the session.
+	caller, err := h.m.authenticate(r, func(_ context.Context, token string) (Identity, error) { return h.m.parseAccess(token) })
+	if err != nil && !errors.Is(err, ErrNoCredentials) {
+		return err
+	}
+	if caller.HasUser() {
+		_, err = h.m.end(r.Context(), EndParams{ID: caller.SessionID, UserID: caller.UserID, Reason: EndSignedOut, By: caller.UserID})
+	} else {
+		token, present, tokenErr := refreshHeader(r)
+		switch {
+		case tokenErr != nil:
+			return tokenErr
+		case !present:
+			return &APIError{
+				Status: 401, Code: CodeAccessTokenExpired, Message: "Signing out needs an access token or a refresh token.",
+				Details: map[string]any{"expired_at_millis": h.m.now().UnixMilli(), "project_id": nil, "user_id": nil, "refresh_token_id": nil},
+			}
+		}
+		_, err = h.m.EndByRefreshToken(r.Context(), token, EndSignedOut, "")
+	}
+	if errors.Is(err, ErrNotFound) {
+		err = fmt.Errorf("%w: %w", ErrSessionEnded, err)
+	}
+	if err != nil {
+		return err
+	}
+	writeJSON(w, http.StatusOK, successJSON{Success: true})
+	return nil
+}
