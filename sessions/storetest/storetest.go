@@ -71,6 +71,13 @@ func cases() []testCase {
 	var all []testCase
 	for _, group := range [][]testCase{
 		rowCases(),
+		refreshCases(),
+		listCases(),
+		endCases(),
+		pruneCases(),
+		userCases(),
+		contextCases(),
+		concurrentCases(),
 	} {
 		all = append(all, group...)
 	}

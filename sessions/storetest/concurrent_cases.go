@@ -1,0 +1,362 @@
+package storetest
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sessile-go/sessile/sessions"
+)
+
+const (
+	// callers is how many goroutines call at once.
+	callers = 40
+	// rounds is how often a case tries; a store that is not atomic may get away
+	// with it once.
+	rounds = 6
+)
+
+// together runs f in n goroutines, which begin at once, and waits for them.
+func together(n int, f func(i int)) {
+	var ready, done sync.WaitGroup
+	gate := make(chan struct{})
+	ready.Add(n)
+	for i := range n {
+		done.Go(func() {
+			ready.Done()
+			<-gate
+			f(i)
+		})
+	}
+	ready.Wait()
+	close(gate)
+	done.Wait()
+}
+
+func concurrentCases() []testCase {
+	return []testCase{
+		{
+			name: "concurrent/one token rotates once",
+			why:  "of many callers with one token exactly one sees it rotate; the rest get the same successor",
+			run: func(k *kit) {
+				for round := range rounds {
+					s := session(round, "alice")
+					k.create(s)
+					for _, presented := range []int64{1, 2} {
+						results, errs := make([]sessions.RefreshResult, callers), make([]error, callers)
+						together(callers, func(i int) {
+							results[i], errs[i] = k.store.Refresh(k.ctx, sessions.RefreshParams{
+								ID: s.ID, Presented: presented, Rotation: unlimited, Moment: at(time.Duration(i%3) * micro),
+							})
+						})
+						outcomes := make(map[sessions.Outcome]int)
+						for i, r := range results {
+							if errs[i] != nil {
+								k.errorf("Refresh: %w", errs[i])
+								continue
+							}
+							outcomes[r.Outcome]++
+							if r.State.Current != presented+1 || r.State.Parent != presented {
+								k.errorf("round %d: caller %d got successor %d of %d, want %d", round, i, r.State.Current, r.State.Parent, presented+1)
+							}
+						}
+						if outcomes[rotated] != 1 || outcomes[overlapped] != callers-1 {
+							k.errorf("round %d: rotated %d times, overlapped %d times, want 1 and %d", round, outcomes[rotated], outcomes[overlapped], callers-1)
+						}
+					}
+				}
+			},
+		},
+		{
+			name: "concurrent/strict rotation takes one of many",
+			why:  "without a window exactly one caller rotates, one sees the replay, and the rest find no live session",
+			run: func(k *kit) {
+				for round := range rounds {
+					s := session(round, "alice")
+					k.create(s)
+					outcomes := k.presentTogether(s.ID, 1, strict)
+					if outcomes[rotated] != 1 || outcomes[replay] != 1 || outcomes[0] != callers-2 {
+						k.errorf("round %d: rotated %d, replayed %d, not found %d times, want 1, 1 and %d",
+							round, outcomes[rotated], outcomes[replay], outcomes[0], callers-2)
+					}
+					k.holds(ended(s, start, sessions.EndReplay, ""))
+				}
+			},
+		},
+		{
+			name: "concurrent/one replay ends the session once",
+			why:  "of many callers with a spent token exactly one sees the session end",
+			run: func(k *kit) {
+				for round := range rounds {
+					s := session(round, "alice")
+					k.create(s)
+					for _, presented := range []int64{1, 2} {
+						k.refresh(sessions.RefreshParams{ID: s.ID, Presented: presented, Rotation: unlimited, Moment: at(0)})
+					}
+					outcomes := k.presentTogether(s.ID, 1, unlimited)
+					if outcomes[replay] != 1 || outcomes[0] != callers-1 {
+						k.errorf("round %d: replayed %d, not found %d times, want 1 and %d", round, outcomes[replay], outcomes[0], callers-1)
+					}
+					k.holds(ended(s, start, sessions.EndReplay, ""))
+				}
+			},
+		},
+		{
+			name: "concurrent/a late parent is recovered once",
+			why:  "the first recovery opens a window, so the other callers get its successor and not one each",
+			run: func(k *kit) {
+				for round := range rounds {
+					s := created(session(round, "alice"), -time.Hour)
+					k.create(s)
+					k.refresh(sessions.RefreshParams{ID: s.ID, Presented: 1, Rotation: limited, Moment: at(-time.Hour)})
+					outcomes := k.presentTogether(s.ID, 1, limited)
+					if outcomes[recovered] != 1 || outcomes[overlapped] != callers-1 {
+						k.errorf("round %d: recovered %d, overlapped %d times, want 1 and %d", round, outcomes[recovered], outcomes[overlapped], callers-1)
+					}
+				}
+			},
+		},
+		{
+			name: "concurrent/different sessions do not wait for luck",
+			why:  "every method is one atomic step: calls for other sessions neither fail nor mix",
+			run: func(k *kit) {
+				var mu sync.Mutex
+				var failed []error
+				together(callers, func(i int) {
+					s := session(i, fmt.Sprintf("user %d", i%4))
+					err := k.store.Create(k.ctx, s)
+					for n := int64(1); n <= 5 && err == nil; n++ {
+						var r sessions.RefreshResult
+						r, err = k.store.Refresh(k.ctx, sessions.RefreshParams{ID: s.ID, Presented: n, Rotation: strict, Moment: at(time.Duration(n) * time.Second)})
+						if err == nil && (r.Session.ID != s.ID || r.Outcome != rotated || r.State.Current != n+1) {
+							err = fmt.Errorf("Refresh(%d) of %s: got outcome %d and current %d of %s", n, s.ID, r.Outcome, r.State.Current, r.Session.ID)
+						}
+					}
+					if err != nil {
+						mu.Lock()
+						defer mu.Unlock()
+						failed = append(failed, err)
+					}
+				})
+				k.failed = append(k.failed, failed...)
+				for i := range callers {
+					k.holds(after(session(i, fmt.Sprintf("user %d", i%4)), rotated, start.Add(5*time.Second), sessions.Client{}))
+				}
+			},
+		},
+		{
+			name: "concurrent/one create wins",
+			why:  "of many creators of one id one succeeds, the others see ErrConflict, and the row is the winner's",
+			run: func(k *kit) {
+				for round := range rounds {
+					errs := make([]error, callers)
+					together(callers, func(i int) {
+						errs[i] = k.store.Create(k.ctx, session(round, fmt.Sprintf("user %d", i)))
+					})
+					won := 0
+					for i, err := range errs {
+						if err != nil {
+							k.refused("Create", err, sessions.ErrConflict)
+							continue
+						}
+						won++
+						k.holds(session(round, fmt.Sprintf("user %d", i)))
+					}
+					if won != 1 {
+						k.errorf("round %d: %d creators succeeded, want 1", round, won)
+					}
+				}
+			},
+		},
+		{
+			name: "concurrent/one end wins",
+			why:  "of many enders of one session one succeeds, and the row has its reason",
+			run: func(k *kit) {
+				for round := range rounds {
+					s := session(round, "alice")
+					k.create(s)
+					errs := make([]error, callers)
+					together(callers, func(i int) {
+						_, errs[i] = k.store.End(k.ctx, sessions.EndParams{
+							ID: s.ID, Moment: at(time.Duration(i) * micro), Reason: sessions.EndRevoked, By: fmt.Sprintf("ender %d", i),
+						})
+					})
+					won := 0
+					for i, err := range errs {
+						if err != nil {
+							k.refused("End", err, sessions.ErrNotFound)
+							continue
+						}
+						won++
+						k.holds(ended(s, start.Add(time.Duration(i)*micro), sessions.EndRevoked, fmt.Sprintf("ender %d", i)))
+					}
+					if won != 1 {
+						k.errorf("round %d: %d enders succeeded, want 1", round, won)
+					}
+				}
+			},
+		},
+		{
+			name: "concurrent/each session is ended by one EndMany",
+			why:  "EndMany is one step: two at once share the sessions out and neither fails",
+			run: func(k *kit) {
+				var all []sessions.Session
+				for i := range 30 {
+					all = append(all, session(i, "alice"))
+				}
+				k.create(all...)
+				const enders = 8
+				lists, errs := make([][]sessions.Session, enders), make([]error, enders)
+				together(enders, func(i int) {
+					lists[i], errs[i] = k.store.EndMany(k.ctx, sessions.EndManyParams{
+						UserID: "alice", Moment: at(0), Reason: sessions.EndRevoked, By: fmt.Sprintf("ender %d", i),
+					})
+				})
+				times := make(map[string]int)
+				for i, list := range lists {
+					if errs[i] != nil {
+						k.errorf("EndMany: %w", errs[i])
+					}
+					for _, s := range list {
+						times[s.ID]++
+						k.holds(s)
+					}
+				}
+				for _, s := range all {
+					if times[s.ID] != 1 {
+						k.errorf("%s was ended %d times", s.ID, times[s.ID])
+					}
+				}
+			},
+		},
+		{
+			name: "concurrent/no refresh succeeds after an end",
+			why:  "once End has returned, the session is over for everybody",
+			run: func(k *kit) {
+				for round := range rounds {
+					k.refreshAgainst(session(round, "alice"), func(s sessions.Session) error {
+						_, err := k.store.End(k.ctx, sessions.EndParams{ID: s.ID, Moment: at(0), Reason: sessions.EndRevoked, By: "admin"})
+						return err
+					})
+				}
+			},
+		},
+		{
+			name: "concurrent/no refresh succeeds after ending many",
+			why:  "once EndMany has returned, the sessions are over for everybody",
+			run: func(k *kit) {
+				for round := range rounds {
+					s := session(round, fmt.Sprintf("user %d", round))
+					k.refreshAgainst(s, func(s sessions.Session) error {
+						list, err := k.store.EndMany(k.ctx, sessions.EndManyParams{UserID: s.UserID, Moment: at(0), Reason: sessions.EndRevoked, By: "admin"})
+						if err == nil && len(list) != 1 {
+							return fmt.Errorf("EndMany returned %d sessions, want 1", len(list))
+						}
+						return err
+					})
+				}
+			},
+		},
+		{
+			name: "concurrent/each session is pruned once",
+			why:  "Prune returns how many it deleted: what several of them say adds up",
+			run: func(k *kit) {
+				var all []sessions.Session
+				for i := range 60 {
+					s := session(i, "alice")
+					s.ExpiresAt = start.Add(micro)
+					all = append(all, s)
+				}
+				kept := session(1000, "alice")
+				k.create(all...)
+				k.create(kept)
+				p := sessions.PruneParams{ExpiredBefore: start.Add(time.Hour), Limit: 7}
+				var total atomic.Int64
+				errs := make([]error, 8)
+				together(len(errs), func(i int) {
+					n, err := k.store.Prune(k.ctx, p)
+					total.Add(int64(n))
+					errs[i] = err
+				})
+				if err := errors.Join(errs...); err != nil {
+					k.errorf("Prune: %w", err)
+				}
+				// Every call deletes at least one, so these are enough for the rest.
+				for range all {
+					n, err := k.store.Prune(k.ctx, p)
+					if err != nil {
+						k.errorf("Prune: %w", err)
+					}
+					total.Add(int64(n))
+				}
+				if total.Load() != int64(len(all)) {
+					k.errorf("the counts add up to %d, want %d", total.Load(), len(all))
+				}
+				k.gone(all...)
+				k.holds(kept)
+			},
+		},
+	}
+}
+
+// presentTogether lets all callers present one token at the start, and counts
+// what they saw: 0 is ErrNotFound.
+func (k *kit) presentTogether(id string, presented int64, r sessions.Rotation) map[sessions.Outcome]int {
+	results, errs := make([]sessions.RefreshResult, callers), make([]error, callers)
+	together(callers, func(i int) {
+		results[i], errs[i] = k.store.Refresh(k.ctx, sessions.RefreshParams{ID: id, Presented: presented, Rotation: r, Moment: at(0)})
+	})
+	outcomes := make(map[sessions.Outcome]int)
+	for i, r := range results {
+		if errs[i] != nil {
+			k.refused("Refresh", errs[i], sessions.ErrNotFound)
+		}
+		outcomes[r.Outcome]++
+	}
+	return outcomes
+}
+
+// refreshAgainst refreshes s from many goroutines until end has returned, and a
+// last time after that.
+func (k *kit) refreshAgainst(s sessions.Session, end func(sessions.Session) error) {
+	k.create(s)
+	var over atomic.Bool
+	var endErr error
+	errs := make([]error, callers/2)
+	working := make(chan struct{}, len(errs))
+	together(len(errs)+1, func(i int) {
+		if i == len(errs) {
+			<-working
+			endErr = end(s)
+			over.Store(true)
+			return
+		}
+		// The bound is for a store in which the end fails.
+		for n := 0; n < 10_000; n++ {
+			last := over.Load()
+			_, err := k.store.Refresh(k.ctx, sessions.RefreshParams{ID: s.ID, Presented: 1, Rotation: unlimited, Moment: at(0)})
+			if n == 0 {
+				working <- struct{}{}
+			}
+			switch {
+			case err != nil && !errors.Is(err, sessions.ErrNotFound):
+				errs[i] = fmt.Errorf("Refresh: %w", err)
+				return
+			case last && err == nil:
+				errs[i] = errors.New("a refresh that began after the end has succeeded")
+				return
+			case last:
+				return
+			}
+		}
+	})
+	if endErr != nil {
+		k.errorf("the end: %w", endErr)
+	}
+	if err := errors.Join(errs...); err != nil {
+		k.failed = append(k.failed, err)
+	}
+	k.holds(ended(s, start, sessions.EndRevoked, "admin"))
+}

@@ -1,0 +1,112 @@
+package storetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/sessile-go/sessile/sessions"
+)
+
+func contextCases() []testCase {
+	var all []testCase
+	for _, m := range []struct {
+		name string
+		// call makes the call and tells whether its other result is zero.
+		call func(ctx context.Context, st sessions.Store) (zero bool, err error)
+	}{
+		{"create", func(ctx context.Context, st sessions.Store) (bool, error) {
+			return true, st.Create(ctx, session(9, "alice"))
+		}},
+		{"get", func(ctx context.Context, st sessions.Store) (bool, error) {
+			s, err := st.Get(ctx, id(1))
+			return s == sessions.Session{}, err
+		}},
+		{"get missing", func(ctx context.Context, st sessions.Store) (bool, error) {
+			s, err := st.Get(ctx, id(9))
+			return s == sessions.Session{}, err
+		}},
+		{"refresh", func(ctx context.Context, st sessions.Store) (bool, error) {
+			r, err := st.Refresh(ctx, sessions.RefreshParams{ID: id(1), Presented: 1, Rotation: unlimited, Moment: at(time.Minute)})
+			return r == sessions.RefreshResult{}, err
+		}},
+		{"refresh with a spent token", func(ctx context.Context, st sessions.Store) (bool, error) {
+			r, err := st.Refresh(ctx, sessions.RefreshParams{ID: id(2), Presented: 1, Rotation: strict, Moment: at(time.Minute)})
+			return r == sessions.RefreshResult{}, err
+		}},
+		{"list", func(ctx context.Context, st sessions.Store) (bool, error) {
+			l, err := st.List(ctx, sessions.ListParams{UserID: "alice", Moment: at(time.Minute)})
+			return l == nil, err
+		}},
+		{"end", func(ctx context.Context, st sessions.Store) (bool, error) {
+			s, err := st.End(ctx, sessions.EndParams{ID: id(1), Moment: at(time.Minute), Reason: sessions.EndRevoked})
+			return s == sessions.Session{}, err
+		}},
+		{"end many", func(ctx context.Context, st sessions.Store) (bool, error) {
+			l, err := st.EndMany(ctx, sessions.EndManyParams{UserID: "alice", Moment: at(time.Minute), Reason: sessions.EndRevoked})
+			return l == nil, err
+		}},
+		{"prune", func(ctx context.Context, st sessions.Store) (bool, error) {
+			n, err := st.Prune(ctx, sessions.PruneParams{EndedBefore: start.Add(day), Limit: 10})
+			return n == 0, err
+		}},
+		{"now", func(ctx context.Context, st sessions.Store) (bool, error) {
+			now, err := st.Now(ctx)
+			return now.IsZero(), err
+		}},
+	} {
+		all = append(all, testCase{
+			name: "context/" + m.name,
+			why:  "a method whose context is already done returns that error and changes nothing",
+			run: func(k *kit) {
+				one, two, over := session(1, "alice"), session(2, "alice"), session(3, "alice")
+				k.create(one, two, over)
+				k.refresh(sessions.RefreshParams{ID: two.ID, Presented: 1, Rotation: strict, Moment: at(0)})
+				k.end(over, at(0))
+
+				canceled, cancel := context.WithCancel(k.ctx)
+				cancel()
+				late, cancelLate := context.WithDeadline(k.ctx, time.Unix(0, 0))
+				defer cancelLate()
+				for _, c := range []struct {
+					ctx  context.Context
+					want error
+				}{{canceled, context.Canceled}, {late, context.DeadlineExceeded}} {
+					zero, err := m.call(c.ctx, k.store)
+					k.refused(m.name, err, c.want)
+					if errors.Is(err, sessions.ErrNotFound) || errors.Is(err, sessions.ErrConflict) {
+						k.errorf("%s: the error also says no: %w", m.name, err)
+					}
+					k.zero(m.name, zero)
+				}
+
+				k.holds(one, two, ended(over, start, sessions.EndRevoked, "admin"))
+				k.gone(session(9, "alice"))
+				for i, s := range []sessions.Session{one, two} {
+					got := k.refresh(sessions.RefreshParams{ID: s.ID, Presented: int64(i + 1), Rotation: strict, Moment: at(0)})
+					k.sameState(fmt.Sprintf("Refresh of session %d", i+1), got.State,
+						sessions.RefreshState{Current: int64(i + 2), Parent: int64(i + 1), AnsweredAt: start})
+				}
+			},
+		})
+	}
+	return append(all, testCase{
+		name: "context/is not kept",
+		why:  "a context is of one call: the store works on when it is done",
+		run: func(k *kit) {
+			ctx, cancel := context.WithCancel(k.ctx)
+			s := session(1, "alice")
+			if err := k.store.Create(ctx, s); err != nil {
+				k.errorf("Create: %w", err)
+			}
+			if _, err := k.store.List(ctx, sessions.ListParams{UserID: "alice", Moment: at(0)}); err != nil {
+				k.errorf("List: %w", err)
+			}
+			cancel()
+			k.holds(s)
+			k.lists("afterwards", sessions.ListParams{UserID: "alice", Moment: at(0)}, s)
+			k.end(s, at(0))
+		},
+	})
+}

@@ -1,0 +1,225 @@
+package storetest
+
+import (
+	"time"
+
+	"github.com/sessile-go/sessile/sessions"
+)
+
+func endCases() []testCase {
+	return []testCase{
+		{
+			name: "end/returns the session as it is then",
+			why:  "End ends one live session; Moment.Now becomes EndedAt, Reason and By stay on the row",
+			run: func(k *kit) {
+				s, other := session(1, "alice"), session(2, "alice")
+				k.create(s, other)
+				client := sessions.Client{IP: "198.51.100.1"}
+				k.refresh(sessions.RefreshParams{ID: s.ID, Presented: 1, Rotation: unlimited, Moment: at(time.Minute), Client: client})
+				s = after(s, rotated, start.Add(time.Minute), client)
+
+				got, err := k.store.End(k.ctx, sessions.EndParams{ID: s.ID, UserID: "alice", Moment: at(time.Hour), Reason: sessions.EndSignedOut, By: "alice"})
+				if err != nil {
+					k.errorf("End: %w", err)
+				}
+				s = ended(s, start.Add(time.Hour), sessions.EndSignedOut, "alice")
+				k.same("End", got, s)
+				k.holds(s, other)
+			},
+		},
+		{
+			name: "end/every reason and any name stay on the row",
+			why:  "Reason and By stay on the row, byte for byte",
+			run: func(k *kit) {
+				reasons := []sessions.EndReason{
+					sessions.EndSignedOut, sessions.EndRevoked, sessions.EndReplay, sessions.EndRecoveryLimit, sessions.EndUserGone,
+				}
+				for i, by := range texts() {
+					s := session(i, "alice")
+					k.create(s)
+					reason := reasons[i%len(reasons)]
+					got, err := k.store.End(k.ctx, sessions.EndParams{ID: s.ID, Moment: at(time.Hour), Reason: reason, By: by})
+					if err != nil {
+						k.errorf("End by %q: %w", by, err)
+					}
+					s = ended(s, start.Add(time.Hour), reason, by)
+					k.same("End", got, s)
+					k.holds(s)
+				}
+			},
+		},
+		{
+			name: "end/only a live session",
+			why:  "ErrNotFound: no such session, or not live; nothing has changed",
+			run: func(k *kit) {
+				for _, c := range lives() {
+					s := session(c.n, "alice")
+					k.create(s)
+					if c.live {
+						k.end(s, c.moment)
+						k.holds(ended(s, c.moment.Now, sessions.EndRevoked, "admin"))
+						continue
+					}
+					k.noEnd(c.name, sessions.EndParams{ID: s.ID, Moment: c.moment, Reason: sessions.EndRevoked, By: "admin"})
+					k.holds(s)
+				}
+				k.noEnd("missing", sessions.EndParams{ID: id(999), Moment: at(0), Reason: sessions.EndRevoked})
+				k.gone(session(999, "alice"))
+			},
+		},
+		{
+			name: "end/an ended session stays as it was ended",
+			why:  "ended is final: no second end, no refresh and no moment before the end brings it back",
+			run: func(k *kit) {
+				s := session(1, "alice")
+				k.create(s)
+				k.end(s, at(time.Hour))
+				s = ended(s, start.Add(time.Hour), sessions.EndRevoked, "admin")
+				for _, now := range []time.Duration{0, time.Hour - micro, time.Hour, day, 2 * ttl} {
+					m := at(now)
+					k.noEnd("again", sessions.EndParams{ID: s.ID, Moment: m, Reason: sessions.EndSignedOut, By: "alice"})
+					k.noRefresh("after the end", sessions.RefreshParams{
+						ID: s.ID, Presented: 1, Rotation: unlimited, Moment: m, Client: sessions.Client{IP: "198.51.100.1"},
+					})
+					k.endMany("after the end", sessions.EndManyParams{UserID: "alice", Moment: m, Reason: sessions.EndSignedOut})
+					k.lists("after the end", sessions.ListParams{UserID: "alice", Moment: m})
+					k.holds(s)
+				}
+			},
+		},
+		{
+			name: "end/only of the user that is named",
+			why:  "UserID, where set, must be the session's; outside the conditions is ErrNotFound",
+			run: func(k *kit) {
+				s := session(1, "alice")
+				k.create(s, session(2, "bob"))
+				for _, user := range []string{"bob", "Alice", "alic", "alice ", "alice%", "%", s.CreatedBy} {
+					k.noEnd("of user "+user, sessions.EndParams{ID: s.ID, UserID: user, Moment: at(time.Hour), Reason: sessions.EndRevoked, By: user})
+				}
+				k.holds(s)
+				k.end(s, at(time.Hour))
+				k.holds(session(2, "bob"))
+			},
+		},
+		{
+			name: "end/no impersonation where that is asked for",
+			why:  "NoImpersonation refuses impersonations, and nothing else",
+			run: func(k *kit) {
+				plain, imp := session(1, "alice"), impersonation(2, "alice")
+				k.create(plain, imp)
+				p := sessions.EndParams{UserID: "alice", NoImpersonation: true, Moment: at(time.Hour), Reason: sessions.EndRevoked, By: "alice"}
+				p.ID = imp.ID
+				k.noEnd("an impersonation", p)
+				k.holds(imp)
+				p.ID = plain.ID
+				if _, err := k.store.End(k.ctx, p); err != nil {
+					k.errorf("End of a session that is none: %w", err)
+				}
+				k.end(imp, at(time.Hour))
+			},
+		},
+		{
+			name: "end/keeps the refresh state out of it",
+			why:  "a condition that fails changes nothing, the refresh state included",
+			run: func(k *kit) {
+				s := session(1, "alice")
+				k.create(s)
+				k.refresh(sessions.RefreshParams{ID: s.ID, Presented: 1, Rotation: strict, Moment: at(0)})
+				k.noEnd("of another user", sessions.EndParams{ID: s.ID, UserID: "bob", Moment: at(0), Reason: sessions.EndRevoked})
+				k.endMany("except this one", sessions.EndManyParams{UserID: "alice", ExceptID: s.ID, Moment: at(0), Reason: sessions.EndRevoked})
+				got := k.refresh(sessions.RefreshParams{ID: s.ID, Presented: 2, Rotation: strict, Moment: at(0)})
+				k.sameState("Refresh", got.State, sessions.RefreshState{Current: 3, Parent: 2, AnsweredAt: start})
+			},
+		},
+		{
+			name: "end many/ends all live sessions of the user",
+			why:  "EndMany ends the live sessions of one user, impersonations included, and returns them as they are then",
+			run: func(k *kit) {
+				one, two, imp, other := session(1, "alice"), session(2, "alice"), impersonation(3, "alice"), session(4, "bob")
+				k.create(one, two, imp, other)
+				k.refresh(sessions.RefreshParams{ID: two.ID, Presented: 1, Rotation: unlimited, Moment: at(time.Minute)})
+				two.LastUsedAt = start.Add(time.Minute)
+				p := sessions.EndManyParams{UserID: "alice", Moment: at(time.Hour), Reason: sessions.EndRevoked, By: "admin's key"}
+				k.endMany("all", p, one, two, imp)
+				k.holds(other)
+				k.endMany("again", p)
+			},
+		},
+		{
+			name: "end many/none is an empty list",
+			why:  "none is an empty list and no error",
+			run: func(k *kit) {
+				k.endMany("in an empty store", sessions.EndManyParams{UserID: "alice", Moment: at(0), Reason: sessions.EndRevoked})
+				k.create(session(1, "bob"))
+				k.endMany("of a user without sessions", sessions.EndManyParams{UserID: "alice", Moment: at(0), Reason: sessions.EndRevoked})
+				k.holds(session(1, "bob"))
+			},
+		},
+		{
+			name: "end many/leaves one alone",
+			why:  "ExceptID, where set, is left alone, and nothing else is",
+			run: func(k *kit) {
+				one, two, three, other := session(1, "alice"), session(2, "alice"), impersonation(3, "alice"), session(4, "bob")
+				k.create(one, two, three, other)
+				p := sessions.EndManyParams{UserID: "alice", ExceptID: two.ID, Moment: at(time.Hour), Reason: sessions.EndRevoked, By: "alice"}
+				k.endMany("except one", p, one, three)
+				k.holds(two, other)
+				p.ExceptID = other.ID
+				k.endMany("except one of another user", p, two)
+				k.holds(other)
+			},
+		},
+		{
+			name: "end many/only live sessions",
+			why:  "EndMany ends live sessions; what is over keeps the end that it had",
+			run: func(k *kit) {
+				for _, c := range lives() {
+					user := "user " + c.name
+					s, over := session(10*c.n, user), session(10*c.n+1, user)
+					k.create(s, over)
+					k.end(over, at(-2*time.Hour))
+					p := sessions.EndManyParams{UserID: user, Moment: c.moment, Reason: sessions.EndSignedOut, By: "alice"}
+					if c.live {
+						k.endMany(c.name, p, s)
+					} else {
+						k.endMany(c.name, p)
+						k.holds(s)
+					}
+					k.holds(ended(over, start.Add(-2*time.Hour), sessions.EndRevoked, "admin"))
+				}
+			},
+		},
+		{
+			name: "end many/hundreds at once",
+			why:  "EndMany ends the sessions of one user in one step, however many they are",
+			run: func(k *kit) {
+				var all []sessions.Session
+				for i := range 300 {
+					all = append(all, session(i, "alice"))
+				}
+				k.create(all...)
+				k.endMany("all", sessions.EndManyParams{UserID: "alice", ExceptID: all[7].ID, Moment: at(time.Hour), Reason: sessions.EndRevoked},
+					append(all[:7:7], all[8:]...)...)
+				k.holds(all[7])
+			},
+		},
+		{
+			name: "end/an instant is the same in every zone",
+			why:  "a moment is an instant, whatever zone it is spelled in; EndedAt goes out in UTC",
+			run: func(k *kit) {
+				for i, zone := range zones() {
+					one, two := session(10*i, "alice"), session(10*i+1, "bob")
+					k.create(one, two)
+					late := sessions.Moment{Now: start.Add(ttl).In(zone)}
+					k.noEnd("expired in "+zone.String(), sessions.EndParams{ID: one.ID, Moment: late, Reason: sessions.EndRevoked})
+					k.endMany("expired in "+zone.String(), sessions.EndManyParams{UserID: "bob", Moment: late, Reason: sessions.EndRevoked})
+
+					m := sessions.Moment{Now: start.Add(ttl - micro).In(zone), IdleCutoff: start.Add(-micro).In(zone)}
+					k.end(one, m)
+					k.holds(ended(one, m.Now, sessions.EndRevoked, "admin"))
+					k.endMany("in "+zone.String(), sessions.EndManyParams{UserID: "bob", Moment: m, Reason: sessions.EndRevoked}, two)
+				}
+			},
+		},
+	}
+}

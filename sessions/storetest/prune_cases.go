@@ -1,0 +1,182 @@
+package storetest
+
+import (
+	"time"
+
+	"github.com/sessile-go/sessile/sessions"
+)
+
+func pruneCases() []testCase {
+	return []testCase{
+		{
+			name: "prune/what ended before",
+			why:  "EndedAt before EndedBefore is old enough; at it is not, and a session that was not ended never is",
+			run: func(k *kit) {
+				early, exact, late, s := session(1, "alice"), session(2, "alice"), session(3, "bob"), session(4, "alice")
+				k.create(early, exact, late, s)
+				k.end(early, at(time.Hour-micro))
+				k.end(exact, at(time.Hour))
+				k.end(late, at(time.Hour+micro))
+				p := sessions.PruneParams{EndedBefore: start.Add(time.Hour), Limit: 100}
+				k.prune("once", p, 1)
+				k.prune("again", p, 0)
+				k.gone(early)
+				k.holds(s, ended(exact, start.Add(time.Hour), sessions.EndRevoked, "admin"), ended(late, start.Add(time.Hour+micro), sessions.EndRevoked, "admin"))
+			},
+		},
+		{
+			name: "prune/what expired before",
+			why:  "ExpiresAt before ExpiredBefore is old enough; at it is not",
+			run: func(k *kit) {
+				early, exact, late := session(1, "alice"), session(2, "alice"), impersonation(3, "bob")
+				early.ExpiresAt, exact.ExpiresAt, late.ExpiresAt = start.Add(day-micro), start.Add(day), start.Add(day+micro)
+				k.create(early, exact, late)
+				p := sessions.PruneParams{ExpiredBefore: start.Add(day), Limit: 100}
+				k.prune("once", p, 1)
+				k.prune("again", p, 0)
+				k.gone(early)
+				k.holds(exact, late)
+			},
+		},
+		{
+			name: "prune/what fell idle before",
+			why:  "LastUsedAt before IdleBefore is old enough; at it is not",
+			run: func(k *kit) {
+				early, exact, late, used := session(1, "alice"), created(session(2, "alice"), micro), created(impersonation(3, "bob"), 2*micro), session(4, "alice")
+				k.create(early, exact, late, used)
+				k.refresh(sessions.RefreshParams{ID: used.ID, Presented: 1, Rotation: unlimited, Moment: at(time.Hour)})
+				used.LastUsedAt = start.Add(time.Hour)
+				p := sessions.PruneParams{IdleBefore: start.Add(micro), Limit: 100}
+				k.prune("once", p, 1)
+				k.prune("again", p, 0)
+				k.gone(early)
+				k.holds(exact, late, used)
+			},
+		},
+		{
+			name: "prune/no times, nothing to delete",
+			why:  "a zero time selects nothing",
+			run: func(k *kit) {
+				over, old, s := session(1, "alice"), session(2, "alice"), session(3, "alice")
+				old.ExpiresAt = start.Add(micro)
+				k.create(over, old, s)
+				k.end(over, at(0))
+				k.prune("no times at all", sessions.PruneParams{Limit: 100}, 0)
+				k.prune("times before everything", sessions.PruneParams{
+					EndedBefore: start, ExpiredBefore: start, IdleBefore: start, Limit: 100,
+				}, 0)
+				k.holds(ended(over, start, sessions.EndRevoked, "admin"), old, s)
+				k.prune("one time, two zero", sessions.PruneParams{EndedBefore: start.Add(day), Limit: 100}, 1)
+				k.gone(over)
+				k.holds(old, s)
+				k.prune("another time", sessions.PruneParams{ExpiredBefore: start.Add(day), Limit: 100}, 1)
+				k.gone(old)
+				k.holds(s)
+			},
+		},
+		{
+			name: "prune/never a live one",
+			why:  "Prune deletes what ended, expired or fell idle before its times, never a live session",
+			run: func(k *kit) {
+				var live []sessions.Session
+				for i := range 10 {
+					s := created(session(i, "alice"), time.Duration(i)*time.Second)
+					if i%2 == 0 {
+						s = created(impersonation(i, "alice"), time.Duration(i)*time.Second)
+					}
+					live = append(live, s)
+					over, old := session(100+i, "alice"), session(200+i, "alice")
+					old.ExpiresAt = start.Add(time.Minute)
+					k.create(s, over, old)
+					k.end(over, at(time.Minute))
+				}
+				p := sessions.PruneParams{
+					EndedBefore: start.Add(time.Hour), ExpiredBefore: start.Add(time.Hour), IdleBefore: start.Add(-time.Hour), Limit: 1000,
+				}
+				k.prune("all that is over", p, 20)
+				k.holds(live...)
+				k.lists("afterwards", sessions.ListParams{UserID: "alice", Impersonations: true, Moment: at(time.Hour)}, newestFirst(live)...)
+			},
+		},
+		{
+			name: "prune/limit",
+			why:  "Prune deletes at most Limit sessions, returns how many it did, and gets on as long as there are some",
+			run: func(k *kit) {
+				const total = 11
+				var all []sessions.Session
+				for i := range total {
+					s := session(i, "alice")
+					s.ExpiresAt = start.Add(time.Duration(i+1) * micro)
+					all = append(all, s)
+				}
+				k.create(all...)
+				left := total
+				for _, limit := range []int{1, 3, 3, 3, 3, 3} {
+					n, err := k.store.Prune(k.ctx, sessions.PruneParams{ExpiredBefore: start.Add(day), Limit: limit})
+					if err != nil {
+						k.errorf("Prune: %w", err)
+						return
+					}
+					if n > limit || (n == 0) != (left == 0) {
+						k.errorf("Prune of %d sessions with limit %d: got %d", left, limit, n)
+					}
+					left -= n
+					if still := k.count(all); still != left {
+						k.errorf("Prune says that %d sessions are left, Get finds %d", left, still)
+						return
+					}
+				}
+			},
+		},
+		{
+			name: "prune/an instant is the same in every zone",
+			why:  "a time is an instant, whatever zone it is spelled in",
+			run: func(k *kit) {
+				for i, zone := range zones() {
+					over, s := session(10*i, "alice"), session(10*i+1, "alice")
+					k.create(over, s)
+					k.end(over, at(time.Hour))
+					p := sessions.PruneParams{
+						EndedBefore:   start.Add(time.Hour).In(zone),
+						ExpiredBefore: start.Add(ttl).In(zone),
+						IdleBefore:    start.In(zone),
+						Limit:         100,
+					}
+					k.prune("at its end, in "+zone.String(), p, 0)
+					p.EndedBefore = start.Add(time.Hour + micro).In(zone)
+					k.prune("after its end, in "+zone.String(), p, 1)
+					k.gone(over)
+					k.holds(s)
+				}
+			},
+		},
+		{
+			name: "prune/a pruned id is free",
+			why:  "a deleted session has left nothing behind",
+			run: func(k *kit) {
+				s := session(1, "alice")
+				k.create(s)
+				for _, presented := range []int64{1, 2, 3} {
+					k.refresh(sessions.RefreshParams{ID: s.ID, Presented: presented, Rotation: unlimited, Moment: at(0)})
+				}
+				k.end(s, at(0))
+				k.prune("it", sessions.PruneParams{EndedBefore: start.Add(micro), Limit: 1}, 1)
+				k.noRefresh("pruned", sessions.RefreshParams{ID: s.ID, Presented: 4, Rotation: unlimited, Moment: at(0)})
+				k.create(s)
+				got := k.refresh(sessions.RefreshParams{ID: s.ID, Presented: 1, Rotation: unlimited, Moment: at(0)})
+				k.sameState("Refresh", got.State, sessions.RefreshState{Current: 2, Parent: 1, AnsweredAt: start})
+			},
+		},
+	}
+}
+
+// count returns how many of these sessions Get finds.
+func (k *kit) count(all []sessions.Session) int {
+	n := 0
+	for _, s := range all {
+		if _, err := k.store.Get(k.ctx, s.ID); err == nil {
+			n++
+		}
+	}
+	return n
+}
