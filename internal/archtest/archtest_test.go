@@ -234,11 +234,7 @@ func TestSoundHousePasses(t *testing.T) {
 func TestEveryRuleBites(t *testing.T) {
 	t.Parallel()
 	imports := func(pkg string, paths ...string) string {
-		src := "package " + pkg + "\n"
-		for _, p := range paths {
-			src += "import _ \"" + p + "\"\n"
-		}
-		return src
+		return "package " + pkg + "\nimport _ \"" + strings.Join(paths, "\"\nimport _ \"") + "\"\n"
 	}
 	cases := []struct {
 		rule, path, src, want string
