@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"path"
 	"runtime/debug"
+	"slices"
 	"strings"
 )
 
@@ -62,7 +63,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	h.endpoint(nil, func(http.ResponseWriter, *http.Request) error {
 		if len(allow) > 0 {
-			return methodNotAllowed(allow)
+			slices.Sort(allow)
+			return methodNotAllowed(slices.Compact(allow))
 		}
 		return &APIError{Status: 404, Code: CodeNotFound, Message: "There is nothing here."}
 	}).ServeHTTP(w, r)

@@ -2,6 +2,7 @@ package sessions
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -71,8 +72,8 @@ func (m *Manager) authenticate(r *http.Request, check tokenCheck) (Identity, err
 
 // explain gives an expired token the details that the SDK cannot do without.
 func (m *Manager) explain(err error) error {
-	expired, ok := err.(*ExpiredError)
-	if !ok {
+	var expired *ExpiredError
+	if !errors.As(err, &expired) {
 		return err
 	}
 	e := NewAPIError(expired)
@@ -268,4 +269,54 @@ func (m *Manager) clientIP(r *http.Request) string {
 
 func (m *Manager) trusts(ip netip.Addr) bool {
 	return slices.ContainsFunc(m.cfg.TrustedProxies, func(p netip.Prefix) bool { return p.Contains(ip) })
+}
+
+// Need is what a route asks of its callers.
+type Need int
+
+// What a route can ask.
+const (
+	// NeedUser: a good access token, alone or beside a key.
+	NeedUser Need = iota
+	// NeedServer: a server key or an admin key.
+	NeedServer
+	// NeedNothing: what is there has to be good.
+	NeedNothing
+)
+
+// Admit decides whether a request may pass, and returns its context with the
+// identity for [FromContext]. The middleware packages are this and the writing of
+// the refusal. Errors: those of [Manager.Authenticate], and an [*APIError] for
+// credentials that are good but not of the right kind.
+func (m *Manager) Admit(r *http.Request, need Need, dial Revocation) (context.Context, error) {
+	if m == nil {
+		return nil, errNoManager
+	}
+	id, err := m.Authenticate(r, dial)
+	switch {
+	case errors.Is(err, ErrNoCredentials) && need == NeedNothing:
+		return r.Context(), nil
+	case err != nil:
+		return nil, err
+	case need == NeedServer && !id.Trusted():
+		return nil, insufficientAccess(id, AccessServer, AccessAdmin)
+	case need == NeedUser && !id.HasUser() && id.Access != AccessClient && !isStackRequest(r):
+		return nil, insufficientAccess(id, AccessClient)
+	case need == NeedUser && !id.HasUser():
+		return nil, cannotGetOwnUser()
+	}
+	return NewContext(r.Context(), id), nil
+}
+
+var errNoManager = errors.New("sessions: the middleware has no Manager")
+
+func insufficientAccess(caller Identity, allowed ...AccessType) error {
+	return &APIError{
+		Status: 401, Code: CodeInsufficientAccessType, Message: "The credentials are good, but not of the kind that this needs.", challenge: "insufficient_scope",
+		Details: map[string]any{"actual_access_type": string(caller.Access), "allowed_access_types": allowed},
+	}
+}
+
+func cannotGetOwnUser() error {
+	return &APIError{Status: 400, Code: CodeCannotGetOwnUserWithoutUser, Message: "This needs an access token of a user."}
 }

@@ -57,7 +57,7 @@ func (h *Handler) create(w http.ResponseWriter, r *http.Request) error {
 		return authErr
 	}
 	if !caller.Trusted() {
-		return insufficientAccess(caller)
+		return insufficientAccess(caller, AccessServer, AccessAdmin)
 	}
 	if err != nil {
 		return newSchemaError(r, "body", "%s", err)
@@ -80,20 +80,6 @@ func (h *Handler) create(w http.ResponseWriter, r *http.Request) error {
 	}
 	writeJSON(w, http.StatusOK, newGrantJSON(grant))
 	return nil
-}
-
-func insufficientAccess(caller Identity) error {
-	return &APIError{
-		Status: 401, Code: CodeInsufficientAccessType, Message: "This needs a server key or an admin key.", challenge: "insufficient_scope",
-		Details: map[string]any{
-			"actual_access_type":   string(caller.Access),
-			"allowed_access_types": []AccessType{AccessServer, AccessAdmin},
-		},
-	}
-}
-
-func cannotGetOwnUser() error {
-	return &APIError{Status: 400, Code: CodeCannotGetOwnUserWithoutUser, Message: "This needs an access token of a user."}
 }
 
 // createParams checks every field before it returns, so that a caller learns of

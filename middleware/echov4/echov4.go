@@ -1,0 +1,117 @@
+// Package echov4 protects Echo v4 handlers with sessions, and mounts the HTTP API
+// on an Echo router.
+//
+// It has the surface of package middleware beside it, but is native: a refusal is a
+// returned [*echo.HTTPError], so the app's HTTPErrorHandler and outer middleware see
+// it. The identity is in the request's context and read with the same
+// [sessions.FromContext]:
+//
+//	e.GET("/me", me, echov4.Require(manager))
+//
+//	func me(c echo.Context) error {
+//		id, _ := sessions.FromContext(c.Request().Context())
+//		return c.String(http.StatusOK, "hello "+id.UserID)
+//	}
+package echov4
+
+import (
+	"strings"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/sessile-go/sessile/sessions"
+)
+
+// Config has the settings of the middlewares, where the functions of this package
+// do not say enough.
+type Config struct {
+	// Skipper lets requests pass untouched where it returns true. Defaults to none.
+	Skipper func(c echo.Context) bool
+	// Manager verifies credentials. Required: without one every request is
+	// refused with 500.
+	Manager *sessions.Manager
+	// Revocation says how soon the access tokens of an ended session are refused.
+	// Defaults to [sessions.Stateless].
+	Revocation sessions.Revocation
+}
+
+// Require lets a request pass if it carries a good access token, alone or beside a
+// key. Others are refused: 401, 400 where credentials are malformed, 503 where it
+// could not be told.
+func Require(m *sessions.Manager) echo.MiddlewareFunc { return Config{Manager: m}.Require() }
+
+// Optional also lets requests without credentials pass; they have no identity.
+// Wrong or dead credentials are refused all the same.
+func Optional(m *sessions.Manager) echo.MiddlewareFunc { return Config{Manager: m}.Optional() }
+
+// RequireServer lets a request pass if it carries a server key or an admin key.
+func RequireServer(m *sessions.Manager) echo.MiddlewareFunc {
+	return Config{Manager: m}.RequireServer()
+}
+
+// Require is [Require] with the settings of c.
+func (c Config) Require() echo.MiddlewareFunc { return c.middleware(sessions.NeedUser) }
+
+// Optional is [Optional] with the settings of c.
+func (c Config) Optional() echo.MiddlewareFunc { return c.middleware(sessions.NeedNothing) }
+
+// RequireServer is [RequireServer] with the settings of c.
+func (c Config) RequireServer() echo.MiddlewareFunc { return c.middleware(sessions.NeedServer) }
+
+func (c Config) middleware(need sessions.Need) echo.MiddlewareFunc {
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(ec echo.Context) error {
+			if c.Skipper != nil && c.Skipper(ec) {
+				return next(ec)
+			}
+			ctx, err := c.Manager.Admit(ec.Request(), need, c.Revocation)
+			if err != nil {
+				return Error(ec, err)
+			}
+			ec.SetRequest(ec.Request().WithContext(ctx))
+			return next(ec)
+		}
+	}
+}
+
+// Error makes an error of ours, or an [*sessions.APIError] of the host's, into one
+// for Echo's HTTPErrorHandler: Message is the JSON body, Internal is err. Its
+// headers, the Bearer challenge among them, are set on the answer. A handler
+// returns it:
+//
+//	return echov4.Error(c, err)
+func Error(c echo.Context, err error) *echo.HTTPError {
+	e := sessions.NewAPIError(err)
+	e.SetHeader(c.Response().Header(), c.Request())
+	return &echo.HTTPError{Code: e.Status, Message: e, Internal: err}
+}
+
+// Router is what Mount needs of [*echo.Echo] and [*echo.Group].
+type Router interface {
+	Add(method, path string, handler echo.HandlerFunc, middleware ...echo.MiddlewareFunc) *echo.Route
+}
+
+// Mount registers every route of h at a router or a group. Our routes write their
+// own answers, errors included, and return nil; unknown paths and methods stay the
+// app's.
+func Mount(router Router, h *sessions.Handler) {
+	for _, route := range h.Routes() {
+		path := strings.NewReplacer("{", ":", "}", "").Replace(route.Pattern)
+		handler := serve(route)
+		router.Add(route.Method, path, handler)
+		if route.Method == echo.GET {
+			router.Add(echo.HEAD, path, handler)
+		}
+	}
+}
+
+func serve(route sessions.Route) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		r := c.Request()
+		for _, name := range c.ParamNames() {
+			r.SetPathValue(name, c.Param(name))
+		}
+		route.Handler.ServeHTTP(c.Response(), r)
+		return nil
+	}
+}

@@ -1,0 +1,80 @@
+// Package middleware protects net/http handlers with sessions.
+//
+// [Require] lets requests pass that speak for a user, [RequireServer] those of
+// trusted callers, [Optional] also those without credentials. A handler behind one
+// of them reads who it is with [sessions.FromContext]:
+//
+//	mux.Handle("GET /me", middleware.Require(manager)(http.HandlerFunc(me)))
+//
+//	func me(w http.ResponseWriter, r *http.Request) {
+//		id, _ := sessions.FromContext(r.Context())
+//		fmt.Fprintln(w, "hello", id.UserID)
+//	}
+//
+// They wrap handlers and never look at paths, and of the request they read nothing
+// but the credentials: Authorization: Bearer, or the x-stack header family. For how
+// soon an ended session is refused see [Config.Revocation].
+//
+// Refusals have the status, headers and JSON body of the HTTP API. The packages
+// beside this one do the same for other frameworks.
+package middleware
+
+import (
+	"net/http"
+
+	"github.com/sessile-go/sessile/sessions"
+)
+
+// Config has the settings of the middlewares. Use it where the functions of this
+// package do not say enough:
+//
+//	strict := middleware.Config{Manager: manager, Revocation: sessions.Strict}
+//	mux.Handle("POST /payments", strict.Require(payments))
+type Config struct {
+	// Manager verifies credentials. Required: without one every request is
+	// refused with 500.
+	Manager *sessions.Manager
+	// Revocation says how soon the access tokens of an ended session are refused.
+	// Defaults to [sessions.Stateless].
+	Revocation sessions.Revocation
+}
+
+// Require lets a request pass if it carries a good access token, alone or beside a
+// key. Others are refused: 401, 400 where credentials are malformed, 503 where it
+// could not be told.
+func Require(m *sessions.Manager) func(http.Handler) http.Handler {
+	return Config{Manager: m}.Require
+}
+
+// Optional also lets requests without credentials pass; they have no identity.
+// Wrong or dead credentials are refused all the same.
+func Optional(m *sessions.Manager) func(http.Handler) http.Handler {
+	return Config{Manager: m}.Optional
+}
+
+// RequireServer lets a request pass if it carries a server key or an admin key.
+func RequireServer(m *sessions.Manager) func(http.Handler) http.Handler {
+	return Config{Manager: m}.RequireServer
+}
+
+// Require is [Require] with the settings of c.
+func (c Config) Require(next http.Handler) http.Handler { return c.wrap(sessions.NeedUser, next) }
+
+// Optional is [Optional] with the settings of c.
+func (c Config) Optional(next http.Handler) http.Handler { return c.wrap(sessions.NeedNothing, next) }
+
+// RequireServer is [RequireServer] with the settings of c.
+func (c Config) RequireServer(next http.Handler) http.Handler {
+	return c.wrap(sessions.NeedServer, next)
+}
+
+func (c Config) wrap(need sessions.Need, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx, err := c.Manager.Admit(r, need, c.Revocation)
+		if err != nil {
+			sessions.WriteError(w, r, err)
+			return
+		}
+		next.ServeHTTP(w, r.WithContext(ctx))
+	})
+}
