@@ -1,0 +1,234 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/sessile-go/sessile/sessions"
+)
+
+// Create implements [sessions.Store] with one INSERT. It returns
+// [sessions.ErrConflict] where the id exists, and an error without asking the
+// database where the id is no canonical UUID or a text cannot be stored.
+func (s *Store) Create(ctx context.Context, sess sessions.Session) error {
+	if !isID(sess.ID) {
+		return errors.New("store: create: ID is not a UUID in its canonical spelling")
+	}
+	if !storable(sess.UserID, sess.Actor, sess.Reason, sess.CreatedBy, sess.Client.IP, sess.Client.UserAgent, string(sess.EndReason), sess.EndedBy) {
+		return errText("create")
+	}
+	row := newRow(sess)
+	n, err := s.exec(ctx, "create", s.stmts.create, row.values()...)
+	if err != nil {
+		return err
+	}
+	if n == 0 {
+		return sessions.ErrConflict
+	}
+	return nil
+}
+
+// Get implements [sessions.Store] with one SELECT by primary key.
+func (s *Store) Get(ctx context.Context, id string) (sessions.Session, error) {
+	row, err := s.one(ctx, "get", id, s.stmts.get, map[string]any{"id": id})
+	if err != nil {
+		return sessions.Session{}, err
+	}
+	return row.Session(), nil
+}
+
+// Refresh implements [sessions.Store] with one UPDATE, which ends the session too
+// where the protocol says so. It is refused in a transaction, see [Store.In].
+func (s *Store) Refresh(ctx context.Context, p sessions.RefreshParams) (sessions.RefreshResult, error) {
+	if s.joined && s.fault == nil {
+		return sessions.RefreshResult{}, sessions.ErrJoined
+	}
+	if !storable(p.Client.IP, p.Client.UserAgent) {
+		return sessions.RefreshResult{}, errText("refresh")
+	}
+
+	args := moment(p.Moment)
+	now := p.Moment.Now.UnixMicro()
+	args["id"] = p.ID
+	args["presented"] = p.Presented
+	args["next"] = p.Presented + 1
+	args["margin"] = p.Moment.Now.Add(p.ImpersonationMargin).UnixMicro()
+	args["client_ip"] = p.Client.IP
+	args["client_user_agent"] = p.Client.UserAgent
+
+	args["window_cutoff"] = never
+	if cutoff, ok := p.Rotation.WindowCutoff(p.Moment.Now); ok {
+		args["window_cutoff"] = cutoff.UnixMicro()
+	}
+	args["max_recoveries"], args["slide_to"] = int64(p.Rotation.MaxRecoveries), always
+	if p.Rotation.MaxRecoveries == 0 {
+		args["max_recoveries"], args["slide_to"] = never, now
+	}
+	refused := sessions.OutcomeReplay
+	if p.Rotation.MaxRecoveries > 0 {
+		refused = sessions.OutcomeRecoveryLimit
+	}
+	args["parent_refused"] = int64(refused)
+	args["parent_refused_reason"] = string(refused.EndReason())
+
+	row, err := s.one(ctx, "refresh", p.ID, s.stmts.refresh, args)
+	if err != nil {
+		return sessions.RefreshResult{}, err
+	}
+	return sessions.RefreshResult{
+		Session: row.Session(),
+		State:   row.RefreshState(),
+		Outcome: sessions.Outcome(row.RefreshOutcome),
+	}, nil
+}
+
+// List implements [sessions.Store] with one SELECT, by an index of one user's
+// sessions in the order of the list.
+func (s *Store) List(ctx context.Context, p sessions.ListParams) ([]sessions.Session, error) {
+	args := moment(p.Moment)
+	args["user_id"] = p.UserID
+	var b strings.Builder
+	b.WriteString(s.stmts.list)
+	possible := storable(p.UserID)
+	if p.OnlyID != "" {
+		possible = possible && isID(p.OnlyID)
+		b.WriteString(` AND id = @only_id`)
+		args["only_id"] = p.OnlyID
+	}
+	if !p.Impersonations {
+		b.WriteString(` AND impersonation = 0`)
+	}
+	if p.After != nil {
+		if !isID(p.After.ID) {
+			return nil, errors.New("store: list: After.ID is not a UUID in its canonical spelling")
+		}
+		b.WriteString(` AND (created_at, id) < (@after_created_at, @after_id)`)
+		args["after_created_at"], args["after_id"] = p.After.CreatedAt.UnixMicro(), p.After.ID
+	}
+	b.WriteString(` ORDER BY created_at DESC, id DESC`)
+	if p.Limit > 0 {
+		b.WriteString(` LIMIT @limit`)
+		args["limit"] = int64(p.Limit)
+	}
+	return s.many(ctx, "list", possible, b.String(), args)
+}
+
+// End implements [sessions.Store] with one UPDATE.
+func (s *Store) End(ctx context.Context, p sessions.EndParams) (sessions.Session, error) {
+	if !storable(p.By, string(p.Reason)) {
+		return sessions.Session{}, errText("end")
+	}
+	args := moment(p.Moment)
+	args["id"], args["reason"], args["by"] = p.ID, string(p.Reason), p.By
+	var b strings.Builder
+	b.WriteString(s.stmts.end)
+	if p.UserID != "" {
+		if !storable(p.UserID) {
+			return sessions.Session{}, s.answer(ctx, "end", sessions.ErrNotFound)
+		}
+		b.WriteString(` AND user_id = @user_id`)
+		args["user_id"] = p.UserID
+	}
+	if p.NoImpersonation {
+		b.WriteString(` AND impersonation = 0`)
+	}
+	b.WriteString(` RETURNING ` + columns)
+	row, err := s.one(ctx, "end", p.ID, b.String(), args)
+	if err != nil {
+		return sessions.Session{}, err
+	}
+	return row.Session(), nil
+}
+
+// EndMany implements [sessions.Store] with one UPDATE.
+func (s *Store) EndMany(ctx context.Context, p sessions.EndManyParams) ([]sessions.Session, error) {
+	if !storable(p.By, string(p.Reason)) {
+		return nil, errText("end many")
+	}
+	args := moment(p.Moment)
+	args["user_id"], args["reason"], args["by"] = p.UserID, string(p.Reason), p.By
+	var b strings.Builder
+	b.WriteString(s.stmts.endMany)
+	if p.ExceptID != "" && isID(p.ExceptID) { // no other spelling is the id of a row
+		b.WriteString(` AND id <> @except_id`)
+		args["except_id"] = p.ExceptID
+	}
+	b.WriteString(` RETURNING ` + columns)
+	return s.many(ctx, "end many", storable(p.UserID), b.String(), args)
+}
+
+// Prune implements [sessions.Store] with one DELETE. Ended and expired sessions are
+// found by index; idle ones, whose time every refresh moves, only by reading the
+// table: run it at a quiet hour where that is large, with a limit of some thousands.
+func (s *Store) Prune(ctx context.Context, p sessions.PruneParams) (int, error) {
+	if p.Limit < 1 {
+		return 0, errors.New("store: prune: Limit has to be at least 1")
+	}
+	// One part for each time, by an index of its own. A row is in one part only,
+	// or it would count twice against the limit.
+	args := map[string]any{"limit": int64(p.Limit)}
+	var parts, earlier []string
+	add := func(at time.Time, name, old, young string) {
+		if at.IsZero() {
+			return
+		}
+		args[name] = at.UnixMicro()
+		where := strings.Join(append([]string{old}, earlier...), ` AND `)
+		parts = append(parts, `SELECT id FROM `+s.cfg.quoted()+` WHERE `+where)
+		earlier = append(earlier, young)
+	}
+	add(p.EndedBefore, "ended", `ended_at < @ended`, `(ended_at IS NULL OR ended_at >= @ended)`)
+	add(p.ExpiredBefore, "expired", `expires_at < @expired`, `expires_at >= @expired`)
+	add(p.IdleBefore, "idle", `last_used_at < @idle`, `last_used_at >= @idle`)
+	if len(parts) == 0 {
+		return 0, s.answer(ctx, "prune", nil)
+	}
+	// The rows are judged again as they are deleted: Postgres does not repeat the
+	// subselect after it waited for a row, and in the meantime an idle session may
+	// have been refreshed.
+	n, err := s.exec(ctx, "prune", `DELETE FROM `+s.cfg.quoted()+` WHERE id IN (`+
+		strings.Join(parts, ` UNION ALL `)+` LIMIT @limit) AND NOT (`+strings.Join(earlier, ` AND `)+`)`, args)
+	return int(n), err
+}
+
+// Now implements [sessions.Store]: the clock of the Postgres server, or of this
+// process on SQLite, at its millisecond.
+func (s *Store) Now(ctx context.Context) (time.Time, error) {
+	query := `SELECT CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) * 1000`
+	if s.dialect == postgres {
+		query = `SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)`
+	}
+	rows, err := read(ctx, s, "now", query, nil, func(us *int64) []any { return []any{us} })
+	if err != nil {
+		return time.Time{}, err
+	}
+	if len(rows) != 1 {
+		return time.Time{}, errors.New("store: now: the database did not answer with one row")
+	}
+	return fromMicro(rows[0]), nil
+}
+
+// moment are the arguments of the condition live.
+func moment(m sessions.Moment) map[string]any {
+	return map[string]any{"now": m.Now.UnixMicro(), "idle_cutoff": microOrAlways(m.IdleCutoff)}
+}
+
+// storable reports whether both databases take these texts: Postgres refuses zero
+// bytes and what is no UTF-8.
+func storable(texts ...string) bool {
+	for _, t := range texts {
+		if !utf8.ValidString(t) || strings.IndexByte(t, 0) >= 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// errText does not show the text: it came from outside.
+func errText(op string) error {
+	return fmt.Errorf("store: %s: a text is not UTF-8 or holds a zero byte", op)
+}

@@ -1,0 +1,213 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"time"
+
+	"github.com/sessile-go/sessile/sessions"
+	"gorm.io/gorm"
+)
+
+// one runs a statement that concerns the session id. No row is ErrNotFound.
+func (s *Store) one(ctx context.Context, op, id, query string, args map[string]any) (Row, error) {
+	if !isID(id) {
+		return Row{}, s.answer(ctx, op, sessions.ErrNotFound)
+	}
+	rows, err := s.rows(ctx, op, query, args)
+	if err != nil {
+		return Row{}, err
+	}
+	if len(rows) == 0 {
+		return Row{}, sessions.ErrNotFound
+	}
+	return rows[0], nil
+}
+
+// many runs a statement that returns sessions, where any are possible.
+func (s *Store) many(ctx context.Context, op string, possible bool, query string, args map[string]any) ([]sessions.Session, error) {
+	if !possible {
+		return nil, s.answer(ctx, op, nil)
+	}
+	rows, err := s.rows(ctx, op, query, args)
+	if err != nil {
+		return nil, err
+	}
+	list := make([]sessions.Session, len(rows))
+	for i := range rows {
+		list[i] = rows[i].Session()
+	}
+	return list, nil
+}
+
+// answer is err, for answers that need no database, unless it could not have been
+// asked either.
+func (s *Store) answer(ctx context.Context, op string, err error) error {
+	if s.fault != nil {
+		return s.fault
+	}
+	if ctx.Err() != nil {
+		return wrap(ctx, op, ctx.Err())
+	}
+	return err
+}
+
+// rows runs a statement that returns columns.
+func (s *Store) rows(ctx context.Context, op, query string, args map[string]any) ([]Row, error) {
+	return read(ctx, s, op, query, args, func(r *Row) []any { return r.targets() })
+}
+
+// read runs a statement and returns its rows, scanned into the targets of each. It
+// reads to the end and asks for errors twice before it returns any: SQLite commits
+// an UPDATE only after its RETURNING was read, so the row of a commit that fails
+// arrives all the same.
+func read[T any](ctx context.Context, s *Store, op, query string, args map[string]any, targets func(*T) []any) ([]T, error) {
+	var all []T
+	err := s.try(ctx, op, func() error {
+		all = nil
+		var vars []any
+		if args != nil {
+			vars = []any{args}
+		}
+		rows, err := s.session(ctx).Raw(query, vars...).Rows()
+		if err != nil {
+			return err
+		}
+		for rows.Next() {
+			var row T
+			if err := rows.Scan(targets(&row)...); err != nil {
+				return errors.Join(err, rows.Close())
+			}
+			all = append(all, row)
+		}
+		return errors.Join(rows.Err(), rows.Close())
+	})
+	if err != nil {
+		return nil, err
+	}
+	return all, nil
+}
+
+// exec runs a statement and returns how many rows it changed.
+func (s *Store) exec(ctx context.Context, op, query string, args ...any) (int64, error) {
+	var n int64
+	err := s.try(ctx, op, func() error {
+		tx := s.session(ctx).Exec(query, args...)
+		n = tx.RowsAffected
+		return tx.Error
+	})
+	if err != nil {
+		return 0, err
+	}
+	return n, nil
+}
+
+// toSource is the setting by which gorm.io/plugin/dbresolver sends a statement to
+// the source. Without it a SELECT would go to a replica, which may be behind.
+const toSource = "gorm:db_resolver:write"
+
+func (s *Store) session(ctx context.Context) *gorm.DB {
+	return s.db.Session(&gorm.Session{NewDB: true, Context: ctx}).Set(toSource, struct{}{})
+}
+
+// The pauses between attempts double from first to longest, each with jitter over
+// all of its length, or callers that collided would collide again.
+const (
+	retryBudget  = 10 * time.Second
+	firstPause   = time.Millisecond
+	longestPause = 100 * time.Millisecond
+)
+
+// try calls f, again where that may help, and wraps its error.
+func (s *Store) try(ctx context.Context, op string, f func() error) error {
+	if err := s.answer(ctx, op, nil); err != nil {
+		return err
+	}
+	return wrap(ctx, op, s.retry(ctx, f))
+}
+
+// retry calls f until its error is none that another attempt may cure. Every one of
+// those means that nothing was changed. The error is that of the last attempt.
+func (s *Store) retry(ctx context.Context, f func() error) error {
+	err := f()
+	if err == nil || s.joined {
+		return err
+	}
+	budget := time.NewTimer(retryBudget)
+	defer budget.Stop()
+	for pause := firstPause; err != nil && again(ctx, err); pause = min(2*pause, longestPause) {
+		timer := time.NewTimer(rand.N(pause) + time.Microsecond) //nolint:gosec // jitter, nothing to guess
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return err
+		case <-budget.C:
+			timer.Stop()
+			return err
+		case <-timer.C:
+		}
+		err = f()
+	}
+	return err
+}
+
+// wrap puts the package and the method before an error; nil stays nil. Where the
+// context is done the error says so, whatever the driver made of it.
+func wrap(ctx context.Context, op string, err error) error {
+	switch done := ctx.Err(); {
+	case err == nil:
+		return nil
+	case done != nil && !errors.Is(err, done):
+		return fmt.Errorf("store: %s: %w: %w", op, done, err)
+	default:
+		return fmt.Errorf("store: %s: %w", op, err)
+	}
+}
+
+// again reports whether another attempt may succeed, and this one has changed
+// nothing.
+func again(ctx context.Context, err error) bool {
+	if ctx.Err() != nil {
+		return false
+	}
+	var state interface{ SQLState() string }
+	if errors.As(err, &state) {
+		switch state.SQLState() {
+		case "40001", "40P01": // serialization_failure, deadlock_detected
+			return true
+		}
+	}
+	return busy(err) || notPrepared(err)
+}
+
+// busy recognises SQLITE_BUSY (5) and SQLITE_LOCKED (6) without naming a driver.
+// modernc has the code as a method; mattn has it as a field of a struct, which only
+// an import of the driver could read, so there the text has to do. It is SQLite's
+// own (sqlite3ErrStr and sqlite3LockAndPrepare) and the same in every driver.
+func busy(err error) bool {
+	var code interface{ Code() int }
+	if errors.As(err, &code) {
+		if c := code.Code() & 0xff; c == 5 || c == 6 {
+			return true
+		}
+	}
+	text := err.Error()
+	for _, what := range []string{"database is locked", "database table is locked", "database schema is locked"} {
+		if strings.Contains(text, what) {
+			return true
+		}
+	}
+	return false
+}
+
+// notPrepared recognises two accidents of GORM's shared cache of prepared
+// statements, before the statement ran. Who finds a statement that another caller
+// is preparing gets that caller's error, a cancelled context too, though its own
+// context is fine. And a statement may be evicted and closed between being found
+// and being run, for which database/sql has no exported error.
+func notPrepared(err error) bool {
+	return errors.Is(err, context.Canceled) || strings.Contains(err.Error(), "sql: statement is closed")
+}
