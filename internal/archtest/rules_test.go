@@ -37,7 +37,7 @@ var (
 		"./sessions/storetest", "./sessions/sessionstest", "./internal/...",
 	}
 
-	echo = []string{"github.com/labstack/...", "github.com/labstack/echo-jwt/..."}
+	echo = []string{"github.com/labstack/..."}
 )
 
 // rules are the arrows of the house. docs/development.md shows them to people;
