@@ -324,7 +324,7 @@ func (k *kit) refreshAgainst(s sessions.Session, end func(sessions.Session) erro
 	k.create(s)
 	var over atomic.Bool
 	var endErr error
-	errs := make([]error, callers/2)
+	errs := make([]error, 8)
 	working := make(chan struct{}, len(errs))
 	together(len(errs)+1, func(i int) {
 		if i == len(errs) {

@@ -3,7 +3,6 @@ package storetest
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/sessile-go/sessile/sessions"
@@ -83,11 +82,8 @@ func contextCases() []testCase {
 
 				k.holds(one, two, ended(over, start, sessions.EndRevoked, "admin"))
 				k.gone(session(9, "alice"))
-				for i, s := range []sessions.Session{one, two} {
-					got := k.refresh(sessions.RefreshParams{ID: s.ID, Presented: int64(i + 1), Rotation: strict, Moment: at(0)})
-					k.sameState(fmt.Sprintf("Refresh of session %d", i+1), got.State,
-						sessions.RefreshState{Current: int64(i + 2), Parent: int64(i + 1), AnsweredAt: start})
-				}
+				k.rotates("afterwards", one, 1)
+				k.rotates("afterwards", two, 2)
 			},
 		})
 	}

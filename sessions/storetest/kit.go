@@ -114,6 +114,16 @@ func (k *kit) refresh(p sessions.RefreshParams) sessions.RefreshResult {
 	return r
 }
 
+// rotates presents the counter that has to be the current one of a session, at the
+// start and in strict rotation: any other one would end the session or jump ahead.
+func (k *kit) rotates(what string, s sessions.Session, current int64) {
+	got := k.refresh(sessions.RefreshParams{ID: s.ID, Presented: current, Rotation: strict, Moment: at(0)})
+	if got.Outcome != rotated {
+		k.errorf("%s: counter %d is not the current one of %s: outcome is %d", what, current, s.ID, got.Outcome)
+	}
+	k.sameState(what, got.State, sessions.RefreshState{Current: current + 1, Parent: current, AnsweredAt: start})
+}
+
 // noRefresh calls Refresh and expects ErrNotFound.
 func (k *kit) noRefresh(what string, p sessions.RefreshParams) {
 	r, err := k.store.Refresh(k.ctx, p)

@@ -322,10 +322,8 @@ func refreshCases() []testCase {
 					}
 					k.noRefresh(c.name, p)
 					k.holds(s)
-					got := k.refresh(sessions.RefreshParams{ID: s.ID, Presented: 1, Rotation: strict, Moment: at(0)})
-					k.refreshed("at a moment at which it is live", got, sessions.RefreshResult{
-						Session: s, Outcome: rotated, State: sessions.RefreshState{Current: 2, Parent: 1, AnsweredAt: start},
-					})
+					k.rotates("at a moment at which it is live", s, 1)
+					k.holds(s)
 				}
 				k.noRefresh("ended", sessions.RefreshParams{ID: over.ID, Presented: 1, Rotation: unlimited, Moment: at(time.Hour)})
 				k.noRefresh("before it ended", sessions.RefreshParams{ID: over.ID, Presented: 1, Rotation: unlimited, Moment: at(0)})
@@ -407,10 +405,8 @@ func refreshCases() []testCase {
 					k.refresh(sessions.RefreshParams{ID: one.ID, Presented: presented, Rotation: strict, Moment: at(0)})
 				}
 				k.holds(two, three)
-				for _, s := range []sessions.Session{two, three} {
-					got := k.refresh(sessions.RefreshParams{ID: s.ID, Presented: 1, Rotation: strict, Moment: at(0)})
-					k.sameState("Refresh", got.State, sessions.RefreshState{Current: 2, Parent: 1, AnsweredAt: start})
-				}
+				k.rotates("another of the user", two, 1)
+				k.rotates("another user's", three, 1)
 			},
 		},
 		{

@@ -90,10 +90,7 @@ func rowCases() []testCase {
 					k.holds(first)
 				}
 				k.lists("of the second user", sessions.ListParams{UserID: "mallory", Impersonations: true, Moment: at(0)})
-				r := k.refresh(sessions.RefreshParams{ID: first.ID, Presented: 2, Rotation: strict, Moment: at(0)})
-				if r.Outcome != sessions.OutcomeRotated {
-					k.errorf("the conflict has changed the refresh state: outcome %d", r.Outcome)
-				}
+				k.rotates("after the conflict", first, 2)
 			},
 		},
 		{
@@ -113,9 +110,7 @@ func rowCases() []testCase {
 			run: func(k *kit) {
 				s := session(1, "alice")
 				k.create(s)
-				r := k.refresh(sessions.RefreshParams{ID: s.ID, Presented: 1, Rotation: strict, Moment: at(0)})
-				k.same("Refresh", r.Session, s)
-				k.sameState("Refresh", r.State, sessions.RefreshState{Current: 2, Parent: 1, AnsweredAt: start})
+				k.rotates("new", s, 1)
 			},
 		},
 		{

@@ -1,0 +1,81 @@
+package sessionstest_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/sessile-go/sessile/sessions"
+	"github.com/sessile-go/sessile/sessions/sessionstest"
+)
+
+// The database commits a refresh, and the connection breaks before the answer.
+// The client tries again with the token that it has.
+func ExampleFaults() {
+	ctx := context.Background()
+	clock := sessionstest.NewClock(time.Date(2026, time.March, 29, 8, 0, 0, 0, time.UTC))
+	store := &sessionstest.Faults{
+		Store: sessionstest.NewStore(),
+		After: sessionstest.FailAt(sessionstest.MethodRefresh, 1, errors.New("connection reset by peer")),
+	}
+
+	// A host gives the store and clock.Now to its Manager; here they are used bare.
+	id := "0195e000-0000-7000-8000-000000000001"
+	_ = store.Create(ctx, sessions.Session{
+		ID: id, UserID: "alice",
+		CreatedAt: clock.Now(), LastUsedAt: clock.Now(), ExpiresAt: clock.Now().Add(time.Hour),
+	})
+	for range 2 {
+		clock.Advance(5 * time.Second)
+		result, err := store.Refresh(ctx, sessions.RefreshParams{
+			ID: id, Presented: 1, Rotation: sessions.Rotation{Overlap: time.Minute}, Moment: sessions.Moment{Now: clock.Now()},
+		})
+		fmt.Println(err, result.State.Current, result.Outcome == sessions.OutcomeOverlap)
+	}
+	// Output:
+	// connection reset by peer 0 false
+	// <nil> 2 true
+}
+
+// A Fault is any function: this one makes every call wait until the test lets it
+// go on, so that a time-out can be tested without waiting for it.
+func ExampleFault() {
+	gate := make(chan struct{})
+	store := &sessionstest.Faults{
+		Store: sessionstest.NewStore(),
+		Before: func(ctx context.Context, _ sessionstest.Call) error {
+			select {
+			case <-gate:
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		},
+	}
+
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	_, err := store.Get(ctx, "0195e000-0000-7000-8000-000000000001")
+	fmt.Println(err)
+
+	close(gate)
+	_, err = store.Get(context.Background(), "0195e000-0000-7000-8000-000000000001")
+	fmt.Println(errors.Is(err, sessions.ErrNotFound))
+	// Output:
+	// context canceled
+	// true
+}
+
+// A clock that stands still makes time a part of the test.
+func ExampleClock() {
+	clock := sessionstest.NewClock(time.Date(2026, time.March, 29, 8, 0, 0, 0, time.UTC))
+	now := clock.Now // as Config.Now
+
+	fmt.Println(now().Format(time.TimeOnly))
+	clock.Advance(90 * time.Second)
+	fmt.Println(now().Format(time.TimeOnly))
+	// Output:
+	// 08:00:00
+	// 08:01:30
+}
