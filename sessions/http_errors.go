@@ -77,6 +77,14 @@ type APIError struct {
 
 func (e *APIError) Error() string { return e.Code + ": " + e.Message }
 
+// MarshalJSON writes the body of the answer. It says what encoding/json would do by
+// itself, for frameworks that show an error's text unless it knows its JSON: Echo's
+// own error handler is one.
+func (e *APIError) MarshalJSON() ([]byte, error) {
+	type body APIError // without methods, or this would not end
+	return json.Marshal((*body)(e))
+}
+
 // Unwrap returns the error that e was made of, or nil.
 func (e *APIError) Unwrap() error { return e.cause }
 
