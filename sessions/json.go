@@ -85,7 +85,10 @@ func (w *jsonWalker) object(depth int) (jsonObject, error) {
 		switch w.data[w.pos] {
 		case '}':
 			w.pos++
-			return members, members.unique()
+			if err := members.unique(); err != nil {
+				return nil, err
+			}
+			return members, nil
 		case ',':
 			w.pos++
 			w.space()
