@@ -202,31 +202,34 @@ func concurrentCases() []testCase {
 			name: "concurrent/each session is ended by one EndMany",
 			why:  "EndMany is one step: two at once share the sessions out and neither fails",
 			run: func(k *kit) {
-				var all []sessions.Session
-				for i := range 30 {
-					all = append(all, session(i, "alice"))
-				}
-				k.create(all...)
 				const enders = 8
-				lists, errs := make([][]sessions.Session, enders), make([]error, enders)
-				together(enders, func(i int) {
-					lists[i], errs[i] = k.store.EndMany(k.ctx, sessions.EndManyParams{
-						UserID: "alice", Moment: at(0), Reason: sessions.EndRevoked, By: fmt.Sprintf("ender %d", i),
+				for round := range rounds {
+					user := fmt.Sprintf("user %d", round)
+					var all []sessions.Session
+					for i := range 10 {
+						all = append(all, session(100*round+i, user))
+					}
+					k.create(all...)
+					lists, errs := make([][]sessions.Session, enders), make([]error, enders)
+					together(enders, func(i int) {
+						lists[i], errs[i] = k.store.EndMany(k.ctx, sessions.EndManyParams{
+							UserID: user, Moment: at(0), Reason: sessions.EndRevoked, By: fmt.Sprintf("ender %d", i),
+						})
 					})
-				})
-				times := make(map[string]int)
-				for i, list := range lists {
-					if errs[i] != nil {
-						k.errorf("EndMany: %w", errs[i])
+					times := make(map[string]int)
+					for i, list := range lists {
+						if errs[i] != nil {
+							k.errorf("EndMany: %w", errs[i])
+						}
+						for _, s := range list {
+							times[s.ID]++
+							k.holds(s)
+						}
 					}
-					for _, s := range list {
-						times[s.ID]++
-						k.holds(s)
-					}
-				}
-				for _, s := range all {
-					if times[s.ID] != 1 {
-						k.errorf("%s was ended %d times", s.ID, times[s.ID])
+					for _, s := range all {
+						if times[s.ID] != 1 {
+							k.errorf("round %d: %s was ended %d times", round, s.ID, times[s.ID])
+						}
 					}
 				}
 			},
@@ -318,11 +321,11 @@ func (k *kit) presentTogether(id string, presented int64, r sessions.Rotation) m
 	return outcomes
 }
 
-// refreshAgainst refreshes s from many goroutines until end has returned, and a
-// last time after that.
+// refreshAgainst refreshes s from several goroutines while end runs, and once more
+// in each of them after that.
 func (k *kit) refreshAgainst(s sessions.Session, end func(sessions.Session) error) {
 	k.create(s)
-	var over atomic.Bool
+	over := make(chan struct{})
 	var endErr error
 	errs := make([]error, 8)
 	working := make(chan struct{}, len(errs))
@@ -330,12 +333,14 @@ func (k *kit) refreshAgainst(s sessions.Session, end func(sessions.Session) erro
 		if i == len(errs) {
 			<-working
 			endErr = end(s)
-			over.Store(true)
+			close(over)
 			return
 		}
-		// The bound is for a store in which the end fails.
-		for n := 0; n < 10_000; n++ {
-			last := over.Load()
+		for n := range 30 {
+			last := n == 29
+			if last {
+				<-over
+			}
 			_, err := k.store.Refresh(k.ctx, sessions.RefreshParams{ID: s.ID, Presented: 1, Rotation: unlimited, Moment: at(0)})
 			if n == 0 {
 				working <- struct{}{}
@@ -346,9 +351,6 @@ func (k *kit) refreshAgainst(s sessions.Session, end func(sessions.Session) erro
 				return
 			case last && err == nil:
 				errs[i] = errors.New("a refresh that began after the end has succeeded")
-				return
-			case last:
-				return
 			}
 		}
 	})
