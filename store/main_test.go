@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"flag"
 	"fmt"
+	"net/url"
 	"path/filepath"
 	"testing"
 	"time"
@@ -33,12 +34,15 @@ func documented(file string) string {
 
 func file(t testing.TB) string { return filepath.Join(t.TempDir(), "sessions.db") }
 
-// databases are what most tests run on.
+// databases are what most tests run on. Those that are about waiting and
+// durability open SQLite as documented.
 var databases = []struct {
 	name string
 	open func(t testing.TB) gorm.Dialector
 }{
-	{"sqlite", func(t testing.TB) gorm.Dialector { return sqlite.Open(documented(file(t))) }},
+	{"sqlite", func(t testing.TB) gorm.Dialector {
+		return sqlite.Open("file:" + file(t) + "?_journal_mode=WAL&_synchronous=OFF")
+	}},
 	{"postgres", func(t testing.TB) gorm.Dialector { return postgres.Open(pgtest.DSN(t)) }},
 }
 
@@ -169,4 +173,17 @@ func read(ctx context.Context, db *gorm.DB) (map[string]store.Row, error) {
 		byID[r.ID] = r
 	}
 	return byID, nil
+}
+
+// withParam adds a parameter to a DSN in URL form.
+func withParam(t testing.TB, dsn, name, value string) string {
+	t.Helper()
+	u, err := url.Parse(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := u.Query()
+	q.Set(name, value)
+	u.RawQuery = q.Encode()
+	return u.String()
 }

@@ -80,9 +80,9 @@ func wholeSpace() []space {
 	}
 	for _, rot := range rotations {
 		for _, ago := range answered {
-			for current := int64(1); current <= 4; current++ {
+			for current := int64(1); current <= 3; current++ {
 				for parent := range int64(4) {
-					for presented := range int64(6) {
+					for presented := range int64(5) {
 						for recoveries := int64(0); recoveries <= int64(max(rot.MaxRecoveries, 0))+1; recoveries++ {
 							r := base()
 							r.Current, r.Parent, r.Recoveries = current, parent, recoveries
@@ -209,7 +209,7 @@ func crowded(t *testing.T, isolation string) *gorm.DB {
 
 func TestOneOfManyPresentationsActs(t *testing.T) {
 	t.Parallel()
-	const callers, rounds = 64, 3
+	const callers, rounds = 64, 2
 	tests := []struct {
 		name     string
 		present  int64         // to current 3, parent 2

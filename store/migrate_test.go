@@ -1,0 +1,238 @@
+package store_test
+
+import (
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/sessile-go/sessile/internal/pgtest"
+	"github.com/sessile-go/sessile/sessions"
+	"github.com/sessile-go/sessile/store"
+	"gorm.io/driver/postgres"
+	"gorm.io/driver/sqlite"
+	"gorm.io/gorm"
+	"gorm.io/gorm/schema"
+)
+
+func TestTenReplicasMigrateAtOnce(t *testing.T) {
+	t.Parallel()
+	dsns := []struct {
+		name string
+		open func(t *testing.T) func() gorm.Dialector
+	}{
+		{"sqlite as documented", func(t *testing.T) func() gorm.Dialector {
+			dsn := documented(file(t))
+			return func() gorm.Dialector { return sqlite.Open(dsn) }
+		}},
+		{"sqlite with a rollback journal and no patience", func(t *testing.T) func() gorm.Dialector {
+			dsn := "file:" + file(t) + "?_busy_timeout=0"
+			return func() gorm.Dialector { return sqlite.Open(dsn) }
+		}},
+		{"postgres", func(t *testing.T) func() gorm.Dialector {
+			dsn := pgtest.DSN(t)
+			return func() gorm.Dialector { return postgres.Open(dsn) }
+		}},
+		{"postgres at serializable", func(t *testing.T) func() gorm.Dialector {
+			dsn := withParam(t, pgtest.DSN(t), "default_transaction_isolation", "serializable")
+			return func() gorm.Dialector { return postgres.Open(dsn) }
+		}},
+	}
+	for _, d := range dsns {
+		t.Run(d.name, func(t *testing.T) {
+			t.Parallel()
+			dialector := d.open(t)
+			replicas := make([]*store.Store, 10)
+			for i := range replicas {
+				replicas[i] = newStore(t, open(t, dialector()), store.Config{})
+			}
+			for _, err := range together(len(replicas), func(i int) error { return replicas[i].Migrate(t.Context()) }) {
+				t.Error(err)
+			}
+			must(t, replicas[0].Migrate(t.Context()))
+			life(t, replicas[9])
+		})
+	}
+}
+
+func TestMigrateRefusesWhatItDidNotMake(t *testing.T) {
+	t.Parallel()
+	// Each change makes a table of ours somebody else's.
+	changes := []struct{ name, old, changed, want string }{
+		{"a column is missing", "  actor TEXT NOT NULL,\n", "", "column actor is missing"},
+		{"a column has another type", "current BIGINT", "current TEXT", "column current has type"},
+		{"a column may be empty", "reason TEXT NOT NULL", "reason TEXT", "column reason: NOT NULL is false"},
+		{"a column may not be empty", "ended_at BIGINT", "ended_at BIGINT NOT NULL", "column ended_at: NOT NULL is true"},
+		{"there is no primary key", "NOT NULL PRIMARY KEY", "NOT NULL", "column id: primary key is false"},
+		{"a column of somebody else's needs a value", "  actor TEXT NOT NULL,\n", "  actor TEXT NOT NULL,\n  tenant TEXT NOT NULL,\n", "column tenant is in the way"},
+	}
+	onBoth(t, func(t *testing.T, db *gorm.DB) {
+		for i, tt := range changes {
+			name := "foreign_" + string(rune('a'+i))
+			st := newStore(t, db, store.Config{Table: name})
+			ddl, _, _ := strings.Cut(st.SchemaSQL(), ";\n")
+			changed := strings.Replace(ddl, tt.old, tt.changed, 1)
+			if changed == ddl {
+				t.Fatalf("%s: no change", tt.name)
+			}
+			must(t, db.Exec(changed).Error)
+			before := snapshot(t, db, name)
+			err := st.Migrate(t.Context())
+			if err == nil || !strings.Contains(err.Error(), "was not made by this package") || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("%s: %v, want one that says %q", tt.name, err, tt.want)
+			}
+			if after := snapshot(t, db, name); !slices.Equal(before, after) {
+				t.Errorf("%s: altered from %q to %q", tt.name, before, after)
+			}
+		}
+
+		st := newStore(t, db, store.Config{Table: "users"})
+		must(t, db.Exec(`CREATE TABLE users (id TEXT PRIMARY KEY, name TEXT)`).Error)
+		if err := st.Migrate(t.Context()); err == nil {
+			t.Error("took the host's table for its own")
+		}
+		must(t, db.Exec(`CREATE VIEW looks AS SELECT id FROM users`).Error)
+		if err := newStore(t, db, store.Config{Table: "looks"}).Migrate(t.Context()); err == nil {
+			t.Error("took a view for its own")
+		}
+	})
+}
+
+// snapshot is what the database knows of a table's columns and indexes.
+func snapshot(t *testing.T, db *gorm.DB, table string) []string {
+	t.Helper()
+	query := `SELECT coalesce(sql, name) FROM sqlite_master WHERE tbl_name = ?`
+	if db.Name() == "postgres" {
+		query = `SELECT column_name || ' ' || data_type || ' ' || is_nullable FROM information_schema.columns
+WHERE table_schema = current_schema() AND table_name = $1
+UNION ALL SELECT indexdef FROM pg_indexes WHERE schemaname = current_schema() AND tablename = $1`
+	}
+	var all []string
+	must(t, db.Raw(query, table).Scan(&all).Error)
+	slices.Sort(all)
+	return all
+}
+
+func TestMigrateAcceptsATableOfALaterVersionAndRestoresIndexes(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, db *gorm.DB) {
+		st := migrated(t, db)
+		want := snapshot(t, db, store.DefaultTable)
+		must(t, db.Exec(`DROP INDEX sessile_sessions_ended_idx`).Error)
+		must(t, st.Migrate(t.Context()))
+		if got := snapshot(t, db, store.DefaultTable); !slices.Equal(got, want) {
+			t.Errorf("got %q, want %q", got, want)
+		}
+		must(t, db.Exec(`ALTER TABLE sessile_sessions ADD COLUMN later BIGINT NOT NULL DEFAULT 0`).Error)
+		must(t, st.Migrate(t.Context()))
+		life(t, st)
+	})
+}
+
+func TestMigrateOfACompleteTableNeedsNoRights(t *testing.T) {
+	t.Parallel()
+	name := file(t)
+	migrated(t, open(t, sqlite.Open(documented(name))))
+	must(t, newStore(t, open(t, sqlite.Open("file:"+name+"?mode=ro")), store.Config{}).Migrate(t.Context()))
+
+	dsn := pgtest.DSN(t)
+	migrated(t, open(t, postgres.Open(dsn)))
+	readOnly := open(t, postgres.Open(withParam(t, dsn, "default_transaction_read_only", "on")))
+	must(t, newStore(t, readOnly, store.Config{}).Migrate(t.Context()))
+}
+
+func TestTheSchemaAndTheTableAreTheHostsToChoose(t *testing.T) {
+	t.Parallel()
+	db := open(t, postgres.Open(pgtest.DSN(t)))
+	var schema string
+	must(t, db.Raw(`SELECT current_schema()`).Scan(&schema).Error)
+	other := schema + "_other"
+	must(t, db.Exec(`CREATE SCHEMA `+other).Error)
+	t.Cleanup(func() { must(t, db.Exec(`DROP SCHEMA `+other+` CASCADE`).Error) })
+
+	here, there := migrated(t, db), newStore(t, db, store.Config{Schema: other})
+	must(t, there.Migrate(t.Context()))
+	s := created(t, here, session("u"))
+	if _, err := there.Get(t.Context(), s.ID); err == nil {
+		t.Error("two schemas share a session")
+	}
+	life(t, there)
+}
+
+func TestSchemaSQL(t *testing.T) {
+	t.Parallel()
+	for _, d := range databases {
+		t.Run(d.name, func(t *testing.T) {
+			t.Parallel()
+			cfg := store.Config{}
+			if d.name == "postgres" {
+				cfg.Schema = "auth"
+			}
+			got := newStore(t, open(t, d.open(t)), cfg).SchemaSQL()
+			golden := filepath.Join("testdata", "schema_"+d.name+".sql")
+			if *update {
+				must(t, os.WriteFile(golden, []byte(got), 0o600))
+			}
+			want, err := os.ReadFile(golden)
+			must(t, err)
+			if got != string(want) {
+				t.Errorf("got\n%s\nwant\n%s", got, want)
+			}
+		})
+	}
+}
+
+func TestSchemaSQLIsWhatMigrateMakes(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, db *gorm.DB) {
+		st := newStore(t, db, store.Config{})
+		for ddl := range strings.SplitSeq(st.SchemaSQL(), ";\n") {
+			if ddl != "" {
+				must(t, db.Exec(ddl).Error)
+			}
+		}
+		before := snapshot(t, db, store.DefaultTable)
+		must(t, st.Migrate(t.Context()))
+		if after := snapshot(t, db, store.DefaultTable); !slices.Equal(before, after) {
+			t.Errorf("got %q, want %q", after, before)
+		}
+	})
+}
+
+// TestRowIsTheTable holds the exported model against what the database has: the
+// same columns in the same order, nullable where the model is a pointer.
+func TestRowIsTheTable(t *testing.T) {
+	t.Parallel()
+	model, err := schema.Parse(&store.Row{}, &sync.Map{}, schema.NamingStrategy{})
+	must(t, err)
+	onBoth(t, func(t *testing.T, db *gorm.DB) {
+		st := migrated(t, db)
+		types, err := db.Migrator().ColumnTypes(store.DefaultTable)
+		must(t, err)
+		var columns []string
+		for _, c := range types {
+			columns = append(columns, c.Name())
+			field := model.LookUpField(c.Name())
+			if field == nil {
+				t.Errorf("the model lacks %s", c.Name())
+				continue
+			}
+			if nullable, ok := c.Nullable(); !ok || nullable != (field.FieldType.Kind() == reflect.Pointer) {
+				t.Errorf("%s: nullable is %t, the model's type is %s", c.Name(), nullable, field.FieldType)
+			}
+		}
+		if !slices.Equal(columns, model.DBNames) {
+			t.Errorf("columns %v, the model has %v", columns, model.DBNames)
+		}
+
+		s := created(t, st, session("u"))
+		rows, err := read(t.Context(), db)
+		must(t, err)
+		if r := rows[s.ID]; r.Session() != s || r.RefreshState() != sessions.NewRefreshState(t0) {
+			t.Errorf("row %+v, want that of %+v", r, s)
+		}
+	})
+}

@@ -1,0 +1,294 @@
+package store_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sessile-go/sessile/internal/pgtest"
+	"github.com/sessile-go/sessile/sessions"
+	"github.com/sessile-go/sessile/store"
+	"gorm.io/driver/postgres"
+	"gorm.io/driver/sqlite"
+	"gorm.io/gorm"
+	"gorm.io/gorm/logger"
+	"gorm.io/gorm/schema"
+	"gorm.io/gorm/utils/tests"
+)
+
+func TestNewNamesEveryFault(t *testing.T) {
+	t.Parallel()
+	lite := open(t, sqlite.Open(documented(file(t))))
+	other, err := gorm.Open(tests.DummyDialector{}, &gorm.Config{})
+	must(t, err)
+	tx := lite.Begin()
+	t.Cleanup(func() { tx.Rollback() })
+
+	cases := []struct {
+		name string
+		db   *gorm.DB
+		cfg  store.Config
+		want []string
+	}{
+		{"no handle", nil, store.Config{}, []string{"store: db: required"}},
+		{"a handle that was not opened", &gorm.DB{}, store.Config{}, []string{"store: db: required"}},
+		{"a dry run", lite.Session(&gorm.Session{DryRun: true}), store.Config{}, []string{"store: db: is in DryRun"}},
+		{"a transaction", tx, store.Config{}, []string{"store: db: is in a transaction"}},
+		{"a handle with an error", &gorm.DB{Config: lite.Config, Statement: lite.Statement, Error: errors.New("boom")}, store.Config{}, []string{"boom"}},
+		{"another database", other, store.Config{}, []string{`store: db: dialect "dummy"`}},
+		{"a table with a quote", lite, store.Config{Table: `a"b`}, []string{"store: Config.Table: "}},
+		{"a table with a dot", lite, store.Config{Table: `a.b`}, []string{"store: Config.Table: "}},
+		{"a table that begins with a digit", lite, store.Config{Table: `1a`}, []string{"store: Config.Table: "}},
+		{"a table with a line feed", lite, store.Config{Table: "a\n"}, []string{"store: Config.Table: "}},
+		{"a table whose indexes would be cut", lite, store.Config{Table: strings.Repeat("a", 49)}, []string{"store: Config.Table: "}},
+		{"a table that SQLite keeps for itself", lite, store.Config{Table: "SQLite_x"}, []string{"store: Config.Table: "}},
+		{"a schema on SQLite", lite, store.Config{Schema: "auth"}, []string{"store: Config.Schema: "}},
+		{"all at once", nil, store.Config{Table: "?", Schema: "@"}, []string{"store: db: ", "store: Config.Table: ", "store: Config.Schema: "}},
+	}
+	for _, tt := range cases {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			st, err := store.New(tt.db, tt.cfg)
+			if st != nil || err == nil {
+				t.Fatalf("got %v, %v, want an error", st, err)
+			}
+			for _, want := range tt.want {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("error %q lacks %q", err, want)
+				}
+			}
+		})
+	}
+}
+
+// TestAnyHandleWorks goes once through a session's life on handles that a host may
+// have, on both databases.
+func TestAnyHandleWorks(t *testing.T) {
+	t.Parallel()
+	naming := schema.NamingStrategy{TablePrefix: "app_", SingularTable: true, NoLowerCase: true}
+	configs := []struct {
+		name string
+		cfg  gorm.Config
+	}{
+		{"the default", gorm.Config{}},
+		{"a naming strategy", gorm.Config{NamingStrategy: naming}},
+		{"prepared statements", gorm.Config{PrepareStmt: true}},
+		{"a cache of one prepared statement", gorm.Config{PrepareStmt: true, PrepareStmtMaxSize: 1}},
+		{"no default transaction", gorm.Config{SkipDefaultTransaction: true}},
+		{"translated errors", gorm.Config{TranslateError: true}},
+		{"local times", gorm.Config{NowFunc: func() time.Time { return t0.In(time.FixedZone("", 9*3600)) }}},
+		{"all at once", gorm.Config{
+			NamingStrategy: naming, PrepareStmt: true, SkipDefaultTransaction: true, TranslateError: true, QueryFields: true,
+			FullSaveAssociations: true, AllowGlobalUpdate: true, CreateBatchSize: 1, DisableNestedTransaction: true,
+			DefaultContextTimeout: time.Minute, DefaultTransactionTimeout: time.Minute,
+		}},
+	}
+	dialectors := []struct {
+		name string
+		open func(t testing.TB) gorm.Dialector
+	}{
+		databases[0], databases[1],
+		{"postgres with the simple protocol", func(t testing.TB) gorm.Dialector {
+			return postgres.New(postgres.Config{DSN: pgtest.DSN(t), PreferSimpleProtocol: true})
+		}},
+		{"postgres with unprepared statements", func(t testing.TB) gorm.Dialector {
+			return postgres.Open(withParam(t, pgtest.DSN(t), "default_query_exec_mode", "exec"))
+		}},
+		{"postgres in another time zone", func(t testing.TB) gorm.Dialector {
+			return postgres.Open(pgtest.DSN(t) + "&timezone=America/Los_Angeles") // GORM reads it unescaped
+		}},
+	}
+	for _, d := range dialectors {
+		for _, c := range configs {
+			for _, own := range []store.Config{{}, {Table: "Auth_Sessions", NoPreparedStatements: true}} {
+				t.Run(d.name+"/"+c.name+"/"+own.Table, func(t *testing.T) {
+					t.Parallel()
+					var out bytes.Buffer
+					cfg := c.cfg
+					cfg.Logger = logger.New(log.New(&out, "", 0), logger.Config{LogLevel: logger.Info})
+					db := open(t, d.open(t), &cfg)
+					st := newStore(t, db, own)
+					must(t, st.Migrate(t.Context()))
+					life(t, st)
+					must(t, db.Transaction(func(tx *gorm.DB) error { return st.In(tx).Create(t.Context(), session("in a transaction")) }))
+					for line := range strings.Lines(out.String()) {
+						t.Errorf("logged: %s", line)
+					}
+				})
+			}
+		}
+	}
+}
+
+// life calls every method once and expects what each should answer.
+func life(t *testing.T, st *store.Store) {
+	t.Helper()
+	ctx, now := t.Context(), t0.Add(time.Minute)
+	s := created(t, st, session("user"))
+	if err := st.Create(ctx, s); !errors.Is(err, sessions.ErrConflict) {
+		t.Fatalf("create again: %v, want ErrConflict", err)
+	}
+	if got, err := st.Get(ctx, s.ID); err != nil || got != s {
+		t.Fatalf("get: %+v, %v, want %+v", got, err, s)
+	}
+	r, err := st.Refresh(ctx, presentation(s.ID, 1, now))
+	s.LastUsedAt = now
+	if err != nil || r.Outcome != sessions.OutcomeRotated || r.Session != s {
+		t.Fatalf("refresh: %+v, %v", r, err)
+	}
+	list, err := st.List(ctx, sessions.ListParams{
+		UserID: "user", OnlyID: s.ID, Moment: at(now), Limit: 1,
+		After: &sessions.ListPosition{CreatedAt: t0.Add(time.Microsecond), ID: s.ID},
+	})
+	if err != nil || len(list) != 1 || list[0] != s {
+		t.Fatalf("list: %+v, %v", list, err)
+	}
+	other := created(t, st, session("user"))
+	many, err := st.EndMany(ctx, sessions.EndManyParams{UserID: "user", ExceptID: s.ID, Moment: at(now), Reason: sessions.EndRevoked, By: "admin"})
+	if err != nil || len(many) != 1 || many[0].ID != other.ID || many[0].EndedBy != "admin" || !many[0].EndedAt.Equal(now) {
+		t.Fatalf("end many: %+v, %v", many, err)
+	}
+	ended, err := st.End(ctx, sessions.EndParams{ID: s.ID, UserID: "user", NoImpersonation: true, Moment: at(now), Reason: sessions.EndSignedOut})
+	if err != nil || ended.EndReason != sessions.EndSignedOut {
+		t.Fatalf("end: %+v, %v", ended, err)
+	}
+	n, err := st.Prune(ctx, sessions.PruneParams{EndedBefore: now.Add(1), ExpiredBefore: now, IdleBefore: t0, Limit: 10})
+	if err != nil || n != 0 {
+		t.Fatalf("prune what is too young: %d, %v", n, err)
+	}
+	n, err = st.Prune(ctx, sessions.PruneParams{EndedBefore: now.Add(time.Second), ExpiredBefore: now, IdleBefore: now, Limit: 10})
+	if err != nil || n != 2 {
+		t.Fatalf("prune: %d, %v, want 2", n, err)
+	}
+	clock, err := st.Now(ctx)
+	if err != nil || clock.Location() != time.UTC || time.Since(clock).Abs() > time.Minute {
+		t.Fatalf("now: %v, %v", clock, err)
+	}
+}
+
+func TestWhatCannotBeStoredIsNotAsked(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, db *gorm.DB) {
+		st, ctx := migrated(t, db), t.Context()
+		s := created(t, st, session("u"))
+
+		for _, id := range []string{"", "x", strings.ToUpper(s.ID), "urn:uuid:" + s.ID, "{" + s.ID + "}", strings.ReplaceAll(s.ID, "-", ""), s.ID + " "} {
+			if _, err := st.Get(ctx, id); !errors.Is(err, sessions.ErrNotFound) {
+				t.Errorf("get %q: %v, want ErrNotFound", id, err)
+			}
+			if _, err := st.Refresh(ctx, presentation(id, 1, t0)); !errors.Is(err, sessions.ErrNotFound) {
+				t.Errorf("refresh %q: %v, want ErrNotFound", id, err)
+			}
+			if _, err := st.End(ctx, sessions.EndParams{ID: id, Moment: at(t0)}); !errors.Is(err, sessions.ErrNotFound) {
+				t.Errorf("end %q: %v, want ErrNotFound", id, err)
+			}
+			other := session("u")
+			other.ID = id
+			if err := st.Create(ctx, other); err == nil || errors.Is(err, sessions.ErrConflict) {
+				t.Errorf("create %q: %v, want an error", id, err)
+			}
+			if id == "" {
+				continue
+			}
+			if list, err := st.List(ctx, sessions.ListParams{UserID: "u", OnlyID: id, Moment: at(t0)}); err != nil || len(list) != 0 {
+				t.Errorf("list only %q: %v, %v, want none", id, list, err)
+			}
+		}
+		for _, text := range []string{"a\x00b", "a\xffb"} {
+			bad := session(text)
+			if err := st.Create(ctx, bad); err == nil || strings.Contains(err.Error(), text) {
+				t.Errorf("create for %q: %v, want an error without it", text, err)
+			}
+			if list, err := st.List(ctx, sessions.ListParams{UserID: text, Moment: at(t0)}); err != nil || len(list) != 0 {
+				t.Errorf("list of %q: %v, %v, want none", text, list, err)
+			}
+			if _, err := st.End(ctx, sessions.EndParams{ID: s.ID, UserID: text, Moment: at(t0)}); !errors.Is(err, sessions.ErrNotFound) {
+				t.Errorf("end of %q: %v, want ErrNotFound", text, err)
+			}
+			p := presentation(s.ID, 1, t0)
+			p.Client.UserAgent = text
+			if _, err := st.Refresh(ctx, p); err == nil {
+				t.Errorf("refresh by %q: no error", text)
+			}
+		}
+		if got, err := st.Get(ctx, s.ID); err != nil || got != s {
+			t.Errorf("after it all: %+v, %v, want %+v", got, err, s)
+		}
+	})
+}
+
+func TestErrorsOfTheDriverAreWrappedAndSayNoValue(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, db *gorm.DB) {
+		st := newStore(t, db, store.Config{}) // no table
+		s := session("somebody's name")
+		_, getErr := st.Get(t.Context(), s.ID)
+		_, refreshErr := st.Refresh(t.Context(), presentation(s.ID, 1, t0))
+		for op, err := range map[string]error{"create": st.Create(t.Context(), s), "get": getErr, "refresh": refreshErr} {
+			if err == nil || !strings.HasPrefix(err.Error(), "store: "+op+": ") || errors.Is(err, sessions.ErrNotFound) {
+				t.Errorf("%s: %v", op, err)
+				continue
+			}
+			if strings.Contains(err.Error(), s.ID) || strings.Contains(err.Error(), s.UserID) {
+				t.Errorf("%s shows a value: %v", op, err)
+			}
+		}
+	})
+}
+
+// TestSelectsAskTheSource stands in for gorm.io/plugin/dbresolver, which decides
+// before the statement by this setting.
+func TestSelectsAskTheSource(t *testing.T) {
+	t.Parallel()
+	db := open(t, databases[0].open(t))
+	var replica []string
+	must(t, db.Callback().Row().Before("*").Register("to_replica", func(db *gorm.DB) {
+		if _, ok := db.Statement.Settings.Load("gorm:db_resolver:write"); !ok {
+			replica = append(replica, db.Statement.SQL.String())
+		}
+	}))
+	st := migrated(t, db)
+	life(t, st)
+	if len(replica) > 0 {
+		t.Errorf("asked a replica: %q", replica)
+	}
+}
+
+// TestAnotherCallersCancelledContextIsNotOurs has one caller give up while GORM
+// prepares a statement that a second caller waits for.
+func TestAnotherCallersCancelledContextIsNotOurs(t *testing.T) {
+	t.Parallel()
+	db := open(t, databases[0].open(t))
+	st := migrated(t, db)
+	s := created(t, st, session("u"))
+
+	// The only connection is taken, so the first caller waits in Prepare, where
+	// its context ends.
+	conn, err := pool(t, db).Conn(t.Context())
+	must(t, err)
+	first, cancel := context.WithCancel(t.Context())
+	firstErr, secondErr := make(chan error), make(chan error)
+	get := func(ctx context.Context, done chan error) {
+		_, err := st.Get(ctx, s.ID)
+		done <- err
+	}
+	waiting := pool(t, db).Stats().WaitCount
+	go get(first, firstErr)
+	for pool(t, db).Stats().WaitCount == waiting {
+		runtime.Gosched() // until the first caller holds the place in the cache
+	}
+	go get(t.Context(), secondErr)
+	cancel()
+	if err := <-firstErr; !errors.Is(err, context.Canceled) {
+		t.Errorf("the first caller: %v, want Canceled", err)
+	}
+	must(t, conn.Close())
+	if err := <-secondErr; err != nil {
+		t.Errorf("the second caller: %v", err)
+	}
+}

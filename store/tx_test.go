@@ -1,0 +1,159 @@
+package store_test
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/sessile-go/sessile/sessions"
+	"github.com/sessile-go/sessile/store"
+	"gorm.io/driver/sqlite"
+	"gorm.io/gorm"
+)
+
+func TestInJoinsTheHostsTransaction(t *testing.T) {
+	t.Parallel()
+	boom := errors.New("boom")
+	tests := []struct {
+		name    string
+		end     error
+		created bool
+	}{{"a commit keeps", nil, true}, {"a rollback takes back", boom, false}}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			onBoth(t, func(t *testing.T, db *gorm.DB) {
+				st, ctx := migrated(t, db), t.Context()
+				old, young := created(t, st, session("u")), session("u")
+				err := db.Transaction(func(tx *gorm.DB) error {
+					in := st.In(tx)
+					if err := in.Create(ctx, young); err != nil {
+						return err
+					}
+					// No answer of ours poisons the transaction.
+					if err := in.Create(ctx, young); !errors.Is(err, sessions.ErrConflict) {
+						t.Errorf("create again: %v, want ErrConflict", err)
+					}
+					if _, err := in.Get(ctx, "no id"); !errors.Is(err, sessions.ErrNotFound) {
+						t.Errorf("get nonsense: %v, want ErrNotFound", err)
+					}
+					if _, err := in.Refresh(ctx, presentation(old.ID, 1, t0)); !errors.Is(err, sessions.ErrJoined) {
+						t.Errorf("refresh: %v, want ErrJoined", err)
+					}
+					list, err := in.List(ctx, sessions.ListParams{UserID: "u", Moment: at(t0)})
+					if err != nil || len(list) != 2 {
+						t.Errorf("list: %v, %v, want both", list, err)
+					}
+					if _, err := in.EndMany(ctx, sessions.EndManyParams{UserID: "u", ExceptID: young.ID, Moment: at(t0), Reason: sessions.EndRevoked}); err != nil {
+						return err
+					}
+					return tt.end
+				})
+				if !errors.Is(err, tt.end) {
+					t.Fatalf("transaction: %v, want %v", err, tt.end)
+				}
+				_, err = st.Get(ctx, young.ID)
+				if got := !errors.Is(err, sessions.ErrNotFound); got != tt.created || got && err != nil {
+					t.Errorf("created is %t (%v), want %t", got, err, tt.created)
+				}
+				s, err := st.Get(ctx, old.ID)
+				if ended := !s.EndedAt.IsZero(); err != nil || ended != tt.created {
+					t.Errorf("ended is %t (%v), want %t", ended, err, tt.created)
+				}
+			})
+		})
+	}
+}
+
+func TestInMigratesInTheHostsTransaction(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, db *gorm.DB) {
+		st := newStore(t, db, store.Config{})
+		boom := errors.New("boom")
+		err := db.Transaction(func(tx *gorm.DB) error { return errors.Join(st.In(tx).Migrate(t.Context()), boom) })
+		if err == nil || err.Error() != boom.Error() {
+			t.Fatal(err)
+		}
+		if db.Migrator().HasTable(store.DefaultTable) {
+			t.Error("the table survived the rollback")
+		}
+	})
+}
+
+func TestInRefusesWhatIsNoTransactionOfItsDatabase(t *testing.T) {
+	t.Parallel()
+	db := open(t, databases[0].open(t))
+	st := migrated(t, db)
+	dry := db.Session(&gorm.Session{DryRun: true})
+	for name, tx := range map[string]*gorm.DB{"none": nil, "the database itself": db, "a dry run": dry} {
+		in, ctx, s := st.In(tx), t.Context(), session("u")
+		_, getErr := in.Get(ctx, s.ID)
+		_, refreshErr := in.Refresh(ctx, presentation(s.ID, 1, t0))
+		_, listErr := in.List(ctx, sessions.ListParams{UserID: "u"})
+		_, endErr := in.End(ctx, sessions.EndParams{ID: "x"})
+		_, manyErr := in.EndMany(ctx, sessions.EndManyParams{UserID: "u"})
+		_, pruneErr := in.Prune(ctx, sessions.PruneParams{Limit: 1})
+		_, nowErr := in.Now(ctx)
+		for _, err := range []error{in.Create(ctx, s), getErr, refreshErr, listErr, endErr, manyErr, pruneErr, nowErr, in.Migrate(ctx), in.In(db).Migrate(ctx)} {
+			if err == nil || !strings.HasPrefix(err.Error(), "store: ") || errors.Is(err, sessions.ErrNotFound) {
+				t.Errorf("%s: %v, want an error that says what is wrong", name, err)
+			}
+		}
+	}
+}
+
+// TestATransactionDoesNotWaitForWhoWaitsForIt has the only connection in a
+// transaction, and a caller outside of it that waits for the connection in order to
+// prepare the very statement that the transaction is about to run.
+func TestATransactionDoesNotWaitForWhoWaitsForIt(t *testing.T) {
+	t.Parallel()
+	for _, prepare := range []bool{false, true} {
+		db := open(t, sqlite.Open(documented(file(t))), &gorm.Config{PrepareStmt: prepare})
+		st := migrated(t, db)
+		outside := make(chan error, 1)
+		ctx, cancel := context.WithCancel(t.Context())
+		err := db.Transaction(func(tx *gorm.DB) error {
+			waiting := pool(t, db).Stats().WaitCount
+			go func() { outside <- st.Create(ctx, session("outside")) }()
+			for pool(t, db).Stats().WaitCount == waiting {
+				runtime.Gosched() // until the other is in the queue
+			}
+			return st.In(tx).Create(ctx, session("inside"))
+		})
+		if err := errors.Join(err, <-outside); err != nil {
+			t.Errorf("PrepareStmt %t: %v", prepare, err)
+		}
+		cancel()
+	}
+}
+
+func TestADoneContextChangesNothing(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, db *gorm.DB) {
+		st := migrated(t, db)
+		s := created(t, st, session("u"))
+		before, err := read(t.Context(), db)
+		must(t, err)
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		_, getErr := st.Get(ctx, "x")
+		_, refreshErr := st.Refresh(ctx, presentation(s.ID, 1, t0))
+		_, listErr := st.List(ctx, sessions.ListParams{UserID: "u", OnlyID: "x"})
+		_, endErr := st.End(ctx, sessions.EndParams{ID: s.ID, Moment: at(t0)})
+		_, manyErr := st.EndMany(ctx, sessions.EndManyParams{UserID: "u", Moment: at(t0)})
+		_, pruneErr := st.Prune(ctx, sessions.PruneParams{Limit: 1})
+		_, nowErr := st.Now(ctx)
+		for _, err := range []error{st.Create(ctx, session("u")), getErr, refreshErr, listErr, endErr, manyErr, pruneErr, nowErr, st.Migrate(ctx)} {
+			if !errors.Is(err, context.Canceled) {
+				t.Errorf("%v, want Canceled", err)
+			}
+		}
+		after, err := read(t.Context(), db)
+		must(t, err)
+		if len(after) != len(before) || after[s.ID] != before[s.ID] {
+			t.Errorf("rows %+v, want %+v", after, before)
+		}
+	})
+}
