@@ -1,0 +1,125 @@
+package main
+
+import (
+	"errors"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	echomiddleware "github.com/labstack/echo/v4/middleware"
+
+	"github.com/sessile-go/sessile/middleware/echov4"
+	"github.com/sessile-go/sessile/sessions"
+)
+
+// newApp is the app: the sessions API, and routes of its own that sessions protect.
+func newApp(manager *sessions.Manager, users users, projectID string, logger *slog.Logger) http.Handler {
+	e := echo.New()
+	e.Use(cors())
+	e.HTTPErrorHandler = func(err error, c echo.Context) {
+		var known *echo.HTTPError
+		if !errors.As(err, &known) || known.Code >= http.StatusInternalServerError {
+			logger.ErrorContext(c.Request().Context(), "request failed", "route", c.Path(), "error", err)
+		}
+		e.DefaultHTTPErrorHandler(err, c)
+	}
+
+	// At the root for curl, and where the published SDK of Stack Auth looks for it.
+	api := sessions.NewHandler(manager)
+	v1 := e.Group("/api/v1")
+	echov4.Mount(e, api)
+	echov4.Mount(v1, api)
+
+	// Strict asks for the session on every request, so that a sign-out counts at
+	// once, whichever replica it reached. echov4.Require(manager) and the like do
+	// without that statement.
+	auth := echov4.Config{Manager: manager, Revocation: sessions.Strict}
+	e.GET("/me", users.me, auth.Require())
+
+	// What the SDK asks an app for beside sessions.
+	v1.GET("/users/me", users.stackMe, auth.Require())
+	v1.GET("/users/:id", users.stackUser, auth.RequireServer())
+	v1.GET("/projects/current", project(projectID), auth.Optional())
+	e.GET("/health", func(c echo.Context) error { return c.JSON(http.StatusOK, echo.Map{"status": "ok"}) })
+
+	// Gives those routes the headers and the errors that the SDK understands.
+	return sessions.StackHeaders(e)
+}
+
+func (u users) me(c echo.Context) error {
+	id, _ := sessions.FromContext(c.Request().Context())
+	user, err := u.find(c.Request().Context(), id.UserID)
+	if err != nil {
+		return echov4.Error(c, err)
+	}
+	return c.JSON(http.StatusOK, echo.Map{
+		"id":               user.ID,
+		"name":             user.Name,
+		"email":            user.Email,
+		"is_administrator": user.Administrator,
+		"session_id":       id.SessionID,
+		"is_impersonation": id.Impersonation,
+		"actor":            id.Actor,
+	})
+}
+
+func (u users) stackMe(c echo.Context) error {
+	id, _ := sessions.FromContext(c.Request().Context())
+	return u.answerStack(c, id.UserID)
+}
+
+func (u users) stackUser(c echo.Context) error { return u.answerStack(c, c.Param("id")) }
+
+func (u users) answerStack(c echo.Context, id string) error {
+	user, err := u.find(c.Request().Context(), id)
+	if err != nil {
+		return echov4.Error(c, err) // of an unknown user it makes USER_NOT_FOUND
+	}
+	return c.JSON(http.StatusOK, echo.Map{
+		"id":                     user.ID,
+		"display_name":           user.Name,
+		"primary_email":          user.Email,
+		"primary_email_verified": true,
+		"signed_up_at_millis":    user.CreatedAt.UnixMilli(),
+		"is_anonymous":           false,
+		"is_restricted":          false,
+		"risk_scores":            echo.Map{"sign_up": echo.Map{}}, // the SDK looks into it
+	})
+}
+
+func project(id string) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		return c.JSON(http.StatusOK, echo.Map{
+			"id": id,
+			"config": echo.Map{
+				"allow_localhost":         true,
+				"domains":                 []string{},
+				"enabled_oauth_providers": []string{},
+			},
+		})
+	}
+}
+
+// cors lets pages of any origin ask. That is safe because nothing here is in a
+// cookie: a page has only the tokens that it was given.
+func cors() echo.MiddlewareFunc {
+	both := func(names ...string) []string {
+		var all []string
+		for _, name := range names {
+			all = append(all, "X-Stack-"+name, "X-Hexclave-"+name)
+		}
+		return all
+	}
+	return echomiddleware.CORSWithConfig(echomiddleware.CORSConfig{
+		AllowOrigins: []string{"*"},
+		AllowMethods: []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodDelete},
+		AllowHeaders: append(both("Access-Type", "Project-Id", "Branch-Id", "Publishable-Client-Key", "Secret-Server-Key",
+			"Super-Secret-Admin-Key", "Admin-Access-Token", "Access-Token", "Refresh-Token", "Override-Error-Status",
+			"Allow-Anonymous-User", "Allow-Restricted-User", "Client-Version", "Random-Nonce"),
+			"Authorization", "Content-Type", "Idempotency-Key", "Ngrok-Skip-Browser-Warning"),
+		ExposeHeaders: append(both("Known-Error", "Actual-Status", "Request-Id"),
+			"ETag", "Retry-After", "WWW-Authenticate", "X-Request-Id"),
+		MaxAge: int((24 * time.Hour).Seconds()),
+	})
+}

@@ -1,0 +1,146 @@
+// Command sqlite is an app that has users of its own and has taken sessile in. Run
+// it and paste what it prints:
+//
+//	go run ./examples/sqlite
+//
+// It keeps its data in the SQLite file sessile.db; with DATABASE_URL set to
+// postgres://… in Postgres. Environment variables, all optional:
+//
+//	ADDR                where to listen; 127.0.0.1:8080
+//	DATABASE_URL        a path, file:… or sqlite://… for SQLite, postgres://… for Postgres
+//	SESSILE_SECRETS     base64, separated by commas, the first one signs; made once and
+//	                    kept beside the database
+//	SESSILE_PROJECT_ID  what clients name as their project
+//	SESSILE_SERVER_KEY  ssk_…; made at every start
+//	SESSILE_ADMIN_KEY   sak_…; made at every start
+//	SESSILE_CLIENT_KEY  the publishable key of clients; made at every start
+//	SESSILE_ACCESS_TTL  how long access tokens live, as 10m
+//	SESSILE_OVERLAP     how long a spent refresh token still gets its successor, as 60s
+//
+// Here in main.go everything is put together, app.go has the routes, users.go the
+// users, database.go and config.go what is around them.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/sessile-go/sessile/sessions"
+	"github.com/sessile-go/sessile/store"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	if err := run(ctx, os.Getenv, os.Stdout, os.Stderr); err != nil {
+		fmt.Fprintln(os.Stderr, "sqlite:", err)
+		os.Exit(1)
+	}
+}
+
+// run serves until ctx is done.
+func run(ctx context.Context, getenv func(string) string, out, logs io.Writer) (err error) {
+	cfg, err := readConfig(getenv)
+	if err != nil {
+		return err
+	}
+	logger := slog.New(slog.NewTextHandler(logs, nil))
+
+	db, closeDB, err := cfg.database.open()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closeDB()) }()
+	users := users{db}
+	if err := users.migrate(ctx); err != nil {
+		return err
+	}
+	st, err := store.New(db, store.Config{})
+	if err != nil {
+		return err
+	}
+	if err := st.Migrate(ctx); err != nil {
+		return err
+	}
+
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", cfg.addr)
+	if err != nil {
+		return err
+	}
+	defer listener.Close()
+	base := baseURL(cfg.addr, listener.Addr())
+
+	manager, err := sessions.New(sessions.Config{
+		Store:          st,
+		Users:          users.sessionUser,
+		Secrets:        cfg.secrets,
+		Issuer:         base + "/api/v1/projects/" + cfg.projectID,
+		ProjectID:      cfg.projectID,
+		ServerKeys:     cfg.hashes,
+		ClientKeys:     []string{cfg.clientKey.text},
+		AccessTokenTTL: cfg.accessTTL,
+		Rotation:       sessions.Rotation{Overlap: cfg.overlap},
+		Logger:         logger,
+	})
+	if err != nil {
+		return err
+	}
+	if err := manager.CheckClock(ctx); err != nil {
+		return err
+	}
+
+	// Waited for before the database is closed.
+	var background sync.WaitGroup
+	defer background.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	background.Go(func() { prune(ctx, manager, logger) })
+
+	server := &http.Server{
+		Handler:           newApp(manager, users, cfg.projectID, logger),
+		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelWarn),
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second,
+		WriteTimeout:      30 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+	}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
+	cfg.greet(out, base)
+
+	select {
+	case err := <-served:
+		return err
+	case <-ctx.Done():
+	}
+	// Requests that are under way get their answers.
+	grace, cancelGrace := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancelGrace()
+	return server.Shutdown(grace)
+}
+
+// prune deletes sessions that have been over for a month, once an hour.
+func prune(ctx context.Context, manager *sessions.Manager, logger *slog.Logger) {
+	tick := time.NewTicker(time.Hour)
+	defer tick.Stop()
+	for {
+		if _, err := manager.Prune(ctx); err != nil && ctx.Err() == nil {
+			logger.Error("prune", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}

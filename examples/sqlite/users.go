@@ -1,0 +1,87 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+
+	"github.com/sessile-go/sessile/sessions"
+)
+
+// user is a row of the app's own table. sessile never looks at it.
+type user struct {
+	ID            string `gorm:"primaryKey"`
+	Name          string
+	Email         string
+	Administrator bool
+	CreatedAt     time.Time
+}
+
+// seeds are the users that are there from the first start.
+func seeds() []user {
+	return []user{
+		{ID: "0b7c4a1e-6f0d-4c9a-8e21-5a3d9c2f7b01", Name: "Ada Lovelace", Email: "ada@example.com"},
+		{ID: "4d2e8f36-91ab-4e5c-b7d0-2c6f1a8e3d02", Name: "Alan Turing", Email: "alan@example.com"},
+		{ID: "9a6f3c58-2e47-4b1d-a3c9-7e0b5d4f6a03", Name: "Grace Hopper", Email: "grace@example.com", Administrator: true},
+	}
+}
+
+// users is the app's own table of users.
+type users struct{ db *gorm.DB }
+
+func (u users) migrate(ctx context.Context) error {
+	err := u.db.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
+		if tx.Name() == "postgres" { // where several may start at once
+			if err := tx.Exec("SELECT pg_advisory_xact_lock(hashtext('users'))").Error; err != nil {
+				return err
+			}
+		}
+		if err := tx.AutoMigrate(&user{}); err != nil {
+			return err
+		}
+		rows := seeds()
+		return tx.Clauses(clause.OnConflict{DoNothing: true}).Create(&rows).Error
+	})
+	if err != nil {
+		return fmt.Errorf("make the table of users: %w", err)
+	}
+	return nil
+}
+
+// find returns a user, or sessions.ErrUserNotFound, or sessions.ErrUnavailable
+// where it could not tell.
+func (u users) find(ctx context.Context, id string) (user, error) {
+	// An id may come out of a path, and Postgres fails on text with a zero byte.
+	if uuid.Validate(id) != nil {
+		return user{}, sessions.ErrUserNotFound
+	}
+	var found user
+	err := u.db.WithContext(ctx).Where("id = ?", id).Take(&found).Error
+	switch {
+	case errors.Is(err, gorm.ErrRecordNotFound):
+		return user{}, sessions.ErrUserNotFound
+	case err != nil:
+		return user{}, fmt.Errorf("%w: find the user: %w", sessions.ErrUnavailable, err)
+	}
+	return found, nil
+}
+
+// sessionUser is sessions.Config.Users.
+func (u users) sessionUser(ctx context.Context, id string) (sessions.User, error) {
+	found, err := u.find(ctx, id)
+	if err != nil {
+		return sessions.User{}, err
+	}
+	return sessions.User{
+		ID:            found.ID,
+		Name:          found.Name,
+		Email:         found.Email,
+		EmailVerified: true,
+		SignedUpAt:    found.CreatedAt,
+	}, nil
+}
