@@ -27,7 +27,7 @@ func session() sessions.Session {
 func TestAClockMovesOnlyWhenTold(t *testing.T) {
 	t.Parallel()
 	clock := sessionstest.NewClock(morning.In(time.FixedZone("east", 3600)))
-	var now func() time.Time = clock.Now
+	now := clock.Now
 	if got := now(); got != morning {
 		t.Errorf("a new clock shows %s, want %s", got, morning)
 	}

@@ -632,7 +632,7 @@ func brokenStores() []broken {
 				var once sync.Once
 				var first context.Context
 				p.ctx = func(ctx context.Context) error {
-					once.Do(func() { first = ctx })
+					once.Do(func() { first = ctx }) //nolint:fatcontext // Keeping it is what is broken.
 					return cmp.Or(ctx.Err(), first.Err())
 				}
 			}),
@@ -863,7 +863,7 @@ func brokenStores() []broken {
 		}), []string{"refresh/large counters stay exact"}},
 		{"counters have 32 bits", table(func(r sessions.Rotation, s state, presented int64, now time.Time) (state, sessions.Outcome) {
 			next, o := r.Next(s, presented, now)
-			next.Current, next.Parent = int64(int32(next.Current)), int64(int32(next.Parent)) //nolint:gosec // The overflow is the point.
+			next.Current, next.Parent = int64(int32(next.Current)), int64(int32(next.Parent))
 			return next, o
 		}), []string{"refresh/large counters stay exact"}},
 		{

@@ -347,7 +347,7 @@ func (k *kit) refreshAgainst(s sessions.Session, end func(sessions.Session) erro
 			}
 			switch {
 			case err != nil && !errors.Is(err, sessions.ErrNotFound):
-				errs[i] = fmt.Errorf("Refresh: %w", err)
+				errs[i] = err
 				return
 			case last && err == nil:
 				errs[i] = errors.New("a refresh that began after the end has succeeded")
@@ -358,7 +358,7 @@ func (k *kit) refreshAgainst(s sessions.Session, end func(sessions.Session) erro
 		k.errorf("the end: %w", endErr)
 	}
 	if err := errors.Join(errs...); err != nil {
-		k.failed = append(k.failed, err)
+		k.errorf("Refresh: %w", err)
 	}
 	k.holds(ended(s, start, sessions.EndRevoked, "admin"))
 }

@@ -1,0 +1,22 @@
+package storetest_test
+
+import (
+	"fmt"
+
+	"github.com/sessile-go/sessile/sessions"
+	"github.com/sessile-go/sessile/sessions/sessionstest"
+	"github.com/sessile-go/sessile/sessions/storetest"
+)
+
+// In the tests of a store one writes
+//
+//	func TestStore(t *testing.T) {
+//		storetest.Run(t, func(t testing.TB) sessions.Store { return newStore(t) })
+//	}
+//
+// Check is for everywhere else.
+func ExampleCheck() {
+	err := storetest.Check(func() (sessions.Store, error) { return sessionstest.NewStore(), nil })
+	fmt.Println(err)
+	// Output: <nil>
+}
