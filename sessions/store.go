@@ -9,8 +9,8 @@ import (
 // sessions/storetest checks any other against this contract.
 //
 // Every method is one atomic step and safe for concurrent use by many processes.
-// Times come in as arguments, in UTC with microsecond resolution, and go out the
-// same way; a store never reads a clock to decide anything. Ids and user ids are
+// Times come in as arguments, in any zone and meant to the microsecond, and go out
+// in UTC; a store never reads a clock to decide anything. Ids and user ids are
 // compared byte by byte.
 //
 // Each method has three kinds of answer: yes, no, and could not tell. "No" is
@@ -19,7 +19,8 @@ import (
 // context is already done returns that error and changes nothing. Nothing may be
 // answered before it is as durable as the database makes it.
 type Store interface {
-	// Create adds a session with the state of [NewRefreshState] at its CreatedAt.
+	// Create adds a live session with the state of [NewRefreshState] at its
+	// CreatedAt.
 	// ErrConflict: the id exists; the existing row is unchanged.
 	Create(ctx context.Context, s Session) error
 
@@ -29,8 +30,10 @@ type Store interface {
 	// Refresh runs [Rotation.Next] on the row of p.ID, if that session is live at
 	// p.Moment, and writes the new state, or the end of the session, in the same
 	// step: of many callers with one token exactly one sees it rotate, and
-	// exactly one sees a session end. ErrNotFound: no such session, or not live;
-	// nothing has changed.
+	// exactly one sees a session end. A refused outcome sets EndedAt to
+	// p.Moment.Now, EndReason to [Outcome.EndReason] and EndedBy to "", and leaves
+	// the rest as it was. ErrNotFound: no such session, or not live; nothing has
+	// changed.
 	Refresh(ctx context.Context, p RefreshParams) (RefreshResult, error)
 
 	// List returns live sessions, newest first: by CreatedAt, then by ID, both
@@ -45,8 +48,9 @@ type Store interface {
 	// they are then, in no particular order. None is an empty list and no error.
 	EndMany(ctx context.Context, p EndManyParams) ([]Session, error)
 
-	// Prune deletes at most p.Limit sessions that ended, expired or fell idle
-	// before the times of p, and returns how many. It never deletes a live one.
+	// Prune deletes at most p.Limit sessions that ended, expired or were last used
+	// before the times of p, and returns how many; at least one, if there are any.
+	// The caller's times are in the past, so it never deletes a live one.
 	Prune(ctx context.Context, p PruneParams) (int, error)
 
 	// Now returns the database's clock, for [Manager.CheckClock] only.
