@@ -5,11 +5,6 @@ import (
 	"testing"
 )
 
-// exact is a model whose states are all told apart.
-type exact[S comparable] struct{ model[S] }
-
-func (exact[S]) key(s S) S { return s }
-
 // What a key drops must not matter: states with one key have the same next keys
 // and break the same invariants. Checked on every state that is near enough.
 func TestKeysDropNothingThatMatters(t *testing.T) {
