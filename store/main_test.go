@@ -32,7 +32,10 @@ func documented(file string) string {
 	return "file:" + file + "?_journal_mode=WAL&_busy_timeout=10000&_synchronous=FULL&_txlock=immediate"
 }
 
-func file(t testing.TB) string { return filepath.Join(t.TempDir(), "sessions.db") }
+func file(t testing.TB) string {
+	t.Helper()
+	return filepath.Join(t.TempDir(), "sessions.db")
+}
 
 // databases are what most tests run on. Those that are about waiting and
 // durability open SQLite as documented.
@@ -41,19 +44,13 @@ var databases = []struct {
 	open func(t testing.TB) gorm.Dialector
 }{
 	{"sqlite", func(t testing.TB) gorm.Dialector {
+		t.Helper()
 		return sqlite.Open("file:" + file(t) + "?_journal_mode=WAL&_synchronous=OFF")
 	}},
-	{"postgres", func(t testing.TB) gorm.Dialector { return postgres.Open(pgtest.DSN(t)) }},
-}
-
-func onBoth(t *testing.T, test func(t *testing.T, db *gorm.DB)) {
-	t.Helper()
-	for _, d := range databases {
-		t.Run(d.name, func(t *testing.T) {
-			t.Parallel()
-			test(t, open(t, d.open(t)))
-		})
-	}
+	{"postgres", func(t testing.TB) gorm.Dialector {
+		t.Helper()
+		return postgres.Open(pgtest.DSN(t))
+	}},
 }
 
 // open opens a handle as the documentation says, which for SQLite is with one

@@ -25,18 +25,22 @@ func TestTenReplicasMigrateAtOnce(t *testing.T) {
 		open func(t *testing.T) func() gorm.Dialector
 	}{
 		{"sqlite as documented", func(t *testing.T) func() gorm.Dialector {
+			t.Helper()
 			dsn := documented(file(t))
 			return func() gorm.Dialector { return sqlite.Open(dsn) }
 		}},
 		{"sqlite with a rollback journal and no patience", func(t *testing.T) func() gorm.Dialector {
+			t.Helper()
 			dsn := "file:" + file(t) + "?_busy_timeout=0"
 			return func() gorm.Dialector { return sqlite.Open(dsn) }
 		}},
 		{"postgres", func(t *testing.T) func() gorm.Dialector {
+			t.Helper()
 			dsn := pgtest.DSN(t)
 			return func() gorm.Dialector { return postgres.Open(dsn) }
 		}},
 		{"postgres at serializable", func(t *testing.T) func() gorm.Dialector {
+			t.Helper()
 			dsn := withParam(t, pgtest.DSN(t), "default_transaction_isolation", "serializable")
 			return func() gorm.Dialector { return postgres.Open(dsn) }
 		}},
@@ -69,36 +73,40 @@ func TestMigrateRefusesWhatItDidNotMake(t *testing.T) {
 		{"there is no primary key", "NOT NULL PRIMARY KEY", "NOT NULL", "column id: primary key is false"},
 		{"a column of somebody else's needs a value", "  actor TEXT NOT NULL,\n", "  actor TEXT NOT NULL,\n  tenant TEXT NOT NULL,\n", "column tenant is in the way"},
 	}
-	onBoth(t, func(t *testing.T, db *gorm.DB) {
-		for i, tt := range changes {
-			name := "foreign_" + string(rune('a'+i))
-			st := newStore(t, db, store.Config{Table: name})
-			ddl, _, _ := strings.Cut(st.SchemaSQL(), ";\n")
-			changed := strings.Replace(ddl, tt.old, tt.changed, 1)
-			if changed == ddl {
-				t.Fatalf("%s: no change", tt.name)
+	for _, d := range databases {
+		t.Run(d.name, func(t *testing.T) {
+			t.Parallel()
+			db := open(t, d.open(t))
+			for i, tt := range changes {
+				name := "foreign_" + string(rune('a'+i))
+				st := newStore(t, db, store.Config{Table: name})
+				ddl, _, _ := strings.Cut(st.SchemaSQL(), ";\n")
+				changed := strings.Replace(ddl, tt.old, tt.changed, 1)
+				if changed == ddl {
+					t.Fatalf("%s: no change", tt.name)
+				}
+				must(t, db.Exec(changed).Error)
+				before := snapshot(t, db, name)
+				err := st.Migrate(t.Context())
+				if err == nil || !strings.Contains(err.Error(), "was not made by this package") || !strings.Contains(err.Error(), tt.want) {
+					t.Errorf("%s: %v, want one that says %q", tt.name, err, tt.want)
+				}
+				if after := snapshot(t, db, name); !slices.Equal(before, after) {
+					t.Errorf("%s: altered from %q to %q", tt.name, before, after)
+				}
 			}
-			must(t, db.Exec(changed).Error)
-			before := snapshot(t, db, name)
-			err := st.Migrate(t.Context())
-			if err == nil || !strings.Contains(err.Error(), "was not made by this package") || !strings.Contains(err.Error(), tt.want) {
-				t.Errorf("%s: %v, want one that says %q", tt.name, err, tt.want)
-			}
-			if after := snapshot(t, db, name); !slices.Equal(before, after) {
-				t.Errorf("%s: altered from %q to %q", tt.name, before, after)
-			}
-		}
 
-		st := newStore(t, db, store.Config{Table: "users"})
-		must(t, db.Exec(`CREATE TABLE users (id TEXT PRIMARY KEY, name TEXT)`).Error)
-		if err := st.Migrate(t.Context()); err == nil {
-			t.Error("took the host's table for its own")
-		}
-		must(t, db.Exec(`CREATE VIEW looks AS SELECT id FROM users`).Error)
-		if err := newStore(t, db, store.Config{Table: "looks"}).Migrate(t.Context()); err == nil {
-			t.Error("took a view for its own")
-		}
-	})
+			st := newStore(t, db, store.Config{Table: "users"})
+			must(t, db.Exec(`CREATE TABLE users (id TEXT PRIMARY KEY, name TEXT)`).Error)
+			if err := st.Migrate(t.Context()); err == nil {
+				t.Error("took the host's table for its own")
+			}
+			must(t, db.Exec(`CREATE VIEW looks AS SELECT id FROM users`).Error)
+			if err := newStore(t, db, store.Config{Table: "looks"}).Migrate(t.Context()); err == nil {
+				t.Error("took a view for its own")
+			}
+		})
+	}
 }
 
 // snapshot is what the database knows of a table's columns and indexes.
@@ -118,18 +126,22 @@ UNION ALL SELECT indexdef FROM pg_indexes WHERE schemaname = current_schema() AN
 
 func TestMigrateAcceptsATableOfALaterVersionAndRestoresIndexes(t *testing.T) {
 	t.Parallel()
-	onBoth(t, func(t *testing.T, db *gorm.DB) {
-		st := migrated(t, db)
-		want := snapshot(t, db, store.DefaultTable)
-		must(t, db.Exec(`DROP INDEX sessile_sessions_ended_idx`).Error)
-		must(t, st.Migrate(t.Context()))
-		if got := snapshot(t, db, store.DefaultTable); !slices.Equal(got, want) {
-			t.Errorf("got %q, want %q", got, want)
-		}
-		must(t, db.Exec(`ALTER TABLE sessile_sessions ADD COLUMN later BIGINT NOT NULL DEFAULT 0`).Error)
-		must(t, st.Migrate(t.Context()))
-		life(t, st)
-	})
+	for _, d := range databases {
+		t.Run(d.name, func(t *testing.T) {
+			t.Parallel()
+			db := open(t, d.open(t))
+			st := migrated(t, db)
+			want := snapshot(t, db, store.DefaultTable)
+			must(t, db.Exec(`DROP INDEX sessile_sessions_ended_idx`).Error)
+			must(t, st.Migrate(t.Context()))
+			if got := snapshot(t, db, store.DefaultTable); !slices.Equal(got, want) {
+				t.Errorf("got %q, want %q", got, want)
+			}
+			must(t, db.Exec(`ALTER TABLE sessile_sessions ADD COLUMN later BIGINT NOT NULL DEFAULT 0`).Error)
+			must(t, st.Migrate(t.Context()))
+			life(t, st)
+		})
+	}
 }
 
 func TestMigrateOfACompleteTableNeedsNoRights(t *testing.T) {
@@ -187,19 +199,23 @@ func TestSchemaSQL(t *testing.T) {
 
 func TestSchemaSQLIsWhatMigrateMakes(t *testing.T) {
 	t.Parallel()
-	onBoth(t, func(t *testing.T, db *gorm.DB) {
-		st := newStore(t, db, store.Config{})
-		for ddl := range strings.SplitSeq(st.SchemaSQL(), ";\n") {
-			if ddl != "" {
-				must(t, db.Exec(ddl).Error)
+	for _, d := range databases {
+		t.Run(d.name, func(t *testing.T) {
+			t.Parallel()
+			db := open(t, d.open(t))
+			st := newStore(t, db, store.Config{})
+			for ddl := range strings.SplitSeq(st.SchemaSQL(), ";\n") {
+				if ddl != "" {
+					must(t, db.Exec(ddl).Error)
+				}
 			}
-		}
-		before := snapshot(t, db, store.DefaultTable)
-		must(t, st.Migrate(t.Context()))
-		if after := snapshot(t, db, store.DefaultTable); !slices.Equal(before, after) {
-			t.Errorf("got %q, want %q", after, before)
-		}
-	})
+			before := snapshot(t, db, store.DefaultTable)
+			must(t, st.Migrate(t.Context()))
+			if after := snapshot(t, db, store.DefaultTable); !slices.Equal(before, after) {
+				t.Errorf("got %q, want %q", after, before)
+			}
+		})
+	}
 }
 
 // TestRowIsTheTable holds the exported model against what the database has: the
@@ -208,31 +224,35 @@ func TestRowIsTheTable(t *testing.T) {
 	t.Parallel()
 	model, err := schema.Parse(&store.Row{}, &sync.Map{}, schema.NamingStrategy{})
 	must(t, err)
-	onBoth(t, func(t *testing.T, db *gorm.DB) {
-		st := migrated(t, db)
-		types, err := db.Migrator().ColumnTypes(store.DefaultTable)
-		must(t, err)
-		var columns []string
-		for _, c := range types {
-			columns = append(columns, c.Name())
-			field := model.LookUpField(c.Name())
-			if field == nil {
-				t.Errorf("the model lacks %s", c.Name())
-				continue
+	for _, d := range databases {
+		t.Run(d.name, func(t *testing.T) {
+			t.Parallel()
+			db := open(t, d.open(t))
+			st := migrated(t, db)
+			types, err := db.Migrator().ColumnTypes(store.DefaultTable)
+			must(t, err)
+			var columns []string
+			for _, c := range types {
+				columns = append(columns, c.Name())
+				field := model.LookUpField(c.Name())
+				if field == nil {
+					t.Errorf("the model lacks %s", c.Name())
+					continue
+				}
+				if nullable, ok := c.Nullable(); !ok || nullable != (field.FieldType.Kind() == reflect.Pointer) {
+					t.Errorf("%s: nullable is %t, the model's type is %s", c.Name(), nullable, field.FieldType)
+				}
 			}
-			if nullable, ok := c.Nullable(); !ok || nullable != (field.FieldType.Kind() == reflect.Pointer) {
-				t.Errorf("%s: nullable is %t, the model's type is %s", c.Name(), nullable, field.FieldType)
+			if !slices.Equal(columns, model.DBNames) {
+				t.Errorf("columns %v, the model has %v", columns, model.DBNames)
 			}
-		}
-		if !slices.Equal(columns, model.DBNames) {
-			t.Errorf("columns %v, the model has %v", columns, model.DBNames)
-		}
 
-		s := created(t, st, session("u"))
-		rows, err := read(t.Context(), db)
-		must(t, err)
-		if r := rows[s.ID]; r.Session() != s || r.RefreshState() != sessions.NewRefreshState(t0) {
-			t.Errorf("row %+v, want that of %+v", r, s)
-		}
-	})
+			s := created(t, st, session("u"))
+			rows, err := read(t.Context(), db)
+			must(t, err)
+			if r := rows[s.ID]; r.Session() != s || r.RefreshState() != sessions.NewRefreshState(t0) {
+				t.Errorf("row %+v, want that of %+v", r, s)
+			}
+		})
+	}
 }

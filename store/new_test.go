@@ -94,12 +94,15 @@ func TestAnyHandleWorks(t *testing.T) {
 	}{
 		databases[0], databases[1],
 		{"postgres with the simple protocol", func(t testing.TB) gorm.Dialector {
+			t.Helper()
 			return postgres.New(postgres.Config{DSN: pgtest.DSN(t), PreferSimpleProtocol: true})
 		}},
 		{"postgres with unprepared statements", func(t testing.TB) gorm.Dialector {
+			t.Helper()
 			return postgres.Open(withParam(t, pgtest.DSN(t), "default_query_exec_mode", "exec"))
 		}},
 		{"postgres in another time zone", func(t testing.TB) gorm.Dialector {
+			t.Helper()
 			return postgres.Open(pgtest.DSN(t) + "&timezone=America/Los_Angeles") // GORM reads it unescaped
 		}},
 	}
@@ -173,72 +176,80 @@ func life(t *testing.T, st *store.Store) {
 
 func TestWhatCannotBeStoredIsNotAsked(t *testing.T) {
 	t.Parallel()
-	onBoth(t, func(t *testing.T, db *gorm.DB) {
-		st, ctx := migrated(t, db), t.Context()
-		s := created(t, st, session("u"))
+	for _, d := range databases {
+		t.Run(d.name, func(t *testing.T) {
+			t.Parallel()
+			db := open(t, d.open(t))
+			st, ctx := migrated(t, db), t.Context()
+			s := created(t, st, session("u"))
 
-		for _, id := range []string{"", "x", strings.ToUpper(s.ID), "urn:uuid:" + s.ID, "{" + s.ID + "}", strings.ReplaceAll(s.ID, "-", ""), s.ID + " "} {
-			if _, err := st.Get(ctx, id); !errors.Is(err, sessions.ErrNotFound) {
-				t.Errorf("get %q: %v, want ErrNotFound", id, err)
+			for _, id := range []string{"", "x", strings.ToUpper(s.ID), "urn:uuid:" + s.ID, "{" + s.ID + "}", strings.ReplaceAll(s.ID, "-", ""), s.ID + " "} {
+				if _, err := st.Get(ctx, id); !errors.Is(err, sessions.ErrNotFound) {
+					t.Errorf("get %q: %v, want ErrNotFound", id, err)
+				}
+				if _, err := st.Refresh(ctx, presentation(id, 1, t0)); !errors.Is(err, sessions.ErrNotFound) {
+					t.Errorf("refresh %q: %v, want ErrNotFound", id, err)
+				}
+				if _, err := st.End(ctx, sessions.EndParams{ID: id, Moment: at(t0)}); !errors.Is(err, sessions.ErrNotFound) {
+					t.Errorf("end %q: %v, want ErrNotFound", id, err)
+				}
+				other := session("u")
+				other.ID = id
+				if err := st.Create(ctx, other); err == nil || errors.Is(err, sessions.ErrConflict) {
+					t.Errorf("create %q: %v, want an error", id, err)
+				}
+				if id == "" {
+					continue
+				}
+				if list, err := st.List(ctx, sessions.ListParams{UserID: "u", OnlyID: id, Moment: at(t0)}); err != nil || len(list) != 0 {
+					t.Errorf("list only %q: %v, %v, want none", id, list, err)
+				}
 			}
-			if _, err := st.Refresh(ctx, presentation(id, 1, t0)); !errors.Is(err, sessions.ErrNotFound) {
-				t.Errorf("refresh %q: %v, want ErrNotFound", id, err)
+			for _, text := range []string{"a\x00b", "a\xffb"} {
+				bad := session(text)
+				if err := st.Create(ctx, bad); err == nil || strings.Contains(err.Error(), text) {
+					t.Errorf("create for %q: %v, want an error without it", text, err)
+				}
+				if list, err := st.List(ctx, sessions.ListParams{UserID: text, Moment: at(t0)}); err != nil || len(list) != 0 {
+					t.Errorf("list of %q: %v, %v, want none", text, list, err)
+				}
+				if _, err := st.End(ctx, sessions.EndParams{ID: s.ID, UserID: text, Moment: at(t0)}); !errors.Is(err, sessions.ErrNotFound) {
+					t.Errorf("end of %q: %v, want ErrNotFound", text, err)
+				}
+				p := presentation(s.ID, 1, t0)
+				p.Client.UserAgent = text
+				if _, err := st.Refresh(ctx, p); err == nil {
+					t.Errorf("refresh by %q: no error", text)
+				}
 			}
-			if _, err := st.End(ctx, sessions.EndParams{ID: id, Moment: at(t0)}); !errors.Is(err, sessions.ErrNotFound) {
-				t.Errorf("end %q: %v, want ErrNotFound", id, err)
+			if got, err := st.Get(ctx, s.ID); err != nil || got != s {
+				t.Errorf("after it all: %+v, %v, want %+v", got, err, s)
 			}
-			other := session("u")
-			other.ID = id
-			if err := st.Create(ctx, other); err == nil || errors.Is(err, sessions.ErrConflict) {
-				t.Errorf("create %q: %v, want an error", id, err)
-			}
-			if id == "" {
-				continue
-			}
-			if list, err := st.List(ctx, sessions.ListParams{UserID: "u", OnlyID: id, Moment: at(t0)}); err != nil || len(list) != 0 {
-				t.Errorf("list only %q: %v, %v, want none", id, list, err)
-			}
-		}
-		for _, text := range []string{"a\x00b", "a\xffb"} {
-			bad := session(text)
-			if err := st.Create(ctx, bad); err == nil || strings.Contains(err.Error(), text) {
-				t.Errorf("create for %q: %v, want an error without it", text, err)
-			}
-			if list, err := st.List(ctx, sessions.ListParams{UserID: text, Moment: at(t0)}); err != nil || len(list) != 0 {
-				t.Errorf("list of %q: %v, %v, want none", text, list, err)
-			}
-			if _, err := st.End(ctx, sessions.EndParams{ID: s.ID, UserID: text, Moment: at(t0)}); !errors.Is(err, sessions.ErrNotFound) {
-				t.Errorf("end of %q: %v, want ErrNotFound", text, err)
-			}
-			p := presentation(s.ID, 1, t0)
-			p.Client.UserAgent = text
-			if _, err := st.Refresh(ctx, p); err == nil {
-				t.Errorf("refresh by %q: no error", text)
-			}
-		}
-		if got, err := st.Get(ctx, s.ID); err != nil || got != s {
-			t.Errorf("after it all: %+v, %v, want %+v", got, err, s)
-		}
-	})
+		})
+	}
 }
 
 func TestErrorsOfTheDriverAreWrappedAndSayNoValue(t *testing.T) {
 	t.Parallel()
-	onBoth(t, func(t *testing.T, db *gorm.DB) {
-		st := newStore(t, db, store.Config{}) // no table
-		s := session("somebody's name")
-		_, getErr := st.Get(t.Context(), s.ID)
-		_, refreshErr := st.Refresh(t.Context(), presentation(s.ID, 1, t0))
-		for op, err := range map[string]error{"create": st.Create(t.Context(), s), "get": getErr, "refresh": refreshErr} {
-			if err == nil || !strings.HasPrefix(err.Error(), "store: "+op+": ") || errors.Is(err, sessions.ErrNotFound) {
-				t.Errorf("%s: %v", op, err)
-				continue
+	for _, d := range databases {
+		t.Run(d.name, func(t *testing.T) {
+			t.Parallel()
+			db := open(t, d.open(t))
+			st := newStore(t, db, store.Config{}) // no table
+			s := session("somebody's name")
+			_, getErr := st.Get(t.Context(), s.ID)
+			_, refreshErr := st.Refresh(t.Context(), presentation(s.ID, 1, t0))
+			for op, err := range map[string]error{"create": st.Create(t.Context(), s), "get": getErr, "refresh": refreshErr} {
+				if err == nil || !strings.HasPrefix(err.Error(), "store: "+op+": ") || errors.Is(err, sessions.ErrNotFound) {
+					t.Errorf("%s: %v", op, err)
+					continue
+				}
+				if strings.Contains(err.Error(), s.ID) || strings.Contains(err.Error(), s.UserID) {
+					t.Errorf("%s shows a value: %v", op, err)
+				}
 			}
-			if strings.Contains(err.Error(), s.ID) || strings.Contains(err.Error(), s.UserID) {
-				t.Errorf("%s shows a value: %v", op, err)
-			}
-		}
-	})
+		})
+	}
 }
 
 // TestSelectsAskTheSource stands in for gorm.io/plugin/dbresolver, which decides

@@ -99,11 +99,11 @@ func wholeSpace() []space {
 	}
 
 	ended := now.Add(-time.Minute).UnixMicro()
-	for presented := int64(0); presented <= 3; presented++ {
-		for _, left := range []time.Duration{-1, 0, 1, 30e6 - 1, 30e6, 30e6 + 1} { // microseconds
+	for presented := range int64(4) {
+		for _, left := range []int64{-1, 0, 1, 30e6 - 1, 30e6, 30e6 + 1} { // microseconds
 			for _, impersonation := range []int64{0, 1} {
 				r := base()
-				r.ExpiresAt, r.Impersonation = now.Add(left*time.Microsecond).UnixMicro(), impersonation
+				r.ExpiresAt, r.Impersonation = now.UnixMicro()+left, impersonation
 				add("expiry", r, presented, rotations[0], time.Time{})
 			}
 		}
@@ -125,79 +125,98 @@ func wholeSpace() []space {
 
 func TestTheStatementIsThePureFunction(t *testing.T) {
 	t.Parallel()
-	onBoth(t, func(t *testing.T, db *gorm.DB) {
-		st := migrated(t, db)
-		cases := wholeSpace()
-		rows := make([]store.Row, len(cases))
-		for i, c := range cases {
-			rows[i] = c.row
-		}
-		must(t, db.Table(store.DefaultTable).CreateInBatches(rows, 500).Error)
+	for _, d := range databases {
+		t.Run(d.name, func(t *testing.T) {
+			t.Parallel()
+			db := open(t, d.open(t))
+			st := migrated(t, db)
+			cases := wholeSpace()
+			rows := make([]store.Row, len(cases))
+			for i, c := range cases {
+				rows[i] = c.row
+			}
+			must(t, db.Table(store.DefaultTable).CreateInBatches(rows, 500).Error)
 
-		var next atomic.Int64
-		results, errs := make([]sessions.RefreshResult, len(cases)), make([]error, len(cases))
-		var workers sync.WaitGroup
-		for range 8 {
-			workers.Go(func() {
-				for i := next.Add(1) - 1; int(i) < len(cases); i = next.Add(1) - 1 {
-					results[i], errs[i] = st.Refresh(t.Context(), cases[i].p)
-				}
-			})
-		}
-		workers.Wait()
+			var next atomic.Int64
+			results, errs := make([]sessions.RefreshResult, len(cases)), make([]error, len(cases))
+			var workers sync.WaitGroup
+			for range 8 {
+				workers.Go(func() {
+					for i := next.Add(1) - 1; int(i) < len(cases); i = next.Add(1) - 1 {
+						results[i], errs[i] = st.Refresh(t.Context(), cases[i].p)
+					}
+				})
+			}
+			workers.Wait()
 
-		have, err := read(t.Context(), db)
-		must(t, err)
-		seen := map[sessions.Outcome]int{}
-		for i, c := range cases {
-			row, outcome := c.want()
-			seen[outcome]++
-			if got := have[c.row.ID]; !reflect.DeepEqual(got, row) {
-				t.Fatalf("%s: presented %d to %+v with %+v:\n row %+v\nwant %+v", c.note, c.p.Presented, c.row, c.p.Rotation, got, row)
-			}
-			if outcome == 0 {
-				if !errors.Is(errs[i], sessions.ErrNotFound) || results[i] != (sessions.RefreshResult{}) {
-					t.Fatalf("%s: presented %d to %+v: got %+v, %v, want nothing and ErrNotFound", c.note, c.p.Presented, c.row, results[i], errs[i])
+			have, err := read(t.Context(), db)
+			must(t, err)
+			seen := map[sessions.Outcome]int{}
+			for i, c := range cases {
+				row, outcome := c.want()
+				seen[outcome]++
+				if got := have[c.row.ID]; !reflect.DeepEqual(got, row) {
+					t.Fatalf("%s: presented %d to %+v with %+v:\n row %+v\nwant %+v", c.note, c.p.Presented, c.row, c.p.Rotation, got, row)
 				}
-				continue
+				if outcome == 0 {
+					if !errors.Is(errs[i], sessions.ErrNotFound) || results[i] != (sessions.RefreshResult{}) {
+						t.Fatalf("%s: presented %d to %+v: got %+v, %v, want nothing and ErrNotFound", c.note, c.p.Presented, c.row, results[i], errs[i])
+					}
+					continue
+				}
+				want := sessions.RefreshResult{Session: row.Session(), State: row.RefreshState(), Outcome: outcome}
+				if errs[i] != nil || results[i] != want {
+					t.Fatalf("%s: presented %d to %+v with %+v:\n got %+v, %v\nwant %+v", c.note, c.p.Presented, c.row, c.p.Rotation, results[i], errs[i], want)
+				}
 			}
-			want := sessions.RefreshResult{Session: row.Session(), State: row.RefreshState(), Outcome: outcome}
-			if errs[i] != nil || results[i] != want {
-				t.Fatalf("%s: presented %d to %+v with %+v:\n got %+v, %v\nwant %+v", c.note, c.p.Presented, c.row, c.p.Rotation, results[i], errs[i], want)
+			for o := sessions.Outcome(0); o <= sessions.OutcomeRecoveryLimit; o++ {
+				if seen[o] == 0 {
+					t.Errorf("no case has outcome %d", o)
+				}
 			}
-		}
-		for o := sessions.Outcome(0); o <= sessions.OutcomeRecoveryLimit; o++ {
-			if seen[o] == 0 {
-				t.Errorf("no case has outcome %d", o)
-			}
-		}
-		t.Logf("%d cases: %v", len(cases), seen)
-	})
+			t.Logf("%d cases: %v", len(cases), seen)
+		})
+	}
 }
 
-// crowd is a setting for many callers at once. The sequential default of Go's pools
-// would hide races, so Postgres gets a connection for each caller.
+// crowds are settings for many callers at once. On Postgres each has a connection
+// of its own, or the pool would hide races.
 var crowds = []struct {
 	name string
 	open func(t *testing.T) *gorm.DB
 }{
-	{"sqlite as documented", func(t *testing.T) *gorm.DB { return open(t, sqlite.Open(documented(file(t)))) }},
+	{"sqlite as documented", func(t *testing.T) *gorm.DB {
+		t.Helper()
+		return open(t, sqlite.Open(documented(file(t))))
+	}},
 	{"sqlite with any number of connections", func(t *testing.T) *gorm.DB {
+		t.Helper()
 		db := open(t, sqlite.Open(documented(file(t))))
 		pool(t, db).SetMaxOpenConns(0)
 		return db
 	}},
 	{"sqlite with a rollback journal, any number of connections and no patience", func(t *testing.T) *gorm.DB {
+		t.Helper()
 		db := open(t, sqlite.Open("file:"+file(t)+"?_journal_mode=DELETE&_busy_timeout=0&_synchronous=OFF"))
 		pool(t, db).SetMaxOpenConns(0)
 		return db
 	}},
-	{"postgres", func(t *testing.T) *gorm.DB { return crowded(t, "") }},
-	{"postgres at repeatable read", func(t *testing.T) *gorm.DB { return crowded(t, "repeatable read") }},
-	{"postgres at serializable", func(t *testing.T) *gorm.DB { return crowded(t, "serializable") }},
+	{"postgres", func(t *testing.T) *gorm.DB {
+		t.Helper()
+		return crowded(t, "")
+	}},
+	{"postgres at repeatable read", func(t *testing.T) *gorm.DB {
+		t.Helper()
+		return crowded(t, "repeatable read")
+	}},
+	{"postgres at serializable", func(t *testing.T) *gorm.DB {
+		t.Helper()
+		return crowded(t, "serializable")
+	}},
 }
 
 func crowded(t *testing.T, isolation string) *gorm.DB {
+	t.Helper()
 	dsn := pgtest.DSN(t)
 	if isolation != "" {
 		dsn = withParam(t, dsn, "default_transaction_isolation", isolation)

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -60,14 +61,10 @@ func (s *Store) rows(ctx context.Context, op, query string, args map[string]any)
 	return read(ctx, s, op, query, args, func(r *Row) []any { return r.targets() })
 }
 
-// read runs a statement and returns its rows, scanned into the targets of each. It
-// reads to the end and asks for errors twice before it returns any: SQLite commits
-// an UPDATE only after its RETURNING was read, so the row of a commit that fails
-// arrives all the same.
+// read runs a statement and returns its rows, scanned into the targets of each.
 func read[T any](ctx context.Context, s *Store, op, query string, args map[string]any, targets func(*T) []any) ([]T, error) {
 	var all []T
 	err := s.try(ctx, op, func() error {
-		all = nil
 		var vars []any
 		if args != nil {
 			vars = []any{args}
@@ -76,19 +73,32 @@ func read[T any](ctx context.Context, s *Store, op, query string, args map[strin
 		if err != nil {
 			return err
 		}
-		for rows.Next() {
-			var row T
-			if err := rows.Scan(targets(&row)...); err != nil {
-				return errors.Join(err, rows.Close())
-			}
-			all = append(all, row)
-		}
-		return errors.Join(rows.Err(), rows.Close())
+		all, err = scan(rows, targets)
+		return err
 	})
 	if err != nil {
 		return nil, err
 	}
 	return all, nil
+}
+
+// scan reads rows to the end and closes them, and returns none unless both went
+// well: SQLite commits an UPDATE only after its RETURNING was read, so the row of a
+// commit that fails arrives all the same.
+func scan[T any](rows *sql.Rows, targets func(*T) []any) (all []T, err error) {
+	defer func() {
+		if err = errors.Join(err, rows.Close()); err != nil {
+			all = nil
+		}
+	}()
+	for rows.Next() {
+		var row T
+		if err := rows.Scan(targets(&row)...); err != nil {
+			return nil, err
+		}
+		all = append(all, row)
+	}
+	return all, rows.Err()
 }
 
 // exec runs a statement and returns how many rows it changed.

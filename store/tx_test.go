@@ -24,62 +24,70 @@ func TestInJoinsTheHostsTransaction(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			onBoth(t, func(t *testing.T, db *gorm.DB) {
-				st, ctx := migrated(t, db), t.Context()
-				old, young := created(t, st, session("u")), session("u")
-				err := db.Transaction(func(tx *gorm.DB) error {
-					in := st.In(tx)
-					if err := in.Create(ctx, young); err != nil {
-						return err
+			for _, d := range databases {
+				t.Run(d.name, func(t *testing.T) {
+					t.Parallel()
+					db := open(t, d.open(t))
+					st, ctx := migrated(t, db), t.Context()
+					old, young := created(t, st, session("u")), session("u")
+					err := db.Transaction(func(tx *gorm.DB) error {
+						in := st.In(tx)
+						if err := in.Create(ctx, young); err != nil {
+							return err
+						}
+						// No answer of ours poisons the transaction.
+						if err := in.Create(ctx, young); !errors.Is(err, sessions.ErrConflict) {
+							t.Errorf("create again: %v, want ErrConflict", err)
+						}
+						if _, err := in.Get(ctx, "no id"); !errors.Is(err, sessions.ErrNotFound) {
+							t.Errorf("get nonsense: %v, want ErrNotFound", err)
+						}
+						if _, err := in.Refresh(ctx, presentation(old.ID, 1, t0)); !errors.Is(err, sessions.ErrJoined) {
+							t.Errorf("refresh: %v, want ErrJoined", err)
+						}
+						list, err := in.List(ctx, sessions.ListParams{UserID: "u", Moment: at(t0)})
+						if err != nil || len(list) != 2 {
+							t.Errorf("list: %v, %v, want both", list, err)
+						}
+						if _, err := in.EndMany(ctx, sessions.EndManyParams{UserID: "u", ExceptID: young.ID, Moment: at(t0), Reason: sessions.EndRevoked}); err != nil {
+							return err
+						}
+						return tt.end
+					})
+					if !errors.Is(err, tt.end) {
+						t.Fatalf("transaction: %v, want %v", err, tt.end)
 					}
-					// No answer of ours poisons the transaction.
-					if err := in.Create(ctx, young); !errors.Is(err, sessions.ErrConflict) {
-						t.Errorf("create again: %v, want ErrConflict", err)
+					_, err = st.Get(ctx, young.ID)
+					if got := !errors.Is(err, sessions.ErrNotFound); got != tt.created || got && err != nil {
+						t.Errorf("created is %t (%v), want %t", got, err, tt.created)
 					}
-					if _, err := in.Get(ctx, "no id"); !errors.Is(err, sessions.ErrNotFound) {
-						t.Errorf("get nonsense: %v, want ErrNotFound", err)
+					s, err := st.Get(ctx, old.ID)
+					if ended := !s.EndedAt.IsZero(); err != nil || ended != tt.created {
+						t.Errorf("ended is %t (%v), want %t", ended, err, tt.created)
 					}
-					if _, err := in.Refresh(ctx, presentation(old.ID, 1, t0)); !errors.Is(err, sessions.ErrJoined) {
-						t.Errorf("refresh: %v, want ErrJoined", err)
-					}
-					list, err := in.List(ctx, sessions.ListParams{UserID: "u", Moment: at(t0)})
-					if err != nil || len(list) != 2 {
-						t.Errorf("list: %v, %v, want both", list, err)
-					}
-					if _, err := in.EndMany(ctx, sessions.EndManyParams{UserID: "u", ExceptID: young.ID, Moment: at(t0), Reason: sessions.EndRevoked}); err != nil {
-						return err
-					}
-					return tt.end
 				})
-				if !errors.Is(err, tt.end) {
-					t.Fatalf("transaction: %v, want %v", err, tt.end)
-				}
-				_, err = st.Get(ctx, young.ID)
-				if got := !errors.Is(err, sessions.ErrNotFound); got != tt.created || got && err != nil {
-					t.Errorf("created is %t (%v), want %t", got, err, tt.created)
-				}
-				s, err := st.Get(ctx, old.ID)
-				if ended := !s.EndedAt.IsZero(); err != nil || ended != tt.created {
-					t.Errorf("ended is %t (%v), want %t", ended, err, tt.created)
-				}
-			})
+			}
 		})
 	}
 }
 
 func TestInMigratesInTheHostsTransaction(t *testing.T) {
 	t.Parallel()
-	onBoth(t, func(t *testing.T, db *gorm.DB) {
-		st := newStore(t, db, store.Config{})
-		boom := errors.New("boom")
-		err := db.Transaction(func(tx *gorm.DB) error { return errors.Join(st.In(tx).Migrate(t.Context()), boom) })
-		if err == nil || err.Error() != boom.Error() {
-			t.Fatal(err)
-		}
-		if db.Migrator().HasTable(store.DefaultTable) {
-			t.Error("the table survived the rollback")
-		}
-	})
+	for _, d := range databases {
+		t.Run(d.name, func(t *testing.T) {
+			t.Parallel()
+			db := open(t, d.open(t))
+			st := newStore(t, db, store.Config{})
+			boom := errors.New("boom")
+			err := db.Transaction(func(tx *gorm.DB) error { return errors.Join(st.In(tx).Migrate(t.Context()), boom) })
+			if err == nil || err.Error() != boom.Error() {
+				t.Fatal(err)
+			}
+			if db.Migrator().HasTable(store.DefaultTable) {
+				t.Error("the table survived the rollback")
+			}
+		})
+	}
 }
 
 func TestInRefusesWhatIsNoTransactionOfItsDatabase(t *testing.T) {
@@ -131,29 +139,33 @@ func TestATransactionDoesNotWaitForWhoWaitsForIt(t *testing.T) {
 
 func TestADoneContextChangesNothing(t *testing.T) {
 	t.Parallel()
-	onBoth(t, func(t *testing.T, db *gorm.DB) {
-		st := migrated(t, db)
-		s := created(t, st, session("u"))
-		before, err := read(t.Context(), db)
-		must(t, err)
-		ctx, cancel := context.WithCancel(t.Context())
-		cancel()
-		_, getErr := st.Get(ctx, "x")
-		_, refreshErr := st.Refresh(ctx, presentation(s.ID, 1, t0))
-		_, listErr := st.List(ctx, sessions.ListParams{UserID: "u", OnlyID: "x"})
-		_, endErr := st.End(ctx, sessions.EndParams{ID: s.ID, Moment: at(t0)})
-		_, manyErr := st.EndMany(ctx, sessions.EndManyParams{UserID: "u", Moment: at(t0)})
-		_, pruneErr := st.Prune(ctx, sessions.PruneParams{Limit: 1})
-		_, nowErr := st.Now(ctx)
-		for _, err := range []error{st.Create(ctx, session("u")), getErr, refreshErr, listErr, endErr, manyErr, pruneErr, nowErr, st.Migrate(ctx)} {
-			if !errors.Is(err, context.Canceled) {
-				t.Errorf("%v, want Canceled", err)
+	for _, d := range databases {
+		t.Run(d.name, func(t *testing.T) {
+			t.Parallel()
+			db := open(t, d.open(t))
+			st := migrated(t, db)
+			s := created(t, st, session("u"))
+			before, err := read(t.Context(), db)
+			must(t, err)
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel()
+			_, getErr := st.Get(ctx, "x")
+			_, refreshErr := st.Refresh(ctx, presentation(s.ID, 1, t0))
+			_, listErr := st.List(ctx, sessions.ListParams{UserID: "u", OnlyID: "x"})
+			_, endErr := st.End(ctx, sessions.EndParams{ID: s.ID, Moment: at(t0)})
+			_, manyErr := st.EndMany(ctx, sessions.EndManyParams{UserID: "u", Moment: at(t0)})
+			_, pruneErr := st.Prune(ctx, sessions.PruneParams{Limit: 1})
+			_, nowErr := st.Now(ctx)
+			for _, err := range []error{st.Create(ctx, session("u")), getErr, refreshErr, listErr, endErr, manyErr, pruneErr, nowErr, st.Migrate(ctx)} {
+				if !errors.Is(err, context.Canceled) {
+					t.Errorf("%v, want Canceled", err)
+				}
 			}
-		}
-		after, err := read(t.Context(), db)
-		must(t, err)
-		if len(after) != len(before) || after[s.ID] != before[s.ID] {
-			t.Errorf("rows %+v, want %+v", after, before)
-		}
-	})
+			after, err := read(t.Context(), db)
+			must(t, err)
+			if len(after) != len(before) || after[s.ID] != before[s.ID] {
+				t.Errorf("rows %+v, want %+v", after, before)
+			}
+		})
+	}
 }
