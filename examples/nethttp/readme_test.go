@@ -20,17 +20,16 @@ func TestReadmeShowsThisProgram(t *testing.T) {
 	if lines := strings.Count(string(program), "\n"); lines >= 60 {
 		t.Errorf("main.go has %d lines; the smallest host has fewer than 60", lines)
 	}
-	for rest, found := string(readme), true; found; {
-		var block string
-		_, rest, found = strings.Cut(rest, "\n```go\n")
-		block, rest, _ = strings.Cut(rest, "\n```\n")
-		if !strings.Contains("\n"+block+"\n", "\npackage main\n") {
-			continue
-		}
-		if block+"\n" != string(program) {
-			t.Errorf("README.md shows another program than examples/nethttp/main.go, which is:\n\n%s", program)
-		}
-		return
+	// The comment above it is for those who read the file.
+	_, code, found := strings.Cut(string(program), "\npackage main\n")
+	if !found {
+		t.Fatal("main.go has no line \"package main\"")
 	}
-	t.Errorf("README.md has no ```go block with \"package main\"; it has to show examples/nethttp/main.go:\n\n%s", program)
+	_, block, found := strings.Cut(string(readme), "\n```go\npackage main\n")
+	if !found {
+		t.Fatal("README.md has no ```go block that starts with \"package main\"; it has to show examples/nethttp/main.go")
+	}
+	if block, _, _ = strings.Cut(block, "```\n"); block != code {
+		t.Errorf("README.md shows another program than examples/nethttp/main.go. Put there:\n\npackage main\n%s", code)
+	}
 }
