@@ -70,6 +70,9 @@ func DSN(t testing.TB) string {
 	}
 	s, err := shared.server, shared.err
 	shared.Unlock()
+	if err != nil && os.Getenv(envURL) != "" {
+		t.Fatal("pgtest:", err) // asked for, so not to be passed over
+	}
 	if err != nil {
 		missing(t, err)
 	}
