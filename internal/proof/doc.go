@@ -1,0 +1,41 @@
+// Package proof holds the refresh protocol against what it promises, on the real
+// stores: SQLite, Postgres, and the one in memory. It ships nothing.
+//
+//	go test ./internal/proof                               about a minute
+//	go test ./internal/proof -proof.histories 500          more concurrent histories
+//	go test ./internal/proof -rapid.checks 5000 -timeout 1h  more random runs
+//	go test ./internal/proof -artifacts -outputdir /tmp/x  keeps the pictures of a failure
+//
+// # Linearizability
+//
+// Several Managers, each with a handle of its own on one database, create, refresh,
+// end, list and read sessions at once, while connections are killed, contexts end in
+// the middle of a statement, answers get lost and the server restarts.
+// Every answer is then held against a sequential model, whose refresh is
+// [github.com/sessile-go/sessile/sessions.Rotation.Next]: there has to be one order of
+// all calls, in keeping with real time, that gives every caller what it saw. A call
+// that ended in "could not tell" may have happened at any time after it began, or
+// never. The unit of a history is a user: lists and ends of many are judged over all
+// sessions of the user, as one step each.
+//
+// Postgres gets one allowance. Its UPDATE of several rows has one snapshot and takes
+// the rows one after another, so an end of many is a step for each session, not for
+// all of them: a session created while it runs may survive, although a list has
+// shown it beside one that did not. What was created before it began never survives.
+//
+// # State machine
+//
+// Random runs of honest and careless clients, thieves, jumping clocks, restarting
+// replicas on different steps of the secret rotation, and settings. Each answer and
+// each row is held against a model of pure values, and an onlooker, who knows only
+// what clients sent and were sent, judges the invariants:
+//
+//	(a) an honest client is never signed out by refreshing
+//	(c) a spent token never has a successor
+//	(d) nothing refreshes a session that is over
+//	(e) counters never go back
+//	(f) one row per session
+//	(g) duplicates inside the window get the same successor
+//
+// Both proofs are tested themselves: stores that are broken on purpose must fail.
+package proof
