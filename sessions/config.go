@@ -33,7 +33,7 @@ const (
 	maxClockSkew      = time.Minute
 )
 
-// NoIdleTimeout, as [Config.IdleTimeout], keeps unused sessions until they expire.
+// NoIdleTimeout keeps, as [Config.IdleTimeout], unused sessions until they expire.
 const NoIdleTimeout time.Duration = -1
 
 // Config is everything a [Manager] needs. [New] copies it; a change afterwards has

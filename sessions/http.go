@@ -1,6 +1,7 @@
 package sessions
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -112,7 +113,7 @@ func (h *Handler) endpointWith(
 			if p == nil {
 				return
 			}
-			if p == http.ErrAbortHandler { // asks net/http to drop the connection
+			if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) { // asks net/http to drop the connection
 				panic(p)
 			}
 			// A hook of the host has panicked. Where it did is for the log; what

@@ -227,6 +227,10 @@ func (s *schemaError) err(r *http.Request) error {
 	if len(s.problems) == 0 {
 		return nil
 	}
+	return s.answer(r)
+}
+
+func (s *schemaError) answer(r *http.Request) *APIError {
 	message := fmt.Sprintf("Request validation failed on %s %s:\n- %s", r.Method, clipText(r.URL.Path, 255), strings.Join(s.problems, "\n- "))
 	return &APIError{Status: 400, Code: CodeSchemaError, Message: message, Details: map[string]any{"message": message}}
 }
@@ -234,7 +238,7 @@ func (s *schemaError) err(r *http.Request) error {
 func newSchemaError(r *http.Request, path, format string, args ...any) *APIError {
 	var s schemaError
 	s.add(path, format, args...)
-	return s.err(r).(*APIError)
+	return s.answer(r)
 }
 
 func bodyParsingError(format string, args ...any) *APIError {

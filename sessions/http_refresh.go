@@ -118,8 +118,8 @@ func oauthFields(w http.ResponseWriter, r *http.Request) (get func(name string) 
 			return nil, err
 		}
 		for _, field := range object {
-			if _, ok := jsonString(field.raw); !ok && slices.Contains(oauthNames, field.name) {
-				return nil, newSchemaError(r, "body."+field.name, "must be a string")
+			if _, ok := jsonString(field.raw); !ok && slices.Contains(oauthNames, string(field.name)) {
+				return nil, newSchemaError(r, "body."+string(field.name), "must be a string")
 			}
 		}
 		return func(name string) string {

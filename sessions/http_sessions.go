@@ -91,8 +91,8 @@ func (h *Handler) createParams(r *http.Request, body jsonObject, caller Identity
 		ttl []byte
 	)
 	for _, field := range body {
-		ok := true
-		switch field.name {
+		var ok bool
+		switch string(field.name) {
 		case "user_id":
 			if p.UserID, ok = jsonString(field.raw); !ok || !validUserID(p.UserID) {
 				s.add("body.user_id", "must be a string of 1 to %d bytes without control characters", maxUserID)
@@ -112,7 +112,7 @@ func (h *Handler) createParams(r *http.Request, body jsonObject, caller Identity
 		case "client":
 			p.Client = clientField(&s, field.raw)
 		default:
-			s.add("body."+clipText(field.name, 64), "is not a field of this request")
+			s.add("body."+clipText(string(field.name), 64), "is not a field of this request")
 		}
 	}
 	if body.get("user_id") == nil {
@@ -151,8 +151,8 @@ func actorField(s *schemaError, raw []byte) string {
 		return ""
 	}
 	for _, field := range actor {
-		if field.name != "user_id" {
-			s.add("body.actor."+clipText(field.name, 64), "is not a field of this request")
+		if string(field.name) != "user_id" {
+			s.add("body.actor."+clipText(string(field.name), 64), "is not a field of this request")
 		}
 	}
 	id, ok := jsonString(actor.get("user_id"))
@@ -170,7 +170,7 @@ func clientField(s *schemaError, raw []byte) (c Client) {
 	}
 	for _, field := range client {
 		text, ok := jsonString(field.raw)
-		switch field.name {
+		switch string(field.name) {
 		case "ip":
 			addr, err := netip.ParseAddr(text)
 			if !ok || err != nil {
@@ -184,7 +184,7 @@ func clientField(s *schemaError, raw []byte) (c Client) {
 			}
 			c.UserAgent = text
 		default:
-			s.add("body.client."+clipText(field.name, 64), "is not a field of this request")
+			s.add("body.client."+clipText(string(field.name), 64), "is not a field of this request")
 		}
 	}
 	return c

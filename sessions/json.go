@@ -1,6 +1,7 @@
 package sessions
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -25,7 +26,8 @@ var errNotObject = errors.New("must be a JSON object")
 type jsonObject []jsonMember
 
 type jsonMember struct {
-	name string
+	// name is without quotes and escapes.
+	name []byte
 	// raw is the value as it is spelled.
 	raw []byte
 }
@@ -49,7 +51,7 @@ func parseObject(data []byte) (jsonObject, error) {
 // get returns the value of a member, nil if it is not there.
 func (o jsonObject) get(name string) []byte {
 	for _, m := range o {
-		if m.name == name {
+		if string(m.name) == name {
 			return m.raw
 		}
 	}
@@ -97,7 +99,7 @@ func (w *jsonWalker) object(depth int) (jsonObject, error) {
 		if err != nil {
 			return nil, err
 		}
-		name, ok := jsonString(raw)
+		name, ok := unquote(raw)
 		if !ok {
 			return nil, errors.New("has a malformed member name")
 		}
@@ -194,8 +196,8 @@ func (o jsonObject) unique() error {
 	if len(o) <= 32 {
 		for i := range o {
 			for j := range i {
-				if strings.EqualFold(o[i].name, o[j].name) {
-					return fmt.Errorf("has the member %q twice", clipText(o[i].name, 64))
+				if bytes.EqualFold(o[i].name, o[j].name) {
+					return fmt.Errorf("has the member %q twice", clipText(string(o[i].name), 64))
 				}
 			}
 		}
@@ -203,9 +205,9 @@ func (o jsonObject) unique() error {
 	}
 	seen := make(map[string]struct{}, len(o))
 	for _, m := range o {
-		folded := strings.ToLower(strings.ToUpper(m.name))
+		folded := strings.ToLower(strings.ToUpper(string(m.name)))
 		if _, twice := seen[folded]; twice {
-			return fmt.Errorf("has the member %q twice", clipText(m.name, 64))
+			return fmt.Errorf("has the member %q twice", clipText(string(m.name), 64))
 		}
 		seen[folded] = struct{}{}
 	}
@@ -214,18 +216,22 @@ func (o jsonObject) unique() error {
 
 // jsonString reads a string value.
 func jsonString(raw []byte) (string, bool) {
+	text, ok := unquote(raw)
+	return string(text), ok
+}
+
+// unquote reads a string value; where it has no escapes, without a copy.
+func unquote(raw []byte) ([]byte, bool) {
 	if len(raw) < 2 || raw[0] != '"' {
-		return "", false
+		return nil, false
 	}
 	plain := raw[1 : len(raw)-1]
-	for _, c := range plain {
-		if c == '\\' {
-			var s string
-			err := json.Unmarshal(raw, &s)
-			return s, err == nil
-		}
+	if bytes.IndexByte(plain, '\\') < 0 {
+		return plain, true
 	}
-	return string(plain), true
+	var s string
+	err := json.Unmarshal(raw, &s)
+	return []byte(s), err == nil
 }
 
 // jsonInt reads an integer by its spelling: 1000.0, 6e4 and -0 are none, nor is

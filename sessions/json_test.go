@@ -73,8 +73,8 @@ func FuzzParseObject(f *testing.F) {
 			t.Fatalf("encoding/json has %d members of %d, %v", len(members), len(object), err)
 		}
 		for _, m := range object {
-			if string(members[m.name]) != string(m.raw) {
-				t.Errorf("%q is %s, to encoding/json %s", m.name, m.raw, members[m.name])
+			if string(members[string(m.name)]) != string(m.raw) {
+				t.Errorf("%q is %s, to encoding/json %s", m.name, m.raw, members[string(m.name)])
 			}
 			if s, ok := jsonString(m.raw); ok {
 				var want string

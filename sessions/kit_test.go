@@ -34,7 +34,7 @@ func secret(first byte) []byte {
 	return s
 }
 
-func newKit(t *testing.T, change ...func(*sessions.Config)) *kit {
+func newKit(t testing.TB, change ...func(*sessions.Config)) *kit {
 	t.Helper()
 	k := &kit{
 		store: sessionstest.NewStore(),
@@ -96,7 +96,7 @@ func (k *kit) takeEvents() []sessions.EventType {
 	return types
 }
 
-func (k *kit) create(t *testing.T, p sessions.CreateParams) sessions.Grant {
+func (k *kit) create(t testing.TB, p sessions.CreateParams) sessions.Grant {
 	t.Helper()
 	if p.UserID == "" {
 		p.UserID = "alice"
@@ -108,7 +108,7 @@ func (k *kit) create(t *testing.T, p sessions.CreateParams) sessions.Grant {
 	return g
 }
 
-func (k *kit) refresh(t *testing.T, token sessions.Token) sessions.Grant {
+func (k *kit) refresh(t testing.TB, token sessions.Token) sessions.Grant {
 	t.Helper()
 	g, err := k.Refresh(t.Context(), token.Reveal(), sessions.Client{})
 	if err != nil {

@@ -311,11 +311,11 @@ func (m *Manager) Refresh(ctx context.Context, token string, client Client) (Gra
 	}
 
 	m.emit(ctx, Event{Type: result.Outcome.event(), At: now, Session: result.Session, Client: client, OldSecret: presented.oldSecret})
-	switch result.Outcome {
-	case OutcomeReplay:
-		return Grant{}, ErrReplay
-	case OutcomeRecoveryLimit:
+	switch {
+	case result.Outcome == OutcomeRecoveryLimit:
 		return Grant{}, ErrRecoveryLimit
+	case result.Outcome.Refused():
+		return Grant{}, ErrReplay
 	}
 
 	user, err := m.user(ctx, result.Session.UserID)
