@@ -48,11 +48,20 @@ type Session struct {
 	// Actor is who stands behind an impersonation: a user id, or the name of the
 	// server key where no user was named.
 	Actor string
+	// ActorSessionID is the session of the actor, where a user impersonates under
+	// [Config.MayImpersonate]. The impersonation is live only while that one is.
+	ActorSessionID string
 	// Reason is the free text that the caller gave at create.
 	Reason string
 
 	// Client is where the session was last used from.
 	Client Client
+
+	// HandoffHash is the SHA-256, in hexadecimal, of the one-time code that this
+	// session was handed off with; empty where it was not.
+	HandoffHash string
+	// HandoffExpiresAt is when that code stops working.
+	HandoffExpiresAt time.Time
 
 	// EndedAt is when the session was ended; the zero time while it lives.
 	EndedAt time.Time
@@ -88,6 +97,13 @@ const (
 	EndRecoveryLimit EndReason = "recovery_limit"
 	// EndUserGone: [Config.Users] no longer knows the user.
 	EndUserGone EndReason = "user_gone"
+	// EndActorEnded: the actor's own session is over.
+	EndActorEnded EndReason = "actor_ended"
+	// EndNotAllowed: the actor may no longer impersonate this user.
+	EndNotAllowed EndReason = "not_allowed"
+	// EndHandoffReplay: a hand-off code was redeemed a second time (RFC 6749,
+	// section 4.1.2).
+	EndHandoffReplay EndReason = "handoff_replay"
 )
 
 // Moment is what a store judges liveness by. A session is live when it was not

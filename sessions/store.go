@@ -8,6 +8,11 @@ import (
 // Store keeps sessions. The one that ships is github.com/sessile-go/sessile/store;
 // sessions/storetest checks any other against this contract.
 //
+// A session with an ActorSessionID is live only while the session of that id is,
+// judged at the same moment: it dies with the actor's session in that same step,
+// though its own row is marked later, by EndDependents. Create, Get and Prune look
+// at the row alone; all other methods judge both.
+//
 // Every method is one atomic step and safe for concurrent use by many processes.
 // Times come in as arguments, in any zone and meant to the microsecond, and go out
 // in UTC; a store never reads a clock to decide anything. Ids and user ids are
@@ -20,8 +25,10 @@ import (
 // answered before it is as durable as the database makes it.
 type Store interface {
 	// Create adds a live session with the state of [NewRefreshState] at its
-	// CreatedAt.
-	// ErrConflict: the id exists; the existing row is unchanged.
+	// CreatedAt. ErrConflict: the id exists; the existing row is unchanged. Where
+	// s.ActorSessionID is set, that session has to be, in the same step, one of
+	// the user s.Actor that is no impersonation, has not ended and expires after
+	// s.CreatedAt; else ErrNotFound, and nothing is added.
 	Create(ctx context.Context, s Session) error
 
 	// Get returns a session, live or not. ErrNotFound: no such id.
@@ -47,6 +54,21 @@ type Store interface {
 	// EndMany ends the live sessions of one user in one step and returns them as
 	// they are then, in no particular order. None is an empty list and no error.
 	EndMany(ctx context.Context, p EndManyParams) ([]Session, error)
+
+	// EndDependents marks as ended the sessions whose ActorSessionID is p.ActorSessionID
+	// and that were not ended or expired by themselves, whether the actor's session
+	// is live or not, and returns them as they are then. None is an empty list and
+	// no error.
+	EndDependents(ctx context.Context, p EndDependentsParams) ([]Session, error)
+
+	// Redeem uses the hand-off code with hash p.Hash of the live session p.ID. The
+	// first time before HandoffExpiresAt it moves LastUsedAt forward, takes the
+	// non-empty fields of p.Client, and returns the session. Any further time, late
+	// or not, it ends the session with [EndHandoffReplay], EndedAt p.Moment.Now
+	// and EndedBy "", and returns it as it is then: of many callers one sees it
+	// live and one sees it end. ErrNotFound: no such session, not live, another
+	// hash, or too late for the first time; nothing has changed.
+	Redeem(ctx context.Context, p RedeemParams) (Session, error)
 
 	// Prune deletes at most p.Limit sessions that ended, expired or were last used
 	// before the times of p, and returns how many; at least one, if there are any.
@@ -133,6 +155,29 @@ type EndManyParams struct {
 	// Reason and By stay on the row.
 	Reason EndReason
 	By     string
+}
+
+// EndDependentsParams selects the sessions that an actor's session stands behind.
+type EndDependentsParams struct {
+	// ActorSessionID is required.
+	ActorSessionID string
+	// Now becomes EndedAt; what has expired by then is left alone.
+	Now time.Time
+	// Reason and By stay on the rows.
+	Reason EndReason
+	By     string
+}
+
+// RedeemParams is a presented hand-off code.
+type RedeemParams struct {
+	// ID is the session that the code names.
+	ID string
+	// Hash is the SHA-256 of the code, in lower-case hexadecimal; never empty.
+	Hash string
+	// Moment is when it was presented.
+	Moment Moment
+	// Client is who presented it.
+	Client Client
 }
 
 // PruneParams says what is old enough to delete: EndedAt before EndedBefore,
