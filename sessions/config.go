@@ -104,7 +104,15 @@ type Config struct {
 	// [NoIdleTimeout] switches it off.
 	IdleTimeout time.Duration
 
-	// Impersonation bounds sessions in which somebody else acts as the user.
+	// MayImpersonate says whether a user may impersonate another one. It answers
+	// nil for yes, [ErrImpersonationNotAllowed] for no, any other error for "could
+	// not tell", which is a 503. It is asked at create, and again at every refresh,
+	// where actor has Access, UserID and SessionID only; so look the actor's rights
+	// up, and protect targets that may do more than the actor. Callers with a key
+	// are not subject to it. It is called concurrently. Defaults to nobody may.
+	MayImpersonate func(ctx context.Context, actor Identity, target User) error
+
+	// Impersonation governs sessions in which somebody else acts as the user.
 	Impersonation Impersonation
 
 	// Rotation sets the refresh protocol. Defaults to the zero Rotation;
@@ -141,8 +149,27 @@ type Config struct {
 	Now func() time.Time
 }
 
-// Impersonation bounds sessions in which somebody else acts as the user.
+// Visibility says whether users see that they are impersonated.
+type Visibility int
+
+// Whether users see impersonations of themselves in their own list.
+const (
+	// Hidden leaves them out.
+	Hidden Visibility = iota
+	// Shown lists them, and lets the user end them.
+	Shown
+)
+
+// Impersonation governs sessions in which somebody else acts as the user.
 type Impersonation struct {
+	// RequireActor refuses a key's create that names no actor. Defaults to false:
+	// the name of the key stands for it.
+	RequireActor bool
+	// RequireReason refuses a create without a reason. Defaults to false.
+	RequireReason bool
+	// Visibility says whether users see impersonations of themselves. Defaults to
+	// [Hidden]. Admin keys always see them, server keys on request.
+	Visibility Visibility
 	// TTL is how long an impersonation lives where create does not say. Defaults
 	// to 1 h, or MaxTTL where that is less.
 	TTL time.Duration
@@ -242,6 +269,9 @@ func (c Config) validate() error {
 	between("SessionTTL", c.SessionTTL, time.Millisecond, c.MaxSessionTTL)
 	if c.IdleTimeout != NoIdleTimeout {
 		between("IdleTimeout", c.IdleTimeout, c.AccessTokenTTL, 100*DefaultSessionTTL)
+	}
+	if c.Impersonation.Visibility != Hidden && c.Impersonation.Visibility != Shown {
+		fault("Impersonation.Visibility", "%d is neither Hidden nor Shown", c.Impersonation.Visibility)
 	}
 	between("Impersonation.MaxTTL", c.Impersonation.MaxTTL, MinImpersonationTTL, MaxImpersonationTTL)
 	between("Impersonation.TTL", c.Impersonation.TTL, MinImpersonationTTL, c.Impersonation.MaxTTL)

@@ -21,6 +21,10 @@ var (
 	// or the signer failed. Trying again may help; a refresh token that led here
 	// still works.
 	ErrUnavailable = errors.New("sessions: temporarily unavailable")
+	// ErrImpersonationNotAllowed: [Config.MayImpersonate] answers it, itself or
+	// wrapped, for "no"; and so does create for oneself, and for a caller that is
+	// an impersonation.
+	ErrImpersonationNotAllowed = errors.New("sessions: impersonation not allowed")
 	// ErrJoined: Refresh was called on a Manager from [Manager.WithStore]. The
 	// host's rollback would undo the end of a replayed session.
 	ErrJoined = errors.New("sessions: refresh cannot join a transaction")
@@ -35,6 +39,9 @@ var (
 	// ErrExpired: an access token of ours that has expired, or whose session is
 	// over. Errors of this kind are [*ExpiredError].
 	ErrExpired = fmt.Errorf("%w: access token expired", ErrUnauthenticated)
+	// ErrInvalidHandoff: a hand-off code that is malformed, unknown or late, or
+	// that was redeemed before; then the session has ended.
+	ErrInvalidHandoff = fmt.Errorf("%w: invalid hand-off code", ErrUnauthenticated)
 	// ErrRefused is the branch of all refused refresh tokens: sign in again.
 	ErrRefused = fmt.Errorf("%w: refresh token refused", ErrUnauthenticated)
 )
@@ -58,6 +65,11 @@ var (
 	ErrRecoveryLimit = fmt.Errorf("%w: recovery limit", ErrRefused)
 	// ErrUserGone: the host no longer knows the user; the session is ended.
 	ErrUserGone = fmt.Errorf("%w: user gone", ErrRefused)
+	// ErrActorEnded: the session of the actor behind an impersonation is over.
+	ErrActorEnded = fmt.Errorf("%w: actor's session ended", ErrRefused)
+	// ErrNotAllowed: the actor may no longer impersonate the user; the session is
+	// ended.
+	ErrNotAllowed = fmt.Errorf("%w: impersonation no longer allowed", ErrRefused)
 	// ErrUserRefused: the host says that the user may not; the session is kept.
 	ErrUserRefused = fmt.Errorf("%w: user disabled", ErrRefused)
 )

@@ -140,11 +140,18 @@ type CreateParams struct {
 
 	// Impersonation makes a session in which somebody else acts as the user.
 	Impersonation bool
-	// Actor is who acts, 1 to 255 bytes as UserID. Defaults to By. Only for
-	// impersonations.
+	// Actor is who acts, 1 to 255 bytes as UserID, and not the user. Defaults to
+	// By. Only for impersonations.
 	Actor string
 	// Reason is free text of up to 500 bytes without control characters.
 	Reason string
+
+	// Handoff asks for a one-time code in place of the tokens, which whoever
+	// redeems it within 60 s gets; see [Manager.Redeem].
+	Handoff bool
+
+	// caller is the user who impersonates, under Config.MayImpersonate.
+	caller *Identity
 }
 
 // Create makes a session for a user and returns its first tokens. Nothing is
@@ -152,9 +159,17 @@ type CreateParams struct {
 // token signed first.
 //
 // Errors: [ErrInvalidParams], [ErrUserNotFound], [ErrUserDisabled],
-// [ErrUnavailable].
+// [ErrImpersonationNotAllowed], [ErrUnavailable]. One of an impersonation is told
+// as an event, too.
 func (m *Manager) Create(ctx context.Context, p CreateParams) (Grant, error) {
-	now := m.now()
+	grant, err := m.create(ctx, p, m.now())
+	if err != nil && p.Impersonation {
+		m.refuseImpersonation(ctx, p, err)
+	}
+	return grant, err
+}
+
+func (m *Manager) create(ctx context.Context, p CreateParams, now time.Time) (Grant, error) {
 	s, err := m.newSession(p, now)
 	if err != nil {
 		return Grant{}, err
@@ -163,16 +178,38 @@ func (m *Manager) Create(ctx context.Context, p CreateParams) (Grant, error) {
 	if err != nil {
 		return Grant{}, err
 	}
+	if p.caller != nil {
+		if err := m.mayImpersonate(ctx, *p.caller, user); err != nil {
+			return Grant{}, err
+		}
+	}
+	event := EventCreated
+	var code Token
+	if p.Handoff {
+		event = EventHandedOff
+		if code, s.HandoffHash, err = newHandoff(s.ID); err != nil {
+			return Grant{}, unavailable("create", err)
+		}
+		s.HandoffExpiresAt = now.Add(handoffTTL)
+	}
+	// Also where a code takes the tokens' place: a hook or a signer that fails
+	// should fail here and not at the redemption.
 	grant, err := m.grant(ctx, s, user, NewRefreshState(now).Current, now)
 	if err != nil {
 		return Grant{}, err
 	}
-	if err := m.cfg.Store.Create(ctx, s); err != nil {
+	switch err := m.cfg.Store.Create(ctx, s); {
+	case errors.Is(err, ErrNotFound) && p.caller != nil:
+		return Grant{}, &ExpiredError{ExpiredAt: now, UserID: p.caller.UserID, SessionID: p.caller.SessionID}
+	case err != nil:
 		// A conflict is a repeated id: a broken random source, not the caller's
 		// doing.
 		return Grant{}, unavailable("create", err)
 	}
-	m.emit(ctx, Event{Type: EventCreated, At: now, Session: s, Client: p.Client})
+	m.emit(ctx, Event{Type: event, At: now, Session: s, Client: p.Client})
+	if p.Handoff {
+		return Grant{Session: s, Handoff: code}, nil
+	}
 	return grant, nil
 }
 
@@ -201,6 +238,10 @@ func (m *Manager) newSession(p CreateParams, now time.Time) (Session, error) {
 		return invalid("Actor: more than %d bytes, or control characters", maxUserID)
 	case p.Impersonation && p.Actor == "" && p.By == "":
 		return invalid("Actor: an impersonation needs one, or By")
+	case p.Impersonation && p.Actor == "" && m.cfg.Impersonation.RequireActor:
+		return invalid("Actor: required")
+	case p.Impersonation && p.Reason == "" && m.cfg.Impersonation.RequireReason:
+		return invalid("Reason: required")
 	case p.Impersonation && !p.AuthTime.IsZero():
 		return invalid("AuthTime: an impersonation has none")
 	case p.AuthTime.After(now.Add(maxIssuedAhead)):
@@ -210,6 +251,9 @@ func (m *Manager) newSession(p CreateParams, now time.Time) (Session, error) {
 	id, err := uuid.NewV7()
 	if err != nil {
 		return Session{}, unavailable("create", err)
+	}
+	if p.Impersonation && p.Actor == p.UserID {
+		return Session{}, fmt.Errorf("%w: of oneself", ErrImpersonationNotAllowed)
 	}
 	s := Session{
 		ID:            id.String(),
@@ -230,6 +274,12 @@ func (m *Manager) newSession(p CreateParams, now time.Time) (Session, error) {
 	if p.Impersonation {
 		s.AuthTime = time.Time{}
 		setDefault(&s.Actor, p.By)
+	}
+	if p.caller != nil {
+		s.ActorSessionID = p.caller.SessionID
+		if s.ExpiresAt.After(p.caller.SessionExpiresAt) {
+			s.ExpiresAt = p.caller.SessionExpiresAt
+		}
 	}
 	return s, nil
 }
@@ -311,27 +361,49 @@ func (m *Manager) Refresh(ctx context.Context, token string, client Client) (Gra
 	}
 
 	m.emit(ctx, Event{Type: result.Outcome.event(), At: now, Session: result.Session, Client: client, OldSecret: presented.oldSecret})
-	switch {
-	case result.Outcome == OutcomeRecoveryLimit:
-		return Grant{}, ErrRecoveryLimit
-	case result.Outcome.Refused():
+	if result.Outcome.Refused() {
+		if err := m.endDependents(ctx, result.Session); err != nil {
+			return Grant{}, err
+		}
+		if result.Outcome == OutcomeRecoveryLimit {
+			return Grant{}, ErrRecoveryLimit
+		}
 		return Grant{}, ErrReplay
 	}
+	return m.regrant(ctx, result.Session, result.State.Current, now)
+}
 
-	user, err := m.user(ctx, result.Session.UserID)
+// regrant mints tokens for a session that goes on, if the host still says that it
+// may; else it ends it.
+func (m *Manager) regrant(ctx context.Context, s Session, counter int64, now time.Time) (Grant, error) {
+	user, err := m.user(ctx, s.UserID)
 	switch {
 	case errors.Is(err, ErrUserNotFound):
 		// Ended for good: a user made again under this id must not inherit it.
-		if _, err := m.end(ctx, EndParams{ID: result.Session.ID, Reason: EndUserGone}); err != nil && !errors.Is(err, ErrNotFound) {
-			return Grant{}, err
-		}
-		return Grant{}, ErrUserGone
+		return Grant{}, m.endFor(ctx, s, EndUserGone, ErrUserGone)
 	case errors.Is(err, ErrUserDisabled):
 		return Grant{}, ErrUserRefused
 	case err != nil:
 		return Grant{}, err
 	}
-	return m.grant(ctx, result.Session, user, result.State.Current, now)
+	if s.ActorSessionID != "" {
+		actor := Identity{Access: AccessClient, UserID: s.Actor, SessionID: s.ActorSessionID}
+		switch err := m.mayImpersonate(ctx, actor, user); {
+		case errors.Is(err, ErrImpersonationNotAllowed):
+			return Grant{}, m.endFor(ctx, s, EndNotAllowed, ErrNotAllowed)
+		case err != nil:
+			return Grant{}, err
+		}
+	}
+	return m.grant(ctx, s, user, counter, now)
+}
+
+// endFor ends a session and returns why, or the error of the end.
+func (m *Manager) endFor(ctx context.Context, s Session, reason EndReason, why error) error {
+	if _, err := m.end(ctx, EndParams{ID: s.ID, Reason: reason}); err != nil && !errors.Is(err, ErrNotFound) {
+		return err
+	}
+	return why
 }
 
 // whyRefused says why a refresh found no live session. Those states are final, so
@@ -351,10 +423,18 @@ func (m *Manager) whyRefused(ctx context.Context, id string, moment Moment) erro
 		return ErrSessionIdle
 	case StateExpired:
 		return ErrSessionExpired
-	default:
-		if s.Impersonation {
-			return ErrSessionExpired // in its last 30 s
+	}
+	switch over, err := m.actorOver(ctx, s, moment); {
+	case err != nil:
+		return err
+	case over:
+		if err := m.endDependents(ctx, Session{ID: s.ActorSessionID, EndedBy: s.Actor}); err != nil {
+			return err
 		}
+		return ErrActorEnded
+	case s.Impersonation:
+		return ErrSessionExpired // in its last 30 s
+	default:
 		return unavailable("refresh", errors.New("the session came back to life: the database went back in time"))
 	}
 }
@@ -399,9 +479,16 @@ func (m *Manager) Check(ctx context.Context, id Identity) (Session, error) {
 	case s.UserID != id.UserID:
 		return Session{}, expired
 	}
-	switch s.State(m.moment(now)) {
+	moment := m.moment(now)
+	switch s.State(moment) {
 	case StateLive:
-		return s, nil
+		over, err := m.actorOver(ctx, s, moment)
+		if err != nil {
+			return Session{}, err
+		}
+		if !over {
+			return s, nil
+		}
 	case StateEnded:
 		expired.ExpiredAt = s.EndedAt
 	case StateExpired:
@@ -530,6 +617,9 @@ func (m *Manager) EndMany(ctx context.Context, userID, exceptID string, reason E
 	}
 	for _, s := range ended {
 		m.emit(ctx, Event{Type: EventEnded, At: now, Session: s})
+		if err := m.endDependents(ctx, s); err != nil {
+			return nil, err
+		}
 	}
 	return ended, nil
 }
@@ -560,6 +650,9 @@ func (m *Manager) end(ctx context.Context, p EndParams) (Session, error) {
 		return Session{}, unavailable("end", err)
 	}
 	m.emit(ctx, Event{Type: EventEnded, At: p.Moment.Now, Session: s})
+	if err := m.endDependents(ctx, s); err != nil {
+		return Session{}, err
+	}
 	return s, nil
 }
 

@@ -173,6 +173,9 @@ func (id Identity) Trusted() bool { return id.Access == AccessServer || id.Acces
 type Grant struct {
 	// Session is the session as it is now.
 	Session Session
+	// Handoff is a one-time code for [Manager.Redeem], which then returns the
+	// tokens: set, alone, where [CreateParams.Handoff] asked for it.
+	Handoff Token
 	// RefreshToken buys the next access token. Store it in place of the one
 	// before.
 	RefreshToken Token
@@ -200,16 +203,54 @@ type User struct {
 // EventType names what happened to a session.
 type EventType string
 
-// The event types. A replay and a recovery limit have ended the session.
+// The event types; docs/events.md has their fields.
 const (
-	EventCreated       EventType = "created"
-	EventRotated       EventType = "rotated"
-	EventOverlap       EventType = "overlap"
-	EventRecovered     EventType = "recovered"
-	EventAhead         EventType = "ahead"
+	// EventCreated: a session was created and its tokens were given.
+	EventCreated EventType = "created"
+	// EventHandedOff: a session was created and a hand-off code was given.
+	EventHandedOff EventType = "handed_off"
+	// EventRedeemed: the code was redeemed and the tokens were given.
+	EventRedeemed EventType = "redeemed"
+	// EventRotated, EventOverlap, EventRecovered and EventAhead are the outcomes
+	// of a refresh; see [Outcome].
+	EventRotated   EventType = "rotated"
+	EventOverlap   EventType = "overlap"
+	EventRecovered EventType = "recovered"
+	EventAhead     EventType = "ahead"
+	// EventReplay and EventRecoveryLimit: a refresh has ended the session.
 	EventReplay        EventType = "replay"
 	EventRecoveryLimit EventType = "recovery_limit"
-	EventEnded         EventType = "ended"
+	// EventHandoffReplay: a code was redeemed again, which has ended the session.
+	EventHandoffReplay EventType = "handoff_replay"
+	// EventEnded: the session was ended for the reason on it.
+	EventEnded EventType = "ended"
+	// EventImpersonationRefused: an impersonation was asked for, or its code
+	// presented, and refused; nothing has changed. See [Event.Refusal].
+	EventImpersonationRefused EventType = "impersonation_refused"
+)
+
+// Refusal says why an impersonation was refused.
+type Refusal string
+
+// Why an impersonation was refused.
+const (
+	// RefusalInvalid: the request is malformed.
+	RefusalInvalid Refusal = "invalid"
+	// RefusalUnauthenticated: the caller's session is over.
+	RefusalUnauthenticated Refusal = "unauthenticated"
+	// RefusalUserNotFound and RefusalUserDisabled are answers of [Config.Users].
+	RefusalUserNotFound Refusal = "user_not_found"
+	RefusalUserDisabled Refusal = "user_disabled"
+	// RefusalOneself: the actor is the user.
+	RefusalOneself Refusal = "oneself"
+	// RefusalChained: the caller is an impersonation.
+	RefusalChained Refusal = "chained"
+	// RefusalNotAllowed: [Config.MayImpersonate] says no, or there is none.
+	RefusalNotAllowed Refusal = "not_allowed"
+	// RefusalHandoffCode: an unknown, late or malformed hand-off code.
+	RefusalHandoffCode Refusal = "handoff_code"
+	// RefusalUnavailable: it could not be told.
+	RefusalUnavailable Refusal = "unavailable"
 )
 
 // Event tells the host what happened to one session; see [Config.OnEvent]. It
@@ -224,6 +265,9 @@ type Event struct {
 	Session Session
 	// Client is the client that made this call: for a replay the presenter.
 	Client Client
+	// Refusal is why, for [EventImpersonationRefused]. Session then has what was
+	// asked for, as far as it is known, and no ID.
+	Refusal Refusal
 	// OldSecret is true when a refresh token was presented that is not of the
 	// first secret: while such events come, dropping that secret signs out.
 	OldSecret bool

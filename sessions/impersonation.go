@@ -1,0 +1,225 @@
+package sessions
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Impersonate creates a session in which the caller acts as the user p.UserID,
+// under [Config.MayImpersonate]. The caller is its actor, whatever p says; it is
+// live only while the caller's session is, and never outlives it. Caller is an
+// identity whose access token was checked, strictly: [Manager.Check].
+//
+// Errors: those of [Manager.Create], each told as an event, too; [*ExpiredError]
+// where the caller's session has just ended.
+func (m *Manager) Impersonate(ctx context.Context, caller Identity, p CreateParams) (Grant, error) {
+	p.caller = &caller
+	p.Impersonation, p.Actor, p.By = true, caller.UserID, caller.UserID
+	if err := m.mayAsk(caller); err != nil {
+		m.refuseImpersonation(ctx, p, err)
+		return Grant{}, err
+	}
+	return m.Create(ctx, p)
+}
+
+var (
+	errChained = fmt.Errorf("%w: from an impersonation", ErrImpersonationNotAllowed)
+	errNobody  = fmt.Errorf("%w: Config.MayImpersonate is not set", ErrImpersonationNotAllowed)
+)
+
+// mayAsk refuses callers whom no policy could allow it.
+func (m *Manager) mayAsk(caller Identity) error {
+	switch {
+	case caller.Impersonation:
+		return errChained
+	case m.cfg.MayImpersonate == nil, caller.Access != AccessClient, !caller.HasUser():
+		return errNobody
+	}
+	return nil
+}
+
+// mayImpersonate asks the host: whether the actor still is a user that may have
+// sessions, and then its policy.
+func (m *Manager) mayImpersonate(ctx context.Context, actor Identity, target User) error {
+	if m.cfg.MayImpersonate == nil {
+		return errNobody
+	}
+	_, err := m.user(ctx, actor.UserID)
+	switch {
+	case errors.Is(err, ErrUserNotFound), errors.Is(err, ErrUserDisabled):
+		return fmt.Errorf("%w: the actor: %w", ErrImpersonationNotAllowed, err)
+	case err != nil:
+		return err
+	}
+	err = m.cfg.MayImpersonate(ctx, actor, target)
+	if err != nil && !errors.Is(err, ErrImpersonationNotAllowed) {
+		return unavailable("Config.MayImpersonate", err)
+	}
+	return err
+}
+
+// refuseImpersonation tells that an impersonation was asked for and refused.
+func (m *Manager) refuseImpersonation(ctx context.Context, p CreateParams, err error) {
+	e := Event{
+		Type: EventImpersonationRefused,
+		At:   m.now(),
+		Session: Session{
+			UserID: clipText(p.UserID, maxUserID), Impersonation: true,
+			Actor: clipText(p.Actor, maxUserID), Reason: clipText(p.Reason, maxReason), CreatedBy: p.By,
+		},
+		Client:  m.client(p.Client),
+		Refusal: refusalOf(err),
+	}
+	if p.caller != nil {
+		e.Session.ActorSessionID = p.caller.SessionID
+	}
+	setDefault(&e.Session.Actor, p.By)
+	if p.Actor == p.UserID && e.Refusal == RefusalNotAllowed {
+		e.Refusal = RefusalOneself
+	}
+	m.emit(ctx, e)
+}
+
+func refusalOf(err error) Refusal {
+	switch {
+	case errors.Is(err, errChained):
+		return RefusalChained
+	case errors.Is(err, ErrImpersonationNotAllowed):
+		return RefusalNotAllowed
+	case errors.Is(err, ErrUserNotFound):
+		return RefusalUserNotFound
+	case errors.Is(err, ErrUserDisabled):
+		return RefusalUserDisabled
+	case errors.Is(err, ErrInvalidHandoff):
+		return RefusalHandoffCode
+	case errors.Is(err, ErrUnauthenticated):
+		return RefusalUnauthenticated
+	case errors.Is(err, ErrUnavailable):
+		return RefusalUnavailable
+	default:
+		return RefusalInvalid
+	}
+}
+
+// actorOver reports whether the session of the actor behind s is over.
+func (m *Manager) actorOver(ctx context.Context, s Session, moment Moment) (bool, error) {
+	if s.ActorSessionID == "" {
+		return false, nil
+	}
+	actor, err := m.cfg.Store.Get(ctx, s.ActorSessionID)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return true, nil
+	case err != nil:
+		return false, unavailable("look up the actor's session", err)
+	default:
+		return actor.State(moment) != StateLive, nil
+	}
+}
+
+// endDependents marks the impersonations that the actor's session, which has just
+// ended, stands behind. They have been dead since: this makes them say so, in the
+// list of ended sessions, to this process and as events. So a failure is no reason
+// to deny the end, but in a transaction of the host's, which it may have broken.
+func (m *Manager) endDependents(ctx context.Context, actor Session) error {
+	if m.cfg.MayImpersonate == nil || actor.Impersonation {
+		return nil // no session has a dependent
+	}
+	now := m.now()
+	ended, err := m.cfg.Store.EndDependents(ctx, EndDependentsParams{ActorSessionID: actor.ID, Now: now, Reason: EndActorEnded, By: actor.EndedBy})
+	if err != nil {
+		if m.joined != nil {
+			return unavailable("end dependents", err)
+		}
+		m.cfg.Logger.LogAttrs(ctx, slog.LevelError, "sessions: impersonations of an ended session are not marked", slog.Any("error", err))
+		return nil
+	}
+	for _, s := range ended {
+		m.emit(ctx, Event{Type: EventEnded, At: now, Session: s})
+	}
+	return nil
+}
+
+// A hand-off code is "shc1_" and the unpadded base64url form of the session id (16)
+// and 32 random bytes. The database has its hash.
+const (
+	handoffPrefix = "shc1_"
+	handoffLen    = 16 + 32
+	handoffTTL    = 60 * time.Second
+)
+
+func newHandoff(sessionID string) (code Token, hash string, err error) {
+	id, err := uuid.Parse(sessionID)
+	if err != nil {
+		return Token{}, "", err
+	}
+	var b [handoffLen]byte
+	copy(b[:], id[:])
+	if _, err := rand.Read(b[16:]); err != nil {
+		return Token{}, "", err
+	}
+	text := handoffPrefix + base64.RawURLEncoding.EncodeToString(b[:])
+	return NewToken(text), hashHandoff(text), nil
+}
+
+func hashHandoff(code string) string {
+	sum := sha256.Sum256([]byte(code))
+	return hex.EncodeToString(sum[:])
+}
+
+func parseHandoff(code string) (sessionID string, ok bool) {
+	if len(code) != len(handoffPrefix)+base64.RawURLEncoding.EncodedLen(handoffLen) || code[:len(handoffPrefix)] != handoffPrefix {
+		return "", false
+	}
+	b, err := base64.RawURLEncoding.Strict().DecodeString(code[len(handoffPrefix):])
+	if err != nil || len(b) != handoffLen {
+		return "", false
+	}
+	return uuid.UUID(b[:16]).String(), true
+}
+
+// Redeem exchanges a hand-off code for the tokens of its session: once, within 60 s.
+// A second redemption, in a race too, ends the session, because two hold the code
+// (RFC 6749, section 4.1.2). So never retry it: ask for a new code.
+//
+// Errors: [ErrInvalidHandoff]; [ErrUserGone], [ErrUserRefused] and [ErrNotAllowed]
+// as at refresh; [ErrUnavailable], which may have used the code; [ErrJoined].
+func (m *Manager) Redeem(ctx context.Context, code string, client Client) (Grant, error) {
+	if m.joined != nil {
+		return Grant{}, ErrJoined
+	}
+	client = m.client(client)
+	now := m.now()
+	refuse := func() (Grant, error) {
+		m.emit(ctx, Event{Type: EventImpersonationRefused, At: now, Session: Session{Impersonation: true}, Client: client, Refusal: RefusalHandoffCode})
+		return Grant{}, ErrInvalidHandoff
+	}
+	id, ok := parseHandoff(code)
+	if !ok {
+		return refuse()
+	}
+	s, err := m.cfg.Store.Redeem(ctx, RedeemParams{ID: id, Hash: hashHandoff(code), Moment: m.moment(now), Client: client})
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return refuse()
+	case err != nil:
+		return Grant{}, unavailable("redeem", err)
+	case !s.EndedAt.IsZero():
+		m.emit(ctx, Event{Type: EventHandoffReplay, At: now, Session: s, Client: client})
+		if err := m.endDependents(ctx, s); err != nil {
+			return Grant{}, err
+		}
+		return Grant{}, ErrInvalidHandoff
+	}
+	m.emit(ctx, Event{Type: EventRedeemed, At: now, Session: s, Client: client})
+	return m.regrant(ctx, s, NewRefreshState(now).Current, now)
+}
