@@ -68,6 +68,28 @@ func (c Config) RequireServer(next http.Handler) http.Handler {
 	return c.wrap(sessions.NeedServer, next)
 }
 
+// ForbidImpersonation refuses requests in which somebody else acts as the user,
+// with 403. It goes behind one of the middlewares above; without one in front it
+// refuses everything with 500.
+//
+//	mux.Handle("POST /password", require(middleware.ForbidImpersonation(password)))
+func ForbidImpersonation(next http.Handler) http.Handler { return guard(sessions.Forbid, next) }
+
+// ReadOnlyImpersonation lets requests in which somebody else acts as the user pass
+// if their method is safe (RFC 9110, section 9.2.1), and refuses others with 403.
+// It goes behind one of the middlewares above.
+func ReadOnlyImpersonation(next http.Handler) http.Handler { return guard(sessions.ReadOnly, next) }
+
+func guard(g sessions.Guard, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := sessions.GuardImpersonation(r.Context(), r.Method, g); err != nil {
+			sessions.WriteError(w, r, err)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
 func (c Config) wrap(need sessions.Need, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx, err := c.Manager.Admit(r, need, c.Revocation)

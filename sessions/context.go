@@ -1,18 +1,70 @@
 package sessions
 
-import "context"
+import (
+	"context"
+	"errors"
+	"fmt"
+)
 
-type identityKey struct{}
+type admittedKey struct{}
+
+// admitted is who passed a middleware; nobody where it let a request without
+// credentials pass.
+type admitted struct {
+	id     Identity
+	nobody bool
+}
 
 // NewContext returns a context that carries id; the middleware packages call it.
 func NewContext(ctx context.Context, id Identity) context.Context {
-	return context.WithValue(ctx, identityKey{}, id)
+	return context.WithValue(ctx, admittedKey{}, admitted{id: id})
 }
 
 // FromContext returns the identity of a request that passed one of our
 // middlewares, net/http or Echo. ok is false where none ran, or where it lets
 // requests without credentials pass and this is one.
 func FromContext(ctx context.Context) (id Identity, ok bool) {
-	id, ok = ctx.Value(identityKey{}).(Identity)
-	return id, ok
+	a, ok := ctx.Value(admittedKey{}).(admitted)
+	return a.id, ok && !a.nobody
+}
+
+// Guard says what an impersonation may do on a route.
+type Guard int
+
+// What an impersonation may do on a route.
+const (
+	// Forbid lets no impersonation pass.
+	Forbid Guard = iota
+	// ReadOnly lets one pass with a safe method: GET, HEAD, OPTIONS or TRACE (RFC
+	// 9110, section 9.2.1).
+	ReadOnly
+)
+
+var errNoMiddleware = errors.New("sessions: a guard has no middleware in front of it")
+
+// GuardImpersonation decides whether the request of ctx may pass a guard. The
+// middleware packages are this and the writing of the refusal. Errors:
+// [ErrImpersonationNotAllowed]; another one where none of our middlewares has run
+// before, for then it cannot be told.
+func GuardImpersonation(ctx context.Context, method string, guard Guard) error {
+	a, ok := ctx.Value(admittedKey{}).(admitted)
+	switch {
+	case !ok:
+		return errNoMiddleware
+	case !a.id.Impersonation, guard == ReadOnly && isSafe(method):
+		return nil
+	case guard == ReadOnly:
+		return fmt.Errorf("%w: to do more than read", ErrImpersonationNotAllowed)
+	default:
+		return fmt.Errorf("%w: here", ErrImpersonationNotAllowed)
+	}
+}
+
+func isSafe(method string) bool {
+	switch method {
+	case "GET", "HEAD", "OPTIONS", "TRACE":
+		return true
+	default:
+		return false
+	}
 }

@@ -295,7 +295,7 @@ func (m *Manager) Admit(r *http.Request, need Need, dial Revocation) (context.Co
 	id, err := m.Authenticate(r, dial)
 	switch {
 	case errors.Is(err, ErrNoCredentials) && need == NeedNothing:
-		return r.Context(), nil
+		return context.WithValue(r.Context(), admittedKey{}, admitted{nobody: true}), nil
 	case err != nil:
 		return nil, err
 	case need == NeedServer && !id.Trusted():

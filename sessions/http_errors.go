@@ -37,6 +37,8 @@ const (
 	CodeUserNotFound                   = "USER_NOT_FOUND"
 	CodeSessionNotFound                = "SESSION_NOT_FOUND"
 	CodeForbidden                      = "FORBIDDEN"
+	CodeImpersonationNotAllowed        = "IMPERSONATION_NOT_ALLOWED"
+	CodeHandoffCodeNotFoundOrExpired   = "HANDOFF_CODE_NOT_FOUND_OR_EXPIRED"
 	CodeNotFound                       = "NOT_FOUND"
 	CodeMethodNotAllowed               = "METHOD_NOT_ALLOWED"
 	CodeBodyTooLarge                   = "BODY_TOO_LARGE"
@@ -51,7 +53,7 @@ const (
 // unknownToSDK are the codes that go without the known-error header: the
 // published SDK answers a code it does not know with an appeal to update it.
 var unknownToSDK = map[string]bool{
-	CodeSessionNotFound: true, CodeForbidden: true, CodeNotFound: true, CodeMethodNotAllowed: true,
+	CodeSessionNotFound: true, CodeForbidden: true, CodeImpersonationNotAllowed: true, CodeHandoffCodeNotFoundOrExpired: true, CodeNotFound: true, CodeMethodNotAllowed: true,
 	CodeBodyTooLarge: true, CodeUnsupportedMediaType: true, CodeTemporarilyUnavailable: true, CodeInternal: true,
 	codeUnsupportedTokenType: true,
 }
@@ -107,9 +109,13 @@ var answers = []struct {
 	{ErrReplay, 401, CodeRefreshTokenNotFoundOrExpired, "The refresh token was used before, so the session was ended.", "replay", "invalid_token"},
 	{ErrRecoveryLimit, 401, CodeRefreshTokenNotFoundOrExpired, "The refresh token was repeated too often, so the session was ended.", "recovery_limit", "invalid_token"},
 	{ErrUserGone, 401, CodeRefreshTokenNotFoundOrExpired, "The user does not exist any more.", "user_gone", "invalid_token"},
+	{ErrActorEnded, 401, CodeRefreshTokenNotFoundOrExpired, "The session of the actor has ended.", "actor_ended", "invalid_token"},
+	{ErrNotAllowed, 401, CodeRefreshTokenNotFoundOrExpired, "The impersonation is no longer allowed.", "not_allowed", "invalid_token"},
 	{ErrUserRefused, 401, CodeRefreshTokenNotFoundOrExpired, "The user may not have sessions now.", "user_disabled", "invalid_token"},
 	{ErrNoCredentials, 401, CodeAccessTypeRequired, "Credentials are required: a server key or an access token as Authorization: Bearer, or an access type.", "", ""},
 	{ErrInvalidToken, 401, CodeUnparsableAccessToken, "The access token is not valid.", "", "invalid_token"},
+	{ErrInvalidHandoff, 401, CodeHandoffCodeNotFoundOrExpired, "The hand-off code is not valid, has expired, or was used before.", "", "invalid_token"},
+	{ErrImpersonationNotAllowed, 403, CodeImpersonationNotAllowed, "This impersonation is not allowed.", "", ""},
 	{ErrExpired, 401, CodeAccessTokenExpired, "The access token has expired, or its session has ended.", "", "invalid_token"},
 	{ErrUnauthenticated, 401, CodeAccessTypeRequired, "Credentials are required.", "", ""},
 	{ErrInvalidParams, 400, CodeSchemaError, "A parameter is not valid.", "", ""},

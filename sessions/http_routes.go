@@ -25,6 +25,7 @@ func (h *Handler) Routes() []Route { return slices.Clone(h.routes) }
 func (h *Handler) table() []Route {
 	return []Route{
 		{http.MethodPost, "/auth/sessions", h.Create()},
+		{http.MethodPost, "/auth/sessions/redeem", h.Redeem()},
 		{http.MethodGet, "/auth/sessions", h.List()},
 		{http.MethodDelete, "/auth/sessions", h.EndMany()},
 		{http.MethodGet, "/auth/sessions/current", h.Current()},

@@ -54,19 +54,27 @@ func (h *Handler) create(w http.ResponseWriter, r *http.Request) error {
 	}
 	caller, authErr := h.m.authenticate(r, h.m.verifyStrict)
 	if authErr != nil {
+		h.refused(r, object, caller, authErr)
 		return authErr
 	}
-	if !caller.Trusted() {
+	switch {
+	case caller.Trusted():
+	case !caller.HasUser(), h.m.cfg.MayImpersonate == nil && !caller.Impersonation:
+		h.refused(r, object, caller, errNobody)
 		return insufficientAccess(caller, AccessServer, AccessAdmin)
+	case caller.Impersonation:
+		h.refused(r, object, caller, errChained)
+		return errChained
 	}
 	if err != nil {
 		return newSchemaError(r, "body", "%s", err)
 	}
 	p, err := h.createParams(r, object, caller)
 	if err != nil {
+		h.refused(r, object, caller, err)
 		return err
 	}
-	grant, err := h.m.Create(r.Context(), p)
+	grant, err := h.makeSession(r, p, caller)
 	switch {
 	case errors.Is(err, ErrUserNotFound), errors.Is(err, ErrUserDisabled):
 		e := &APIError{Status: 400, Code: CodeUserIDDoesNotExist, Message: "The user does not exist.", Details: map[string]any{"user_id": p.UserID}, cause: err}
@@ -76,6 +84,89 @@ func (h *Handler) create(w http.ResponseWriter, r *http.Request) error {
 		}
 		return e
 	case err != nil:
+		return err
+	}
+	if p.Handoff {
+		writeJSON(w, http.StatusOK, handoffJSON{
+			HandoffCode: grant.Handoff.Reveal(), ExpiresIn: int64(handoffTTL / time.Second),
+			SessionID: grant.Session.ID, UserID: grant.Session.UserID,
+			ExpiresAtMillis: grant.Session.ExpiresAt.UnixMilli(), IsImpersonation: grant.Session.Impersonation,
+		})
+		return nil
+	}
+	writeJSON(w, http.StatusOK, newGrantJSON(grant))
+	return nil
+}
+
+// refused tells of a request for an impersonation that does not reach the Manager.
+// Only callers who are, or were, somebody are worth an event.
+func (h *Handler) refused(r *http.Request, body jsonObject, caller Identity, why error) {
+	p := CreateParams{By: caller.KeyName, Client: h.m.requestClient(r)}
+	p.UserID, _ = jsonString(body.get("user_id"))
+	p.Reason, _ = jsonString(body.get("reason"))
+	asked, _ := jsonBool(body.get("is_impersonation"))
+	var expired *ExpiredError
+	switch {
+	case errors.As(why, &expired):
+		caller.UserID, caller.SessionID = expired.UserID, expired.SessionID
+	case !caller.Trusted() && !caller.HasUser(), caller.Trusted() && !asked:
+		return
+	}
+	if !caller.Trusted() {
+		p.caller, p.Actor, p.By = &caller, caller.UserID, caller.UserID
+	}
+	h.m.refuseImpersonation(r.Context(), p, why)
+}
+
+// handoffJSON is the answer of a create that asked for a code in place of tokens.
+type handoffJSON struct {
+	HandoffCode     string `json:"handoff_code"`
+	ExpiresIn       int64  `json:"expires_in"`
+	SessionID       string `json:"session_id"`
+	UserID          string `json:"user_id"`
+	ExpiresAtMillis int64  `json:"expires_at_millis"`
+	IsImpersonation bool   `json:"is_impersonation"`
+}
+
+// makeSession creates what a key asks for; a user can only impersonate.
+func (h *Handler) makeSession(r *http.Request, p CreateParams, caller Identity) (Grant, error) {
+	if caller.Trusted() {
+		return h.m.Create(r.Context(), p)
+	}
+	p.Client = h.m.requestClient(r) // the actor's own browser
+	return h.m.Impersonate(r.Context(), caller, p)
+}
+
+// Redeem is POST /auth/sessions/redeem: exchanges a hand-off code for the tokens.
+func (h *Handler) Redeem() http.Handler { return h.endpoint(methods(http.MethodPost), h.redeem) }
+
+func (h *Handler) redeem(w http.ResponseWriter, r *http.Request) error {
+	_, body, err := readBody(w, r, mediaJSON)
+	if err != nil {
+		return err
+	}
+	object, err := parseObject(body)
+	switch {
+	case errors.Is(err, errNotObject):
+		return newSchemaError(r, "body", "%s", err)
+	case err != nil:
+		return bodyParsingError("%s", err)
+	}
+	var s schemaError
+	for _, field := range object {
+		if string(field.name) != "code" {
+			s.add("body."+clipText(string(field.name), 64), "is not a field of this request")
+		}
+	}
+	code, ok := jsonString(object.get("code"))
+	if !ok {
+		s.add("body.code", "must be a string")
+	}
+	if err := s.err(r); err != nil {
+		return err
+	}
+	grant, err := h.m.Redeem(r.Context(), code, h.m.requestClient(r))
+	if err != nil {
 		return err
 	}
 	writeJSON(w, http.StatusOK, newGrantJSON(grant))
@@ -111,12 +202,32 @@ func (h *Handler) createParams(r *http.Request, body jsonObject, caller Identity
 			p.Actor = actorField(&s, field.raw)
 		case "client":
 			p.Client = clientField(&s, field.raw)
+			if !caller.Trusted() {
+				s.add("body.client", "is only for keys")
+			}
+		case "handoff":
+			if p.Handoff, ok = jsonBool(field.raw); !ok {
+				s.add("body.handoff", "must be true or false")
+			}
 		default:
 			s.add("body."+clipText(string(field.name), 64), "is not a field of this request")
 		}
 	}
 	if body.get("user_id") == nil {
 		s.add("body.user_id", "is required")
+	}
+	if !caller.Trusted() {
+		p.Impersonation, p.By = true, caller.UserID
+		if p.Actor != "" && p.Actor != caller.UserID {
+			s.add("body.actor", "is always the caller")
+		}
+		p.Actor = caller.UserID
+	}
+	if p.Impersonation && h.m.cfg.Impersonation.RequireActor && p.Actor == "" && body.get("actor") == nil {
+		s.add("body.actor", "is required")
+	}
+	if p.Impersonation && h.m.cfg.Impersonation.RequireReason && p.Reason == "" && body.get("reason") == nil {
+		s.add("body.reason", "is required")
 	}
 	if ttl != nil {
 		least, most := time.Millisecond, h.m.cfg.MaxSessionTTL
@@ -291,6 +402,8 @@ func (h *Handler) list(w http.ResponseWriter, r *http.Request) error {
 		options.Impersonations = given
 	case caller.Impersonation:
 		options.Impersonations, options.onlyID = true, caller.SessionID
+	default:
+		options.Impersonations = h.showsImpersonations()
 	}
 
 	found, err := h.m.List(r.Context(), userID, options)
@@ -307,6 +420,8 @@ func (h *Handler) list(w http.ResponseWriter, r *http.Request) error {
 	writeJSON(w, http.StatusOK, answer)
 	return nil
 }
+
+func (h *Handler) showsImpersonations() bool { return h.m.cfg.Impersonation.Visibility == Shown }
 
 type listJSON struct {
 	Items       []sessionJSON   `json:"items"`
@@ -392,7 +507,7 @@ func (h *Handler) endOne(w http.ResponseWriter, r *http.Request) error {
 	case caller.Impersonation:
 		return ErrNotFound // it sees only itself
 	default:
-		_, err = h.m.end(r.Context(), EndParams{ID: id, UserID: caller.UserID, NoImpersonation: true, By: caller.UserID})
+		_, err = h.m.end(r.Context(), EndParams{ID: id, UserID: caller.UserID, NoImpersonation: !h.showsImpersonations(), By: caller.UserID})
 	}
 	if err != nil {
 		return err
@@ -442,7 +557,7 @@ func (h *Handler) endMany(w http.ResponseWriter, r *http.Request) error {
 	}
 	count := 0
 	for _, s := range ended {
-		if caller.Trusted() || !s.Impersonation { // nobody is told of what they may not list
+		if caller.Trusted() || !s.Impersonation || h.showsImpersonations() { // nobody is told of what they may not list
 			count++
 		}
 	}

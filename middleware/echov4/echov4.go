@@ -58,6 +58,31 @@ func (c Config) Optional() echo.MiddlewareFunc { return c.middleware(sessions.Ne
 // RequireServer is [RequireServer] with the settings of c.
 func (c Config) RequireServer() echo.MiddlewareFunc { return c.middleware(sessions.NeedServer) }
 
+// ForbidImpersonation refuses requests in which somebody else acts as the user,
+// with 403. It goes behind one of the middlewares above; without one in front it
+// refuses everything with 500.
+//
+//	e.POST("/password", password, echov4.Require(manager), echov4.ForbidImpersonation)
+func ForbidImpersonation(next echo.HandlerFunc) echo.HandlerFunc {
+	return guard(sessions.Forbid, next)
+}
+
+// ReadOnlyImpersonation lets requests in which somebody else acts as the user pass
+// if their method is safe (RFC 9110, section 9.2.1), and refuses others with 403.
+// It goes behind one of the middlewares above.
+func ReadOnlyImpersonation(next echo.HandlerFunc) echo.HandlerFunc {
+	return guard(sessions.ReadOnly, next)
+}
+
+func guard(g sessions.Guard, next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		if err := sessions.GuardImpersonation(c.Request().Context(), c.Request().Method, g); err != nil {
+			return Error(c, err)
+		}
+		return next(c)
+	}
+}
+
 func (c Config) middleware(need sessions.Need) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(ec echo.Context) error {
