@@ -13,14 +13,16 @@ type Method string
 
 // The methods of [sessions.Store].
 const (
-	MethodCreate  Method = "Create"
-	MethodGet     Method = "Get"
-	MethodRefresh Method = "Refresh"
-	MethodList    Method = "List"
-	MethodEnd     Method = "End"
-	MethodEndMany Method = "EndMany"
-	MethodPrune   Method = "Prune"
-	MethodNow     Method = "Now"
+	MethodCreate        Method = "Create"
+	MethodGet           Method = "Get"
+	MethodRefresh       Method = "Refresh"
+	MethodList          Method = "List"
+	MethodEnd           Method = "End"
+	MethodEndMany       Method = "EndMany"
+	MethodEndDependents Method = "EndDependents"
+	MethodRedeem        Method = "Redeem"
+	MethodPrune         Method = "Prune"
+	MethodNow           Method = "Now"
 )
 
 // Call is one call of a store's method.
@@ -132,6 +134,16 @@ func (f *Faults) End(ctx context.Context, p sessions.EndParams) (sessions.Sessio
 // EndMany hands on to Store.EndMany.
 func (f *Faults) EndMany(ctx context.Context, p sessions.EndManyParams) ([]sessions.Session, error) {
 	return through(ctx, f, MethodEndMany, func() ([]sessions.Session, error) { return f.Store.EndMany(ctx, p) })
+}
+
+// EndDependents hands on to Store.EndDependents.
+func (f *Faults) EndDependents(ctx context.Context, p sessions.EndDependentsParams) ([]sessions.Session, error) {
+	return through(ctx, f, MethodEndDependents, func() ([]sessions.Session, error) { return f.Store.EndDependents(ctx, p) })
+}
+
+// Redeem hands on to Store.Redeem.
+func (f *Faults) Redeem(ctx context.Context, p sessions.RedeemParams) (sessions.Session, error) {
+	return through(ctx, f, MethodRedeem, func() (sessions.Session, error) { return f.Store.Redeem(ctx, p) })
 }
 
 // Prune hands on to Store.Prune.

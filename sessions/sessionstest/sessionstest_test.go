@@ -21,8 +21,12 @@ func session() sessions.Session {
 	return sessions.Session{
 		ID: "0195e000-0000-7000-8000-000000000001", UserID: "alice",
 		CreatedAt: morning, LastUsedAt: morning, ExpiresAt: morning.Add(time.Hour),
+		HandoffHash: "hash", HandoffExpiresAt: morning.Add(time.Minute),
 	}
 }
+
+// dependent is the id of an impersonation behind the session.
+const dependent = "0195e000-0000-7000-8000-000000000003"
 
 func TestAClockMovesOnlyWhenTold(t *testing.T) {
 	t.Parallel()
@@ -130,6 +134,20 @@ func TestFaults(t *testing.T) {
 			s, _ := st.Get(ctx, session().ID)
 			return s.EndReason == sessions.EndRevoked
 		}},
+		{sessionstest.MethodEndDependents, func(st sessions.Store) (bool, error) {
+			l, err := st.EndDependents(ctx, sessions.EndDependentsParams{ActorSessionID: session().ID, Now: morning, Reason: sessions.EndActorEnded})
+			return l == nil, err
+		}, func(st sessions.Store) bool {
+			s, _ := st.Get(ctx, dependent)
+			return s.EndReason == sessions.EndActorEnded
+		}},
+		{sessionstest.MethodRedeem, func(st sessions.Store) (bool, error) {
+			s, err := st.Redeem(ctx, sessions.RedeemParams{ID: session().ID, Hash: "hash", Moment: sessions.Moment{Now: morning.Add(time.Second)}})
+			return s == sessions.Session{}, err
+		}, func(st sessions.Store) bool {
+			s, _ := st.Get(ctx, session().ID)
+			return s.LastUsedAt.After(morning)
+		}},
 		{sessionstest.MethodPrune, func(st sessions.Store) (bool, error) {
 			n, err := st.Prune(ctx, sessions.PruneParams{ExpiredBefore: morning.Add(2 * time.Hour), Limit: 1})
 			return n == 0, err
@@ -145,7 +163,10 @@ func TestFaults(t *testing.T) {
 		newFaults := func(t *testing.T) *sessionstest.Faults {
 			t.Helper()
 			st := sessionstest.NewStore()
-			if err := st.Create(ctx, session()); err != nil {
+			behind := session()
+			behind.ID, behind.UserID, behind.Impersonation = dependent, "bob", true
+			behind.Actor, behind.ActorSessionID = session().UserID, session().ID
+			if err := errors.Join(st.Create(ctx, session()), st.Create(ctx, behind)); err != nil {
 				t.Fatal(err)
 			}
 			return &sessionstest.Faults{Store: st}

@@ -27,6 +27,8 @@ type Store struct {
 type row struct {
 	session sessions.Session
 	state   sessions.RefreshState
+	// redeemed is whether the hand-off code was used.
+	redeemed bool
 }
 
 var _ sessions.Store = (*Store)(nil)
@@ -34,7 +36,8 @@ var _ sessions.Store = (*Store)(nil)
 // NewStore returns an empty store.
 func NewStore() *Store { return new(Store) }
 
-// Create adds a session, or returns [sessions.ErrConflict].
+// Create adds a session, or returns [sessions.ErrConflict], or
+// [sessions.ErrNotFound] where the actor's session cannot stand behind it.
 func (st *Store) Create(ctx context.Context, s sessions.Session) error {
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -45,8 +48,14 @@ func (st *Store) Create(ctx context.Context, s sessions.Session) error {
 		return fmt.Errorf("sessionstest: create: %w", sessions.ErrConflict)
 	}
 
-	for _, t := range []*time.Time{&s.CreatedAt, &s.LastUsedAt, &s.ExpiresAt, &s.AuthTime, &s.EndedAt} {
+	for _, t := range []*time.Time{&s.CreatedAt, &s.LastUsedAt, &s.ExpiresAt, &s.AuthTime, &s.EndedAt, &s.HandoffExpiresAt} {
 		*t = micro(*t)
+	}
+	if s.ActorSessionID != "" {
+		actor, ok := st.rows[s.ActorSessionID]
+		if !ok || actor.session.UserID != s.Actor || actor.session.Impersonation || !live(actor.session, sessions.Moment{Now: s.CreatedAt}) {
+			return notFound("create")
+		}
 	}
 	if st.rows == nil {
 		st.rows = make(map[string]*row)
@@ -79,7 +88,7 @@ func (st *Store) Refresh(ctx context.Context, p sessions.RefreshParams) (session
 	}
 	m := moment(p.Moment)
 	r, ok := st.rows[p.ID]
-	if !ok || !live(r.session, m) {
+	if !ok || !st.live(r.session, m) {
 		return sessions.RefreshResult{}, notFound("refresh")
 	}
 	if r.session.Impersonation && !m.Now.Before(r.session.ExpiresAt.Add(-p.ImpersonationMargin)) {
@@ -91,11 +100,7 @@ func (st *Store) Refresh(ctx context.Context, p sessions.RefreshParams) (session
 	if outcome.Refused() {
 		r.end(m.Now, outcome.EndReason(), "")
 	} else {
-		if m.Now.After(r.session.LastUsedAt) {
-			r.session.LastUsedAt = m.Now
-		}
-		r.session.Client.IP = cmp.Or(p.Client.IP, r.session.Client.IP)
-		r.session.Client.UserAgent = cmp.Or(p.Client.UserAgent, r.session.Client.UserAgent)
+		r.use(m.Now, p.Client)
 	}
 	return sessions.RefreshResult{Session: r.session, State: r.state, Outcome: outcome}, nil
 }
@@ -113,7 +118,7 @@ func (st *Store) List(ctx context.Context, p sessions.ListParams) ([]sessions.Se
 	for _, r := range st.rows {
 		s := r.session
 		switch {
-		case s.UserID != p.UserID, !live(s, m):
+		case s.UserID != p.UserID, !st.live(s, m):
 		case p.OnlyID != "" && s.ID != p.OnlyID:
 		case s.Impersonation && !p.Impersonations:
 		case p.After != nil && newestFirst(position(s), *p.After) <= 0:
@@ -138,7 +143,7 @@ func (st *Store) End(ctx context.Context, p sessions.EndParams) (sessions.Sessio
 	m := moment(p.Moment)
 	r, ok := st.rows[p.ID]
 	switch {
-	case !ok, !live(r.session, m):
+	case !ok, !st.live(r.session, m):
 		return sessions.Session{}, notFound("end")
 	case p.UserID != "" && p.UserID != r.session.UserID:
 		return sessions.Session{}, notFound("end")
@@ -158,15 +163,66 @@ func (st *Store) EndMany(ctx context.Context, p sessions.EndManyParams) ([]sessi
 	}
 	m := moment(p.Moment)
 
-	var ended []sessions.Session
+	var doomed []*row
 	for id, r := range st.rows {
-		if r.session.UserID != p.UserID || id == p.ExceptID || !live(r.session, m) {
+		if r.session.UserID == p.UserID && id != p.ExceptID && st.live(r.session, m) {
+			doomed = append(doomed, r)
+		}
+	}
+	// Only now, or an actor's session would take those behind it along, which are
+	// to be ended too.
+	ended := make([]sessions.Session, len(doomed))
+	for i, r := range doomed {
+		r.end(m.Now, p.Reason, p.By)
+		ended[i] = r.session
+	}
+	return ended, nil
+}
+
+// EndDependents marks the sessions that an actor's session stands behind as
+// ended, and returns them.
+func (st *Store) EndDependents(ctx context.Context, p sessions.EndDependentsParams) ([]sessions.Session, error) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	// No idle cutoff: who fell idle is marked as well.
+	m := moment(sessions.Moment{Now: p.Now})
+
+	var ended []sessions.Session
+	for _, r := range st.rows {
+		if p.ActorSessionID == "" || r.session.ActorSessionID != p.ActorSessionID || !live(r.session, m) {
 			continue
 		}
 		r.end(m.Now, p.Reason, p.By)
 		ended = append(ended, r.session)
 	}
 	return ended, nil
+}
+
+// Redeem uses a hand-off code, or ends its session where it was used before, or
+// returns [sessions.ErrNotFound].
+func (st *Store) Redeem(ctx context.Context, p sessions.RedeemParams) (sessions.Session, error) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return sessions.Session{}, err
+	}
+	m := moment(p.Moment)
+	r, ok := st.rows[p.ID]
+	switch {
+	case !ok, !st.live(r.session, m), p.Hash == "", p.Hash != r.session.HandoffHash:
+		return sessions.Session{}, notFound("redeem")
+	case r.redeemed:
+		r.end(m.Now, sessions.EndHandoffReplay, "")
+	case !m.Now.Before(r.session.HandoffExpiresAt):
+		return sessions.Session{}, notFound("redeem")
+	default:
+		r.redeemed = true
+		r.use(m.Now, p.Client)
+	}
+	return r.session, nil
 }
 
 // Prune deletes at most p.Limit sessions that are old enough, and returns how
@@ -207,6 +263,28 @@ func (r *row) end(at time.Time, reason sessions.EndReason, by string) {
 	r.session.EndedAt, r.session.EndReason, r.session.EndedBy = at, reason, by
 }
 
+// use notes a successful use of the session.
+func (r *row) use(at time.Time, c sessions.Client) {
+	if at.After(r.session.LastUsedAt) {
+		r.session.LastUsedAt = at
+	}
+	r.session.Client.IP = cmp.Or(c.IP, r.session.Client.IP)
+	r.session.Client.UserAgent = cmp.Or(c.UserAgent, r.session.Client.UserAgent)
+}
+
+// live judges a session and, where one stands behind it, that of its actor. The
+// actor's is never an impersonation, so nothing stands behind that one.
+func (st *Store) live(s sessions.Session, m sessions.Moment) bool {
+	if s.ActorSessionID != "" {
+		actor, ok := st.rows[s.ActorSessionID]
+		if !ok || !live(actor.session, m) {
+			return false
+		}
+	}
+	return live(s, m)
+}
+
+// live judges a row alone.
 func live(s sessions.Session, m sessions.Moment) bool { return s.State(m) == sessions.StateLive }
 
 func notFound(doing string) error {
