@@ -1,0 +1,506 @@
+package sessions_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/sessile-go/sessile/sessions"
+)
+
+// governed is a kit in which alice, an administrator, may impersonate everybody but
+// other administrators.
+type governed struct {
+	*kit
+	policy struct {
+		sync.Mutex
+		admins map[string]bool
+		err    error
+	}
+}
+
+func newGoverned(t testing.TB, change ...func(*sessions.Config)) *governed {
+	t.Helper()
+	g := &governed{}
+	g.policy.admins = map[string]bool{"alice": true, "root": true}
+	g.kit = newKit(t, append([]func(*sessions.Config){func(c *sessions.Config) {
+		c.MayImpersonate = func(_ context.Context, actor sessions.Identity, target sessions.User) error {
+			g.policy.Lock()
+			defer g.policy.Unlock()
+			switch {
+			case g.policy.err != nil:
+				return g.policy.err
+			case !g.policy.admins[actor.UserID], g.policy.admins[target.ID]:
+				return sessions.ErrImpersonationNotAllowed
+			default:
+				return nil
+			}
+		}
+	}}, change...)...)
+	g.setUser("root", nil)
+	return g
+}
+
+func (g *governed) setPolicy(f func(admins map[string]bool) error) {
+	g.policy.Lock()
+	defer g.policy.Unlock()
+	g.policy.err = f(g.policy.admins)
+}
+
+// signIn returns the identity of a new session of a user.
+func (g *governed) signIn(t testing.TB, user string) (sessions.Identity, sessions.Grant) {
+	t.Helper()
+	grant := g.create(t, sessions.CreateParams{UserID: user})
+	id, err := g.Verify(grant.AccessToken.Reveal())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id, grant
+}
+
+func (g *governed) impersonate(t testing.TB, caller sessions.Identity, p sessions.CreateParams) sessions.Grant {
+	t.Helper()
+	if p.UserID == "" {
+		p.UserID = "bob"
+	}
+	grant, err := g.Impersonate(t.Context(), caller, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return grant
+}
+
+func TestImpersonate(t *testing.T) {
+	t.Parallel()
+	g := newGoverned(t)
+	alice, _ := g.signIn(t, "alice")
+	g.takeEvents()
+	grant := g.impersonate(t, alice, sessions.CreateParams{Reason: "ticket 1", Actor: "mallory", By: "mallory"})
+	s := grant.Session
+	if !s.Impersonation || s.UserID != "bob" || s.Actor != "alice" || s.ActorSessionID != alice.SessionID || s.Reason != "ticket 1" ||
+		s.CreatedBy != "alice" || !s.AuthTime.IsZero() || s.ExpiresAt != start.Add(time.Hour) {
+		t.Errorf("session %+v", s)
+	}
+	id, err := g.Verify(grant.AccessToken.Reveal())
+	if err != nil || !id.Impersonation || id.Actor != "alice" || id.UserID != "bob" || !id.AuthTime.IsZero() {
+		t.Errorf("identity %+v, %v", id, err)
+	}
+	if _, err := g.Check(t.Context(), id); err != nil {
+		t.Errorf("check: %v", err)
+	}
+	equalTypes(t, g.takeEvents(), sessions.EventCreated)
+}
+
+func TestImpersonationNeverOutlivesTheActorsSession(t *testing.T) {
+	t.Parallel()
+	g := newGoverned(t)
+	grant := g.create(t, sessions.CreateParams{UserID: "alice", TTL: 20 * time.Minute})
+	alice, err := g.Verify(grant.AccessToken.Reveal())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := g.impersonate(t, alice, sessions.CreateParams{TTL: time.Hour}).Session; s.ExpiresAt != start.Add(20*time.Minute) {
+		t.Errorf("expires at %v, the actor's session at %v", s.ExpiresAt, start.Add(20*time.Minute))
+	}
+}
+
+func TestImpersonationIsRefused(t *testing.T) {
+	t.Parallel()
+	g := newGoverned(t, func(c *sessions.Config) { c.Impersonation.RequireReason = true })
+	alice, _ := g.signIn(t, "alice")
+	bob, _ := g.signIn(t, "bob")
+	imp, err := g.Verify(g.impersonate(t, alice, sessions.CreateParams{Reason: "x"}).AccessToken.Reveal())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended, grant := g.signIn(t, "alice")
+	if _, err := g.End(t.Context(), grant.Session.ID, "", ""); err != nil {
+		t.Fatal(err)
+	}
+	g.takeEvents()
+	for _, c := range []struct {
+		name    string
+		caller  sessions.Identity
+		p       sessions.CreateParams
+		want    error
+		refusal sessions.Refusal
+	}{
+		{"of an unknown user", alice, sessions.CreateParams{UserID: "nobody", Reason: "x"}, sessions.ErrUserNotFound, sessions.RefusalUserNotFound},
+		{"of a disabled user", alice, sessions.CreateParams{UserID: "carol", Reason: "x"}, sessions.ErrUserDisabled, sessions.RefusalUserDisabled},
+		{"of another administrator", alice, sessions.CreateParams{UserID: "root", Reason: "x"}, sessions.ErrImpersonationNotAllowed, sessions.RefusalNotAllowed},
+		{"of oneself", alice, sessions.CreateParams{UserID: "alice", Reason: "x"}, sessions.ErrImpersonationNotAllowed, sessions.RefusalOneself},
+		{"by a user who may not", bob, sessions.CreateParams{UserID: "alice", Reason: "x"}, sessions.ErrImpersonationNotAllowed, sessions.RefusalNotAllowed},
+		{"from an impersonation", imp, sessions.CreateParams{UserID: "alice", Reason: "x"}, sessions.ErrImpersonationNotAllowed, sessions.RefusalChained},
+		{"from a session that has ended", ended, sessions.CreateParams{UserID: "bob", Reason: "x"}, sessions.ErrExpired, sessions.RefusalUnauthenticated},
+		{"by a key's identity", sessions.Identity{Access: sessions.AccessServer, KeyName: "k"}, sessions.CreateParams{UserID: "bob", Reason: "x"}, sessions.ErrImpersonationNotAllowed, sessions.RefusalNotAllowed},
+		{"without a reason", alice, sessions.CreateParams{UserID: "bob"}, sessions.ErrInvalidParams, sessions.RefusalInvalid},
+		{"for longer than a day", alice, sessions.CreateParams{UserID: "bob", Reason: "x", TTL: 25 * time.Hour}, sessions.ErrInvalidParams, sessions.RefusalInvalid},
+		{"with a reason of 501 bytes", alice, sessions.CreateParams{UserID: "bob", Reason: strings.Repeat("x", 501)}, sessions.ErrInvalidParams, sessions.RefusalInvalid},
+	} {
+		grant, err := g.Impersonate(t.Context(), c.caller, c.p)
+		if !errors.Is(err, c.want) || grant != (sessions.Grant{}) {
+			t.Errorf("%s: %v, want %v", c.name, err, c.want)
+		}
+		g.oneRefusal(t, c.name, c.refusal)
+	}
+	for name, f := range map[string]func(map[string]bool) error{
+		"demoted a moment ago":          func(admins map[string]bool) error { delete(admins, "alice"); return nil },
+		"the policy cannot tell":        func(map[string]bool) error { return errors.New("database away") },
+		"the actor's account is closed": func(admins map[string]bool) error { admins["alice"] = true; return nil },
+	} {
+		if name == "the actor's account is closed" {
+			g.setUser("alice", sessions.ErrUserDisabled)
+		}
+		g.setPolicy(f)
+		want, refusal := sessions.ErrImpersonationNotAllowed, sessions.RefusalNotAllowed
+		if name == "the policy cannot tell" {
+			want, refusal = sessions.ErrUnavailable, sessions.RefusalUnavailable
+		}
+		if _, err := g.Impersonate(t.Context(), alice, sessions.CreateParams{UserID: "bob", Reason: "x"}); !errors.Is(err, want) {
+			t.Errorf("%s: %v, want %v", name, err, want)
+		}
+		g.oneRefusal(t, name, refusal)
+		g.setUser("alice", nil)
+		g.setPolicy(func(admins map[string]bool) error { admins["alice"] = true; return nil })
+	}
+	list, err := g.List(t.Context(), "bob", sessions.ListOptions{Impersonations: true})
+	if err != nil || len(list.Sessions) != 2 {
+		t.Errorf("bob has %d sessions, %v: a refusal has written", len(list.Sessions), err)
+	}
+}
+
+func (g *governed) oneRefusal(t *testing.T, name string, want sessions.Refusal) {
+	t.Helper()
+	g.mu.Lock()
+	events := g.events
+	g.events = nil
+	g.mu.Unlock()
+	if len(events) != 1 || events[0].Type != sessions.EventImpersonationRefused || events[0].Refusal != want || events[0].Session.ID != "" || !events[0].Session.Impersonation {
+		t.Errorf("%s: events %+v, want one refusal %q", name, events, want)
+	}
+}
+
+func TestKeysImpersonateUnderTheSettings(t *testing.T) {
+	t.Parallel()
+	k := newKit(t, func(c *sessions.Config) { c.Impersonation.RequireActor, c.Impersonation.RequireReason = true, true })
+	for name, p := range map[string]sessions.CreateParams{
+		"no actor":  {Reason: "x"},
+		"no reason": {Actor: "root"},
+	} {
+		p.UserID, p.Impersonation, p.By = "alice", true, "support"
+		if _, err := k.Create(t.Context(), p); !errors.Is(err, sessions.ErrInvalidParams) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if s := k.create(t, sessions.CreateParams{Impersonation: true, By: "support", Actor: "root", Reason: "x"}).Session; s.Actor != "root" || s.ActorSessionID != "" {
+		t.Errorf("session %+v", s)
+	}
+	if _, err := k.Impersonate(t.Context(), sessions.Identity{Access: sessions.AccessClient, UserID: "bob", SessionID: "01890a5d-ac96-774b-bcce-b302099a8057"},
+		sessions.CreateParams{UserID: "alice", Reason: "x"}); !errors.Is(err, sessions.ErrImpersonationNotAllowed) {
+		t.Errorf("a user, without a policy: %v", err)
+	}
+}
+
+// Every way in which an impersonation ends by itself: its next refresh is refused
+// with the reason, its access token too, and one event says that it has ended.
+func TestImpersonationEndsByItself(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name   string
+		do     func(t *testing.T, g *governed, actor sessions.Grant)
+		reason sessions.EndReason
+		want   error // of the refresh after it
+		// late: nobody is told before the refresh
+		late bool
+	}{
+		{"the actor signs out", func(t *testing.T, g *governed, actor sessions.Grant) {
+			if _, err := g.EndByRefreshToken(t.Context(), actor.RefreshToken.Reveal(), sessions.EndSignedOut, "alice"); err != nil {
+				t.Error(err)
+			}
+		}, sessions.EndActorEnded, sessions.ErrSessionEnded, false},
+		{"the actor's session is revoked", func(t *testing.T, g *governed, actor sessions.Grant) {
+			if _, err := g.End(t.Context(), actor.Session.ID, "", "key"); err != nil {
+				t.Error(err)
+			}
+		}, sessions.EndActorEnded, sessions.ErrSessionEnded, false},
+		{"all sessions of the actor are ended", func(t *testing.T, g *governed, _ sessions.Grant) {
+			if ended, err := g.EndMany(t.Context(), "alice", "", "", "key"); err != nil || len(ended) != 1 {
+				t.Errorf("%v, %v", ended, err)
+			}
+		}, sessions.EndActorEnded, sessions.ErrSessionEnded, false},
+		{"the actor's refresh token is replayed", func(t *testing.T, g *governed, actor sessions.Grant) {
+			g.refresh(t, g.refresh(t, actor.RefreshToken).RefreshToken)
+			g.refuse(t, actor.RefreshToken, sessions.ErrReplay)
+		}, sessions.EndActorEnded, sessions.ErrSessionEnded, false},
+		{"the actor's account goes", func(t *testing.T, g *governed, actor sessions.Grant) {
+			g.mu.Lock()
+			delete(g.users, "alice")
+			g.mu.Unlock()
+			g.refuse(t, actor.RefreshToken, sessions.ErrUserGone)
+		}, sessions.EndActorEnded, sessions.ErrSessionEnded, false},
+		{"the actor's session falls idle", func(_ *testing.T, g *governed, _ sessions.Grant) {
+			g.clock.Advance(6 * time.Minute) // eleven after its sign-in
+		}, sessions.EndActorEnded, sessions.ErrActorEnded, true},
+		{"the actor is demoted", func(_ *testing.T, g *governed, _ sessions.Grant) {
+			g.setPolicy(func(admins map[string]bool) error { delete(admins, "alice"); return nil })
+		}, sessions.EndNotAllowed, sessions.ErrNotAllowed, true},
+		{"the actor is disabled", func(_ *testing.T, g *governed, _ sessions.Grant) {
+			g.setUser("alice", sessions.ErrUserDisabled)
+		}, sessions.EndNotAllowed, sessions.ErrNotAllowed, true},
+		{"the target is promoted", func(_ *testing.T, g *governed, _ sessions.Grant) {
+			g.setPolicy(func(admins map[string]bool) error { admins["bob"] = true; return nil })
+		}, sessions.EndNotAllowed, sessions.ErrNotAllowed, true},
+		{"the target is gone", func(_ *testing.T, g *governed, _ sessions.Grant) {
+			g.mu.Lock()
+			defer g.mu.Unlock()
+			delete(g.users, "bob")
+		}, sessions.EndUserGone, sessions.ErrUserGone, true},
+		{"its own token is replayed", func(_ *testing.T, _ *governed, _ sessions.Grant) {}, sessions.EndReplay, sessions.ErrReplay, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			g := newGoverned(t, func(config *sessions.Config) { config.IdleTimeout = 10 * time.Minute })
+			id, actor := g.signIn(t, "alice")
+			imp := g.impersonate(t, id, sessions.CreateParams{})
+			g.clock.Advance(5 * time.Minute)
+			first := imp
+			imp = g.refresh(t, imp.RefreshToken) // so that it is not idle itself
+			if c.want == sessions.ErrReplay {
+				g.refresh(t, imp.RefreshToken)
+				imp.RefreshToken = first.RefreshToken
+			}
+			bystander := g.create(t, sessions.CreateParams{UserID: "bob"})
+			g.takeEvents()
+
+			c.do(t, g, actor)
+			if ended := !g.session(t, imp.Session.ID).EndedAt.IsZero(); ended == c.late {
+				t.Errorf("ended %v before its next refresh", ended)
+			}
+			if c.reason == sessions.EndActorEnded {
+				impID := sessions.Identity{UserID: "bob", SessionID: imp.Session.ID}
+				if _, err := g.Check(t.Context(), impID); !errors.Is(err, sessions.ErrExpired) {
+					t.Errorf("check: %v", err)
+				}
+				if list, err := g.List(t.Context(), "bob", sessions.ListOptions{Impersonations: true}); err != nil || len(list.Sessions) != 1 {
+					t.Errorf("listed: %v, %v", list, err)
+				}
+			}
+			g.refuse(t, imp.RefreshToken, c.want)
+			if s := g.session(t, imp.Session.ID); s.EndReason != c.reason || s.EndedAt != g.clock.Now() {
+				t.Errorf("ended %v for %q, want %q", s.EndedAt, s.EndReason, c.reason)
+			}
+			if _, err := g.Verify(imp.AccessToken.Reveal()); !errors.Is(err, sessions.ErrExpired) {
+				t.Errorf("its access token: %v", err)
+			}
+			ends := 0
+			g.mu.Lock()
+			for _, e := range g.events {
+				if e.Session.ID == imp.Session.ID && !e.Session.EndedAt.IsZero() {
+					ends++
+				}
+			}
+			g.mu.Unlock()
+			if ends != 1 {
+				t.Errorf("%d events say that it has ended", ends)
+			}
+			if s := g.session(t, bystander.Session.ID); !s.EndedAt.IsZero() {
+				t.Errorf("the user's own session ended: %+v", s)
+			}
+		})
+	}
+}
+
+func TestEndingAnImpersonationTouchesNothingElse(t *testing.T) {
+	t.Parallel()
+	g := newGoverned(t)
+	id, actor := g.signIn(t, "alice")
+	_, own := g.signIn(t, "bob")
+	imp := g.impersonate(t, id, sessions.CreateParams{})
+	if _, err := g.End(t.Context(), imp.Session.ID, sessions.EndSignedOut, "bob"); err != nil {
+		t.Fatal(err)
+	}
+	g.refresh(t, actor.RefreshToken)
+	g.refresh(t, own.RefreshToken)
+	g.refuse(t, imp.RefreshToken, sessions.ErrSessionEnded)
+}
+
+func TestImpersonationLeavesNoFootprints(t *testing.T) {
+	t.Parallel()
+	g := newGoverned(t)
+	alice, _ := g.signIn(t, "alice")
+	_, own := g.signIn(t, "bob")
+	g.clock.Advance(time.Minute)
+	before := g.session(t, own.Session.ID)
+	g.refresh(t, g.impersonate(t, alice, sessions.CreateParams{}).RefreshToken)
+	if after := g.session(t, own.Session.ID); after != before {
+		t.Errorf("the user's session was %+v, is %+v", before, after)
+	}
+	list, err := g.List(t.Context(), "bob", sessions.ListOptions{})
+	if err != nil || len(list.Sessions) != 1 || list.Sessions[0].ID != own.Session.ID {
+		t.Errorf("the user's list: %+v, %v", list, err)
+	}
+}
+
+// The ceiling is on the row: no sequence of refreshes, clocks that jump, secrets
+// that rotate, settings that change and ends moves it, and no access token passes it.
+func TestNothingExtendsAnImpersonation(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(r *rapid.T) {
+		g := newGoverned(t)
+		ttl := time.Duration(rapid.IntRange(30, 24*3600).Draw(r, "seconds")) * time.Second
+		var imp sessions.Grant
+		if rapid.Bool().Draw(r, "by a user") {
+			id, _ := g.signIn(t, "alice")
+			imp = g.impersonate(t, id, sessions.CreateParams{TTL: ttl})
+		} else {
+			imp = g.create(t, sessions.CreateParams{UserID: "bob", TTL: ttl, Impersonation: true, By: "support"})
+		}
+		ceiling := start.Add(ttl)
+		secrets := [][]byte{secret(0)}
+		m := g.Manager
+		tokens := []sessions.Token{imp.RefreshToken}
+		r.Repeat(map[string]func(*rapid.T){
+			"refresh": func(r *rapid.T) {
+				token := rapid.SampledFrom(tokens[max(0, len(tokens)-2):]).Draw(r, "token")
+				grant, err := m.Refresh(t.Context(), token.Reveal(), sessions.Client{})
+				if err != nil {
+					return
+				}
+				if !g.clock.Now().Before(ceiling.Add(-30 * time.Second)) {
+					r.Fatalf("refreshed at %v, the ceiling is %v", g.clock.Now(), ceiling)
+				}
+				if grant.AccessTokenExpiresAt.After(ceiling) {
+					r.Fatalf("access token until %v", grant.AccessTokenExpiresAt)
+				}
+				tokens = append(tokens, grant.RefreshToken)
+			},
+			"clock": func(r *rapid.T) {
+				g.clock.Advance(time.Duration(rapid.IntRange(-3600, 7200).Draw(r, "seconds")) * time.Second)
+			},
+			"rotate the secrets": func(*rapid.T) {
+				secrets = append([][]byte{secret(byte(len(secrets)))}, secrets...)
+				g.config.Secrets = secrets
+				m = mustNew(t, g.config)
+			},
+			"raise the limits": func(*rapid.T) {
+				g.config.Impersonation = sessions.Impersonation{TTL: 24 * time.Hour, MaxTTL: 24 * time.Hour}
+				g.config.MaxSessionTTL = 100 * sessions.DefaultSessionTTL
+				g.config.IdleTimeout = sessions.NoIdleTimeout
+				m = mustNew(t, g.config)
+			},
+			"": func(r *rapid.T) {
+				if s := g.session(t, imp.Session.ID); !s.ExpiresAt.Equal(ceiling) || !s.Impersonation {
+					r.Fatalf("the row says %+v, the ceiling is %v", s, ceiling)
+				}
+			},
+		})
+	})
+}
+
+func TestHandoff(t *testing.T) {
+	t.Parallel()
+	g := newGoverned(t)
+	alice, _ := g.signIn(t, "alice")
+	g.takeEvents()
+	asked := g.impersonate(t, alice, sessions.CreateParams{Handoff: true})
+	if asked.RefreshToken != (sessions.Token{}) || asked.AccessToken != (sessions.Token{}) || !strings.HasPrefix(asked.Handoff.Reveal(), "shc1_") {
+		t.Fatalf("the answer has tokens, or no code: %+v", asked)
+	}
+	g.clock.Advance(59 * time.Second)
+	grant, err := g.Redeem(t.Context(), asked.Handoff.Reveal(), sessions.Client{IP: "192.0.2.7"})
+	if err != nil || grant.Session.ID != asked.Session.ID || grant.Session.Client.IP != "192.0.2.7" {
+		t.Fatalf("redeem: %+v, %v", grant, err)
+	}
+	next := g.refresh(t, grant.RefreshToken)
+	equalTypes(t, g.takeEvents(), sessions.EventHandedOff, sessions.EventRedeemed, sessions.EventRotated)
+
+	// Two hold the code: neither may go on.
+	g.clock.Advance(time.Hour / 2)
+	if again, err := g.Redeem(t.Context(), asked.Handoff.Reveal(), sessions.Client{}); !errors.Is(err, sessions.ErrInvalidHandoff) || again != (sessions.Grant{}) {
+		t.Errorf("second redemption: %v", err)
+	}
+	equalTypes(t, g.takeEvents(), sessions.EventHandoffReplay)
+	g.refuse(t, next.RefreshToken, sessions.ErrSessionEnded)
+	if s := g.session(t, grant.Session.ID); s.EndReason != sessions.EndHandoffReplay {
+		t.Errorf("ended for %q", s.EndReason)
+	}
+}
+
+func TestHandoffRefusals(t *testing.T) {
+	t.Parallel()
+	g := newGoverned(t)
+	alice, _ := g.signIn(t, "alice")
+	late := g.impersonate(t, alice, sessions.CreateParams{Handoff: true}).Handoff.Reveal()
+	g.clock.Advance(time.Minute)
+	good := g.impersonate(t, alice, sessions.CreateParams{Handoff: true}).Handoff.Reveal()
+	other := []byte(good)
+	other[len(other)-1] = 'A' + (other[len(other)-1]-'A'+1)%26
+	g.takeEvents()
+	for name, code := range map[string]string{
+		"late": late, "empty": "", "garbage": "shc1_", "cut": good[:len(good)-1], "extended": good + "A", "another secret": string(other),
+		"a line break": good[:30] + "\n" + good[31:], "a refresh token": g.create(t, sessions.CreateParams{}).RefreshToken.Reveal(), "long": strings.Repeat("A", 1<<16),
+	} {
+		g.mu.Lock()
+		g.events = nil
+		g.mu.Unlock()
+		if grant, err := g.Redeem(t.Context(), code, sessions.Client{}); !errors.Is(err, sessions.ErrInvalidHandoff) || grant != (sessions.Grant{}) {
+			t.Errorf("%s: %v", name, err)
+		}
+		g.oneRefusal(t, name, sessions.RefusalHandoffCode)
+	}
+	if _, err := g.Redeem(t.Context(), good, sessions.Client{}); err != nil {
+		t.Errorf("the good one, after all that: %v", err)
+	}
+
+	demoted := g.impersonate(t, alice, sessions.CreateParams{Handoff: true})
+	g.setPolicy(func(admins map[string]bool) error { delete(admins, "alice"); return nil })
+	if _, err := g.Redeem(t.Context(), demoted.Handoff.Reveal(), sessions.Client{}); !errors.Is(err, sessions.ErrNotAllowed) {
+		t.Errorf("the actor was demoted meanwhile: %v", err)
+	}
+}
+
+func TestOneHandoffManyCallers(t *testing.T) {
+	t.Parallel()
+	g := newGoverned(t)
+	alice, _ := g.signIn(t, "alice")
+	for range 50 {
+		code := g.impersonate(t, alice, sessions.CreateParams{Handoff: true}).Handoff.Reveal()
+		g.takeEvents()
+		grants := make([]sessions.Grant, 8)
+		var wg sync.WaitGroup
+		for i := range grants {
+			wg.Go(func() {
+				if grant, err := g.Redeem(t.Context(), code, sessions.Client{}); err == nil {
+					grants[i] = grant
+				}
+			})
+		}
+		wg.Wait()
+		var holders []sessions.Grant
+		for _, grant := range grants {
+			if grant != (sessions.Grant{}) {
+				holders = append(holders, grant)
+			}
+		}
+		if len(holders) > 1 {
+			t.Fatalf("%d grants of one code", len(holders))
+		}
+		for _, holder := range holders {
+			g.refuse(t, holder.RefreshToken, sessions.ErrSessionEnded)
+		}
+		replays := 0
+		for _, e := range g.takeEvents() {
+			if e == sessions.EventHandoffReplay {
+				replays++
+			}
+		}
+		if replays != 1 {
+			t.Fatalf("%d replays told", replays)
+		}
+	}
+}
