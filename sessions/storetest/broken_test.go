@@ -35,10 +35,14 @@ type parts struct {
 	margin func(s sessions.Session, p sessions.RefreshParams) bool
 	apply  func(r *toyRow, p sessions.RefreshParams, o sessions.Outcome)
 	hidden func(s sessions.Session, p sessions.ListParams) bool
-	behind func(s sessions.Session, after sessions.ListPosition) bool
+	later  func(s sessions.Session, after sessions.ListPosition) bool
 	order  func(a, b sessions.Session) int
 	spared func(s sessions.Session, p sessions.EndManyParams) bool
 	old    func(s sessions.Session, p sessions.PruneParams) bool
+	stands func(actor *sessions.Session, s sessions.Session) bool        // actor may be nil
+	actor  func(actor *sessions.Session, m sessions.Moment) bool         // actor may be nil
+	behind func(s sessions.Session, p sessions.EndDependentsParams) bool // judges s alone
+	redeem func(r *toyRow, p sessions.RedeemParams) error
 	pause  func() // between reading and writing, without the lock
 }
 
@@ -48,7 +52,9 @@ func good() *parts {
 		ctx: func(ctx context.Context) error { return ctx.Err() },
 		save: func(r *toyRow) {
 			s := &r.Session
-			s.CreatedAt, s.LastUsedAt, s.ExpiresAt, s.AuthTime = micro(s.CreatedAt), micro(s.LastUsedAt), micro(s.ExpiresAt), micro(s.AuthTime)
+			for _, t := range []*time.Time{&s.CreatedAt, &s.LastUsedAt, &s.ExpiresAt, &s.AuthTime, &s.HandoffExpiresAt} {
+				*t = micro(*t)
+			}
 		},
 		taken: sessions.ErrConflict,
 		live:  func(s sessions.Session, m sessions.Moment) bool { return s.State(m) == sessions.StateLive },
@@ -58,21 +64,16 @@ func good() *parts {
 			return s.Impersonation && !p.Moment.Now.Before(s.ExpiresAt.Add(-p.ImpersonationMargin))
 		},
 		apply: func(r *toyRow, p sessions.RefreshParams, o sessions.Outcome) {
-			now := p.Moment.Now.UTC()
 			if o.Refused() {
-				r.end(now, o.EndReason(), "")
+				r.end(p.Moment.Now, o.EndReason(), "")
 				return
 			}
-			if now.After(r.LastUsedAt) {
-				r.LastUsedAt = now
-			}
-			r.Client.IP = cmp.Or(p.Client.IP, r.Client.IP)
-			r.Client.UserAgent = cmp.Or(p.Client.UserAgent, r.Client.UserAgent)
+			r.use(p.Moment.Now, p.Client)
 		},
 		hidden: func(s sessions.Session, p sessions.ListParams) bool {
 			return s.Impersonation && !p.Impersonations || p.OnlyID != "" && s.ID != p.OnlyID
 		},
-		behind: func(s sessions.Session, after sessions.ListPosition) bool {
+		later: func(s sessions.Session, after sessions.ListPosition) bool {
 			return cmp.Or(s.CreatedAt.Compare(after.CreatedAt), cmp.Compare(s.ID, after.ID)) < 0
 		},
 		order: func(a, b sessions.Session) int {
@@ -82,6 +83,29 @@ func good() *parts {
 		old: func(s sessions.Session, p sessions.PruneParams) bool {
 			return before(s.EndedAt, p.EndedBefore) || before(s.ExpiresAt, p.ExpiredBefore) || before(s.LastUsedAt, p.IdleBefore)
 		},
+		stands: func(actor *sessions.Session, s sessions.Session) bool {
+			return actor != nil && actor.UserID == s.Actor && !actor.Impersonation && actor.State(sessions.Moment{Now: s.CreatedAt}) == sessions.StateLive
+		},
+		actor: func(actor *sessions.Session, m sessions.Moment) bool {
+			return actor != nil && actor.State(m) == sessions.StateLive
+		},
+		behind: func(s sessions.Session, p sessions.EndDependentsParams) bool {
+			return s.ActorSessionID == p.ActorSessionID && s.State(sessions.Moment{Now: p.Now}) == sessions.StateLive
+		},
+		redeem: func(r *toyRow, p sessions.RedeemParams) error {
+			switch {
+			case p.Hash == "" || p.Hash != r.HandoffHash:
+				return sessions.ErrNotFound
+			case r.uses > 0:
+				r.end(p.Moment.Now, sessions.EndHandoffReplay, "")
+			case !p.Moment.Now.Before(r.HandoffExpiresAt):
+				return sessions.ErrNotFound
+			default:
+				r.uses++
+				r.use(p.Moment.Now, p.Client)
+			}
+			return nil
+		},
 	}
 }
 
@@ -90,6 +114,15 @@ func before(t, limit time.Time) bool { return !t.IsZero() && !limit.IsZero() && 
 type toyRow struct {
 	sessions.Session
 	sessions.RefreshState
+	uses int // of the hand-off code
+}
+
+func (r *toyRow) use(at time.Time, c sessions.Client) {
+	if at.After(r.LastUsedAt) {
+		r.LastUsedAt = at.UTC()
+	}
+	r.Client.IP = cmp.Or(c.IP, r.Client.IP)
+	r.Client.UserAgent = cmp.Or(c.UserAgent, r.Client.UserAgent)
 }
 
 func (r *toyRow) end(at time.Time, reason sessions.EndReason, by string) {
@@ -100,11 +133,11 @@ func (r *toyRow) end(at time.Time, reason sessions.EndReason, by string) {
 // as a careless program takes two statements, where parts.pause is set.
 type toy struct {
 	*parts
-	mu   sync.Mutex
+	mu   *sync.Mutex
 	rows map[string]toyRow
 }
 
-func newToy(p *parts) *toy { return &toy{parts: p, rows: make(map[string]toyRow)} }
+func newToy(p *parts) *toy { return &toy{parts: p, mu: new(sync.Mutex), rows: make(map[string]toyRow)} }
 
 func (t *toy) between() {
 	if t.pause != nil {
@@ -114,6 +147,18 @@ func (t *toy) between() {
 	}
 }
 
+// row is the session of an id, nil where there is none.
+func (t *toy) row(id string) *sessions.Session {
+	if r, ok := t.rows[id]; ok {
+		return &r.Session
+	}
+	return nil
+}
+
+func (t *toy) alive(s sessions.Session, m sessions.Moment) bool {
+	return t.live(s, m) && (s.ActorSessionID == "" || t.actor(t.row(s.ActorSessionID), m))
+}
+
 func (t *toy) Create(ctx context.Context, s sessions.Session) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -121,9 +166,13 @@ func (t *toy) Create(ctx context.Context, s sessions.Session) error {
 		return err
 	}
 	_, taken := t.rows[s.ID]
+	stands := s.ActorSessionID == "" || t.stands(t.row(s.ActorSessionID), s)
 	t.between()
 	if taken && t.taken != nil {
 		return t.taken
+	}
+	if !stands {
+		return sessions.ErrNotFound
 	}
 	r := toyRow{Session: s, RefreshState: sessions.NewRefreshState(s.CreatedAt)}
 	t.save(&r)
@@ -151,7 +200,7 @@ func (t *toy) Refresh(ctx context.Context, p sessions.RefreshParams) (sessions.R
 		return sessions.RefreshResult{}, err
 	}
 	r, ok := t.rows[p.ID]
-	if !ok || !t.live(r.Session, p.Moment) || t.margin(r.Session, p) {
+	if !ok || !t.alive(r.Session, p.Moment) || t.margin(r.Session, p) {
 		return sessions.RefreshResult{}, sessions.ErrNotFound
 	}
 	t.between()
@@ -170,7 +219,7 @@ func (t *toy) List(ctx context.Context, p sessions.ListParams) ([]sessions.Sessi
 	}
 	var list []sessions.Session
 	for _, r := range t.rows {
-		if t.owner(r.UserID, p.UserID) && t.live(r.Session, p.Moment) && !t.hidden(r.Session, p) && (p.After == nil || t.behind(r.Session, *p.After)) {
+		if t.owner(r.UserID, p.UserID) && t.alive(r.Session, p.Moment) && !t.hidden(r.Session, p) && (p.After == nil || t.later(r.Session, *p.After)) {
 			list = append(list, r.Session)
 		}
 	}
@@ -188,7 +237,7 @@ func (t *toy) End(ctx context.Context, p sessions.EndParams) (sessions.Session, 
 		return sessions.Session{}, err
 	}
 	r, ok := t.rows[p.ID]
-	if !ok || !t.live(r.Session, p.Moment) || p.UserID != "" && !t.owner(r.UserID, p.UserID) || p.NoImpersonation && r.Impersonation {
+	if !ok || !t.alive(r.Session, p.Moment) || p.UserID != "" && !t.owner(r.UserID, p.UserID) || p.NoImpersonation && r.Impersonation {
 		return sessions.Session{}, sessions.ErrNotFound
 	}
 	t.between()
@@ -205,7 +254,7 @@ func (t *toy) EndMany(ctx context.Context, p sessions.EndManyParams) ([]sessions
 	}
 	var list []sessions.Session
 	for _, r := range t.rows {
-		if t.owner(r.UserID, p.UserID) && !t.spared(r.Session, p) && t.live(r.Session, p.Moment) {
+		if t.owner(r.UserID, p.UserID) && !t.spared(r.Session, p) && t.alive(r.Session, p.Moment) {
 			list = append(list, r.Session)
 		}
 	}
@@ -216,6 +265,45 @@ func (t *toy) EndMany(ctx context.Context, p sessions.EndManyParams) ([]sessions
 		t.rows[r.ID], list[i] = r, r.Session
 	}
 	return list, nil
+}
+
+func (t *toy) EndDependents(ctx context.Context, p sessions.EndDependentsParams) ([]sessions.Session, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if err := t.ctx(ctx); err != nil {
+		return nil, err
+	}
+	var list []sessions.Session
+	for _, r := range t.rows {
+		if t.behind(r.Session, p) {
+			list = append(list, r.Session)
+		}
+	}
+	t.between()
+	for i := range list {
+		r := t.rows[list[i].ID]
+		r.end(p.Now, p.Reason, p.By)
+		t.rows[r.ID], list[i] = r, r.Session
+	}
+	return list, nil
+}
+
+func (t *toy) Redeem(ctx context.Context, p sessions.RedeemParams) (sessions.Session, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if err := t.ctx(ctx); err != nil {
+		return sessions.Session{}, err
+	}
+	r, ok := t.rows[p.ID]
+	if !ok || !t.alive(r.Session, p.Moment) {
+		return sessions.Session{}, sessions.ErrNotFound
+	}
+	t.between()
+	if err := t.redeem(&r, p); err != nil {
+		return sessions.Session{}, err
+	}
+	t.rows[p.ID] = r
+	return r.Session, nil
 }
 
 func (t *toy) Prune(ctx context.Context, p sessions.PruneParams) (int, error) {
@@ -247,14 +335,16 @@ func (t *toy) Now(ctx context.Context) (time.Time, error) {
 // over replaces whole methods of a store.
 type over struct {
 	sessions.Store
-	create  func(context.Context, sessions.Session) error
-	get     func(context.Context, string) (sessions.Session, error)
-	refresh func(context.Context, sessions.RefreshParams) (sessions.RefreshResult, error)
-	list    func(context.Context, sessions.ListParams) ([]sessions.Session, error)
-	end     func(context.Context, sessions.EndParams) (sessions.Session, error)
-	endMany func(context.Context, sessions.EndManyParams) ([]sessions.Session, error)
-	prune   func(context.Context, sessions.PruneParams) (int, error)
-	now     func(context.Context) (time.Time, error)
+	create        func(context.Context, sessions.Session) error
+	get           func(context.Context, string) (sessions.Session, error)
+	refresh       func(context.Context, sessions.RefreshParams) (sessions.RefreshResult, error)
+	list          func(context.Context, sessions.ListParams) ([]sessions.Session, error)
+	end           func(context.Context, sessions.EndParams) (sessions.Session, error)
+	endMany       func(context.Context, sessions.EndManyParams) ([]sessions.Session, error)
+	endDependents func(context.Context, sessions.EndDependentsParams) ([]sessions.Session, error)
+	redeem        func(context.Context, sessions.RedeemParams) (sessions.Session, error)
+	prune         func(context.Context, sessions.PruneParams) (int, error)
+	now           func(context.Context) (time.Time, error)
 }
 
 func (o *over) Create(ctx context.Context, s sessions.Session) error {
@@ -297,6 +387,20 @@ func (o *over) EndMany(ctx context.Context, p sessions.EndManyParams) ([]session
 		return o.endMany(ctx, p)
 	}
 	return o.Store.EndMany(ctx, p)
+}
+
+func (o *over) EndDependents(ctx context.Context, p sessions.EndDependentsParams) ([]sessions.Session, error) {
+	if o.endDependents != nil {
+		return o.endDependents(ctx, p)
+	}
+	return o.Store.EndDependents(ctx, p)
+}
+
+func (o *over) Redeem(ctx context.Context, p sessions.RedeemParams) (sessions.Session, error) {
+	if o.redeem != nil {
+		return o.redeem(ctx, p)
+	}
+	return o.Store.Redeem(ctx, p)
 }
 
 func (o *over) Prune(ctx context.Context, p sessions.PruneParams) (int, error) {
@@ -356,7 +460,7 @@ func brokenStores() []broken {
 		})
 	}
 	each := func(s *sessions.Session, f func(time.Time) time.Time) {
-		for _, at := range []*time.Time{&s.CreatedAt, &s.LastUsedAt, &s.ExpiresAt, &s.AuthTime, &s.EndedAt} {
+		for _, at := range []*time.Time{&s.CreatedAt, &s.LastUsedAt, &s.ExpiresAt, &s.AuthTime, &s.EndedAt, &s.HandoffExpiresAt} {
 			if !at.IsZero() {
 				*at = f(*at)
 			}
@@ -375,6 +479,38 @@ func brokenStores() []broken {
 				runtime.Gosched()
 			}
 		}
+	}
+
+	stands := func(is func(actor *sessions.Session, s sessions.Session) bool) func() sessions.Store {
+		return part(func(p *parts) { p.stands = is })
+	}
+	actor := func(is func(actor *sessions.Session, m sessions.Moment) bool) func() sessions.Store {
+		return part(func(p *parts) { p.actor = is })
+	}
+	redeem := func(more func(r *toyRow, was toyRow, p sessions.RedeemParams, err error) error) func() sessions.Store {
+		return part(func(p *parts) {
+			rightly := p.redeem
+			p.redeem = func(r *toyRow, params sessions.RedeemParams) error {
+				was := *r
+				return more(r, was, params, rightly(r, params))
+			}
+		})
+	}
+	// untied lets one method see a session as if nothing stood behind it.
+	untied := func(breakIt func(alone *toy, o *over)) func() sessions.Store {
+		return func() sessions.Store {
+			right := newToy(good())
+			p := good()
+			p.actor = func(*sessions.Session, sessions.Moment) bool { return true }
+			alone := &toy{parts: p, mu: right.mu, rows: right.rows}
+			o := &over{Store: right}
+			breakIt(alone, o)
+			return o
+		}
+	}
+	everyActorCase := []string{
+		"actor/refresh judges the actor's session too", "actor/list judges the actor's session too", "actor/end judges the actor's session too",
+		"actor/end many judges the actor's session too", "actor/redeem judges the actor's session too",
 	}
 
 	return []broken{
@@ -599,6 +735,7 @@ func brokenStores() []broken {
 			[]string{
 				"context/create", "context/get", "context/get missing", "context/refresh", "context/refresh with a spent token",
 				"context/list", "context/end", "context/end many", "context/prune", "context/now",
+				"context/create behind an actor's session", "context/end dependents", "context/redeem",
 			},
 		},
 		{
@@ -1006,16 +1143,16 @@ func brokenStores() []broken {
 			}
 		}), []string{"list/use does not change the order"}},
 		{"a page begins with the end of the last", part(func(p *parts) {
-			rightly := p.behind
-			p.behind = func(s sessions.Session, after sessions.ListPosition) bool {
+			rightly := p.later
+			p.later = func(s sessions.Session, after sessions.ListPosition) bool {
 				return rightly(s, after) || s.ID == after.ID
 			}
 		}), []string{"list/pages cover each session once"}},
 		{"a page skips what is of one instant", part(func(p *parts) {
-			p.behind = func(s sessions.Session, after sessions.ListPosition) bool { return s.CreatedAt.Before(after.CreatedAt) }
+			p.later = func(s sessions.Session, after sessions.ListPosition) bool { return s.CreatedAt.Before(after.CreatedAt) }
 		}), []string{"list/pages cover each session once", "list/a position need not be a session"}},
 		{"a page repeats what is of one instant", part(func(p *parts) {
-			p.behind = func(s sessions.Session, after sessions.ListPosition) bool {
+			p.later = func(s sessions.Session, after sessions.ListPosition) bool {
 				return !s.CreatedAt.After(after.CreatedAt) && s.ID != after.ID
 			}
 		}), []string{"list/pages cover each session once"}},
@@ -1188,6 +1325,358 @@ func brokenStores() []broken {
 			[]string{"end many/hundreds at once"},
 		},
 
+		// Sessions behind an actor's.
+		{"the actor's session is forgotten", part(func(p *parts) {
+			rightly := p.save
+			p.save = func(r *toyRow) {
+				rightly(r)
+				r.ActorSessionID = ""
+			}
+		}), append([]string{"create/behind a live session of the actor", "end dependents/marks them and returns them"}, everyActorCase...)},
+		{"whatever is named may stand behind", stands(func(*sessions.Session, sessions.Session) bool { return true }), []string{
+			"create/behind a session that is over", "create/behind somebody else's session", "create/behind an impersonation",
+		}},
+		{"an ended session may stand behind", stands(func(actor *sessions.Session, s sessions.Session) bool {
+			return actor != nil && actor.UserID == s.Actor && !actor.Impersonation && s.CreatedAt.Before(actor.ExpiresAt)
+		}), []string{"create/behind a session that is over"}},
+		{"a session may stand behind until its expiry and then", stands(func(actor *sessions.Session, s sessions.Session) bool {
+			return actor != nil && actor.UserID == s.Actor && !actor.Impersonation && actor.EndedAt.IsZero() && !s.CreatedAt.After(actor.ExpiresAt)
+		}), []string{"create/behind a session that is over"}},
+		{"anybody's session may stand behind", stands(func(actor *sessions.Session, s sessions.Session) bool {
+			return actor != nil && !actor.Impersonation && actor.State(sessions.Moment{Now: s.CreatedAt}) == sessions.StateLive
+		}), []string{"create/behind somebody else's session"}},
+		{"an actor has no case", stands(func(actor *sessions.Session, s sessions.Session) bool {
+			return actor != nil && strings.EqualFold(actor.UserID, s.Actor) && !actor.Impersonation && actor.State(sessions.Moment{Now: s.CreatedAt}) == sessions.StateLive
+		}), []string{"create/behind somebody else's session"}},
+		{"an impersonation may stand behind", stands(func(actor *sessions.Session, s sessions.Session) bool {
+			return actor != nil && (actor.UserID == s.Actor || actor.Impersonation) && actor.State(sessions.Moment{Now: s.CreatedAt}) == sessions.StateLive
+		}), []string{"create/behind an impersonation"}},
+		{"an idle session may not stand behind", stands(func(actor *sessions.Session, s sessions.Session) bool {
+			return actor != nil && actor.UserID == s.Actor && !actor.Impersonation &&
+				actor.State(sessions.Moment{Now: s.CreatedAt, IdleCutoff: s.CreatedAt.AddDate(0, 0, -7)}) == sessions.StateLive
+		}), []string{"create/behind a live session of the actor"}},
+		{
+			"a conflict behind an actor's session is not found",
+			method(func(o *over, st sessions.Store) {
+				o.create = func(ctx context.Context, s sessions.Session) error {
+					err := st.Create(ctx, s)
+					if s.ActorSessionID != "" && errors.Is(err, sessions.ErrConflict) {
+						return sessions.ErrNotFound
+					}
+					return err
+				}
+			}),
+			[]string{"create/a taken id behind an actor's session"},
+		},
+		{"nobody looks at the actor's session", actor(func(*sessions.Session, sessions.Moment) bool { return true }), everyActorCase},
+		{"the actor's session need only be there", actor(func(actor *sessions.Session, _ sessions.Moment) bool { return actor != nil }), everyActorCase},
+		{"the actor's session may be gone", actor(func(actor *sessions.Session, m sessions.Moment) bool {
+			return actor == nil || actor.State(m) == sessions.StateLive
+		}), everyActorCase},
+		{"the actor's session may be idle", actor(func(actor *sessions.Session, m sessions.Moment) bool {
+			m.IdleCutoff = time.Time{}
+			return actor != nil && actor.State(m) == sessions.StateLive
+		}), everyActorCase},
+		{"the actor's session may have expired", actor(func(actor *sessions.Session, m sessions.Moment) bool {
+			return actor != nil && actor.EndedAt.IsZero() && actor.LastUsedAt.After(m.IdleCutoff)
+		}), everyActorCase},
+		{"the actor's expiry is off by one", actor(func(actor *sessions.Session, m sessions.Moment) bool {
+			m.Now = m.Now.Add(-time.Microsecond)
+			return actor != nil && actor.State(m) == sessions.StateLive
+		}), everyActorCase},
+		{"the actor's session was live once", part(func(p *parts) {
+			rightly, seen := p.actor, make(map[string]bool)
+			p.actor = func(actor *sessions.Session, m sessions.Moment) bool {
+				if actor != nil && rightly(actor, m) {
+					seen[actor.ID] = true
+				}
+				return actor != nil && seen[actor.ID]
+			}
+		}), []string{"concurrent/no refresh succeeds behind an end"}},
+		{"the actor's session is judged as it began", part(func(p *parts) {
+			rightly := p.actor
+			p.actor = func(actor *sessions.Session, m sessions.Moment) bool {
+				if actor == nil {
+					return false
+				}
+				was := *actor
+				was.LastUsedAt = was.CreatedAt
+				return rightly(&was, m)
+			}
+		}), []string{"actor/the actor's use keeps it alive"}},
+		{
+			"refresh looks at the row alone",
+			untied(func(alone *toy, o *over) { o.refresh = alone.Refresh }),
+			[]string{"actor/refresh judges the actor's session too"},
+		},
+		{
+			"a list looks at the rows alone",
+			untied(func(alone *toy, o *over) { o.list = alone.List }),
+			[]string{"actor/list judges the actor's session too"},
+		},
+		{
+			"end looks at the row alone",
+			untied(func(alone *toy, o *over) { o.end = alone.End }),
+			[]string{"actor/end judges the actor's session too"},
+		},
+		{
+			"end many looks at the rows alone",
+			untied(func(alone *toy, o *over) { o.endMany = alone.EndMany }),
+			[]string{"actor/end many judges the actor's session too"},
+		},
+		{
+			"redeem looks at the row alone",
+			untied(func(alone *toy, o *over) { o.redeem = alone.Redeem }),
+			[]string{"actor/redeem judges the actor's session too"},
+		},
+		{
+			"a use is the actor's use as well",
+			method(func(o *over, st sessions.Store) {
+				o.refresh = func(ctx context.Context, p sessions.RefreshParams) (sessions.RefreshResult, error) {
+					r, err := st.Refresh(ctx, p)
+					if err == nil && r.Session.ActorSessionID != "" {
+						p.ID = r.Session.ActorSessionID
+						_, _ = st.Refresh(ctx, p)
+					}
+					return r, err
+				}
+			}),
+			[]string{"actor/its own use keeps no actor's session alive"},
+		},
+		{
+			"end many ends one after the other",
+			method(func(o *over, st sessions.Store) {
+				o.endMany = func(ctx context.Context, p sessions.EndManyParams) ([]sessions.Session, error) {
+					l, err := st.List(ctx, sessions.ListParams{UserID: p.UserID, Moment: p.Moment, Impersonations: true})
+					all := make([]sessions.Session, 0, len(l))
+					for _, s := range l {
+						if s.ID == p.ExceptID {
+							continue
+						}
+						if s, endErr := st.End(ctx, sessions.EndParams{ID: s.ID, Moment: p.Moment, Reason: p.Reason, By: p.By}); endErr == nil {
+							all = append(all, s)
+						}
+					}
+					return all, err
+				}
+			}),
+			[]string{"end many/an actor's session and one behind it"},
+		},
+		{"end dependents marks everything of the actor", part(func(p *parts) {
+			rightly := p.behind
+			p.behind = func(s sessions.Session, params sessions.EndDependentsParams) bool {
+				return rightly(s, params) || s.ID == params.ActorSessionID && s.EndedAt.IsZero()
+			}
+		}), []string{"end dependents/whether the actor's session is live or not"}},
+		{"end dependents marks what was marked", part(func(p *parts) {
+			p.behind = func(s sessions.Session, params sessions.EndDependentsParams) bool {
+				return s.ActorSessionID == params.ActorSessionID && params.Now.Before(s.ExpiresAt)
+			}
+		}), []string{"end dependents/marks them and returns them", "end dependents/not what is over by itself"}},
+		{"end dependents marks what has expired", part(func(p *parts) {
+			p.behind = func(s sessions.Session, params sessions.EndDependentsParams) bool {
+				return s.ActorSessionID == params.ActorSessionID && s.EndedAt.IsZero()
+			}
+		}), []string{"end dependents/not what is over by itself", "end dependents/an instant is the same in every zone"}},
+		{"end dependents leaves what is idle", part(func(p *parts) {
+			p.behind = func(s sessions.Session, params sessions.EndDependentsParams) bool {
+				return s.ActorSessionID == params.ActorSessionID && s.State(sessions.Moment{Now: params.Now, IdleCutoff: params.Now.AddDate(0, 0, -20)}) == sessions.StateLive
+			}
+		}), []string{"end dependents/not what is over by itself"}},
+		{
+			"end dependents wants a live session",
+			method(func(o *over, st sessions.Store) {
+				o.endDependents = func(ctx context.Context, p sessions.EndDependentsParams) ([]sessions.Session, error) {
+					if s, err := st.Get(ctx, p.ActorSessionID); ctx.Err() == nil && (err != nil || s.State(sessions.Moment{Now: p.Now}) != sessions.StateLive) {
+						return nil, nil
+					}
+					return st.EndDependents(ctx, p)
+				}
+			}),
+			[]string{"end dependents/marks them and returns them", "end dependents/whether the actor's session is live or not"},
+		},
+		{"end dependents compares the hands of the clock", part(func(p *parts) {
+			rightly := p.behind
+			p.behind = func(s sessions.Session, params sessions.EndDependentsParams) bool {
+				params.Now = wallClock(params.Now)
+				return rightly(s, params)
+			}
+		}), []string{"end dependents/an instant is the same in every zone"}},
+
+		// Hand-offs.
+		{"the hash of a code is forgotten", part(func(p *parts) {
+			rightly := p.save
+			p.save = func(r *toyRow) {
+				rightly(r)
+				r.HandoffHash = ""
+			}
+		}), []string{"create/a hand-off comes back", "redeem/the first time"}},
+		{"no hand-off comes back as 1970", part(func(p *parts) {
+			rightly := p.save
+			p.save = func(r *toyRow) {
+				rightly(r)
+				if r.HandoffExpiresAt.IsZero() {
+					r.HandoffExpiresAt = time.Unix(0, 0).UTC()
+				}
+			}
+		}), []string{"create/then get is equal"}},
+		{"a code works without end", redeem(func(r *toyRow, was toyRow, p sessions.RedeemParams, err error) error {
+			if err == nil && was.uses > 0 {
+				*r = was
+				r.use(p.Moment.Now, p.Client)
+			}
+			return err
+		}), []string{"redeem/a second time ends the session", "concurrent/one code is redeemed once"}},
+		{"a second time is only refused", redeem(func(r *toyRow, was toyRow, _ sessions.RedeemParams, err error) error {
+			if err == nil && was.uses > 0 {
+				*r = was
+				return sessions.ErrNotFound
+			}
+			return err
+		}), []string{"redeem/a second time ends the session", "concurrent/one code is redeemed once"}},
+		{"a second time that is late is only refused", redeem(func(r *toyRow, was toyRow, p sessions.RedeemParams, err error) error {
+			if err == nil && !p.Moment.Now.Before(r.HandoffExpiresAt) {
+				*r = was
+				return sessions.ErrNotFound
+			}
+			return err
+		}), []string{"redeem/a second time ends the session"}},
+		{"a second time is called a replay", redeem(func(r *toyRow, _ toyRow, _ sessions.RedeemParams, err error) error {
+			if !r.EndedAt.IsZero() {
+				r.EndReason = sessions.EndReplay
+			}
+			return err
+		}), []string{"redeem/a second time ends the session"}},
+		{"a second client leaves its mark", redeem(func(r *toyRow, _ toyRow, p sessions.RedeemParams, err error) error {
+			if err == nil {
+				r.use(p.Moment.Now, p.Client)
+			}
+			return err
+		}), []string{"redeem/a second time ends the session"}},
+		{"a code works a microsecond longer", part(func(p *parts) {
+			rightly := p.redeem
+			p.redeem = func(r *toyRow, params sessions.RedeemParams) error {
+				r.HandoffExpiresAt = r.HandoffExpiresAt.Add(time.Microsecond)
+				defer func() { r.HandoffExpiresAt = r.HandoffExpiresAt.Add(-time.Microsecond) }()
+				return rightly(r, params)
+			}
+		}), []string{"redeem/late", "redeem/an instant is the same in every zone"}},
+		{
+			"a late code ends the session",
+			method(func(o *over, st sessions.Store) {
+				o.redeem = func(ctx context.Context, p sessions.RedeemParams) (sessions.Session, error) {
+					s, err := st.Get(ctx, p.ID)
+					if err == nil && s.HandoffHash == p.Hash && !p.Moment.Now.Before(s.HandoffExpiresAt) && !s.LastUsedAt.After(s.CreatedAt) {
+						return st.End(ctx, sessions.EndParams{ID: p.ID, Moment: p.Moment, Reason: sessions.EndHandoffReplay})
+					}
+					return st.Redeem(ctx, p)
+				}
+			}),
+			[]string{"redeem/late"},
+		},
+		{"a late code is used up", part(func(p *parts) {
+			rightly := p.redeem
+			late := make(map[string]bool)
+			p.redeem = func(r *toyRow, params sessions.RedeemParams) error {
+				if late[r.ID] {
+					return sessions.ErrNotFound
+				}
+				err := rightly(r, params)
+				late[r.ID] = err != nil
+				return err
+			}
+		}), []string{"redeem/late", "redeem/another hash"}},
+		{"any hash will do", part(func(p *parts) {
+			rightly := p.redeem
+			p.redeem = func(r *toyRow, params sessions.RedeemParams) error {
+				params.Hash = r.HandoffHash
+				return rightly(r, params)
+			}
+		}), []string{"redeem/another hash"}},
+		{"hashes have no case", part(func(p *parts) {
+			rightly := p.redeem
+			p.redeem = func(r *toyRow, params sessions.RedeemParams) error {
+				params.Hash = strings.ToLower(params.Hash)
+				return rightly(r, params)
+			}
+		}), []string{"redeem/another hash"}},
+		{"no code is an empty code", part(func(p *parts) {
+			rightly := p.redeem
+			p.redeem = func(r *toyRow, params sessions.RedeemParams) error {
+				if params.Hash == "" && r.HandoffHash == "" {
+					return nil
+				}
+				return rightly(r, params)
+			}
+		}), []string{"redeem/another hash"}},
+		{"a wrong hash uses up the code", redeem(func(r *toyRow, _ toyRow, p sessions.RedeemParams, err error) error {
+			if err != nil && p.Hash != r.HandoffHash {
+				r.end(p.Moment.Now, sessions.EndHandoffReplay, "")
+				return nil
+			}
+			return err
+		}), []string{"redeem/another hash"}},
+		{
+			"a code works after the end",
+			method(func(o *over, st sessions.Store) {
+				o.redeem = func(ctx context.Context, p sessions.RedeemParams) (sessions.Session, error) {
+					s, err := st.Redeem(ctx, p)
+					if errors.Is(err, sessions.ErrNotFound) {
+						if s, getErr := st.Get(ctx, p.ID); getErr == nil && !s.EndedAt.IsZero() && s.HandoffHash == p.Hash {
+							return s, nil
+						}
+					}
+					return s, err
+				}
+			}),
+			[]string{"redeem/only a live session", "redeem/a used code of a session that is over"},
+		},
+		{
+			"a code moves last use back",
+			redeem(func(r *toyRow, was toyRow, p sessions.RedeemParams, err error) error {
+				if err == nil && was.uses == 0 {
+					r.LastUsedAt = p.Moment.Now.UTC()
+				}
+				return err
+			}),
+			[]string{"redeem/last use never moves back"},
+		},
+		{
+			"a code is no use",
+			redeem(func(r *toyRow, was toyRow, _ sessions.RedeemParams, err error) error {
+				r.LastUsedAt = was.LastUsedAt
+				return err
+			}),
+			[]string{"redeem/the first time"},
+		},
+		{
+			"a code's empty client field erases",
+			redeem(func(r *toyRow, was toyRow, p sessions.RedeemParams, err error) error {
+				if err == nil && was.uses == 0 {
+					r.Client = p.Client
+				}
+				return err
+			}),
+			[]string{"redeem/the first time"},
+		},
+		{
+			"a redemption is a rotation",
+			redeem(func(r *toyRow, was toyRow, _ sessions.RedeemParams, err error) error {
+				if err == nil && was.uses == 0 {
+					r.Parent, r.Current = r.Current, r.Current+1
+				}
+				return err
+			}),
+			[]string{"redeem/leaves the refresh state"},
+		},
+		{"a code is compared by the hands of the clock", part(func(p *parts) {
+			rightly := p.redeem
+			p.redeem = func(r *toyRow, params sessions.RedeemParams) error {
+				params.Moment.Now = wallClock(params.Moment.Now)
+				return rightly(r, params)
+			}
+		}), []string{"redeem/an instant is the same in every zone"}},
+
 		// Prune.
 		{"prune deletes live sessions", part(func(p *parts) {
 			p.old = func(s sessions.Session, params sessions.PruneParams) bool {
@@ -1276,6 +1765,7 @@ func brokenStores() []broken {
 			"concurrent/a late parent is recovered once", "concurrent/one create wins", "concurrent/one end wins",
 			"concurrent/each session is ended by one EndMany", "concurrent/no refresh succeeds after an end",
 			"concurrent/no refresh succeeds after ending many", "concurrent/each session is pruned once",
+			"concurrent/one EndDependents marks each", "concurrent/one code is redeemed once", "concurrent/no impersonation begins behind an end",
 		}},
 		{
 			"a busy database is the caller's problem",

@@ -216,21 +216,10 @@ func concurrentCases() []testCase {
 							UserID: user, Moment: at(0), Reason: sessions.EndRevoked, By: fmt.Sprintf("ender %d", i),
 						})
 					})
-					times := make(map[string]int)
-					for i, list := range lists {
-						if errs[i] != nil {
-							k.errorf("EndMany: %w", errs[i])
-						}
-						for _, s := range list {
-							times[s.ID]++
-							k.holds(s)
-						}
+					if err := errors.Join(errs...); err != nil {
+						k.errorf("EndMany: %w", err)
 					}
-					for _, s := range all {
-						if times[s.ID] != 1 {
-							k.errorf("round %d: %s was ended %d times", round, s.ID, times[s.ID])
-						}
-					}
+					k.eachOnce(round, all, lists)
 				}
 			},
 		},
@@ -259,6 +248,121 @@ func concurrentCases() []testCase {
 						}
 						return err
 					})
+				}
+			},
+		},
+		{
+			name: "concurrent/no refresh succeeds behind an end",
+			why:  "once End has returned, what that session stood behind is over for everybody, in that same step",
+			run: func(k *kit) {
+				for round := range rounds {
+					actor := session(2*round, "alice")
+					s := behind(2*round+1, "bob", actor)
+					k.create(actor, s)
+					k.refreshUntil(s, func() error {
+						_, err := k.store.End(k.ctx, sessions.EndParams{ID: actor.ID, Moment: at(0), Reason: sessions.EndRevoked, By: "admin"})
+						return err
+					})
+					k.holds(s, ended(actor, start, sessions.EndRevoked, "admin"))
+				}
+			},
+		},
+		{
+			name: "concurrent/no impersonation begins behind an end",
+			why:  "Create looks at the actor's session in the same step: what EndDependents finds after its end is all there will be",
+			run: func(k *kit) {
+				for round := range rounds {
+					actor := session(100*round, "alice")
+					k.create(actor)
+					errs := make([]error, callers)
+					working := make(chan struct{}, callers)
+					var marked []sessions.Session
+					together(callers+1, func(i int) {
+						if i < callers {
+							working <- struct{}{}
+							errs[i] = k.store.Create(k.ctx, behind(100*round+1+i, "bob", actor))
+							return
+						}
+						<-working
+						_, endErr := k.store.End(k.ctx, sessions.EndParams{ID: actor.ID, Moment: at(0), Reason: sessions.EndRevoked, By: "admin"})
+						list, err := k.store.EndDependents(k.ctx, sessions.EndDependentsParams{ActorSessionID: actor.ID, Now: start, Reason: sessions.EndActorEnded})
+						if err := errors.Join(endErr, err); err != nil {
+							k.errorf("the end: %w", err)
+						}
+						marked = list
+					})
+					begun := make(map[string]bool)
+					for i, err := range errs {
+						if err != nil {
+							k.refused("Create", err, sessions.ErrNotFound)
+							continue
+						}
+						begun[id(100*round+1+i)] = true
+					}
+					for _, s := range marked {
+						delete(begun, s.ID)
+					}
+					if len(begun) > 0 {
+						k.errorf("round %d: %d impersonations began after the actor's session had ended", round, len(begun))
+					}
+				}
+			},
+		},
+		{
+			name: "concurrent/one EndDependents marks each",
+			why:  "EndDependents marks what was not ended: of several at once one returns each session",
+			run: func(k *kit) {
+				const enders = 8
+				for round := range rounds {
+					actor := session(100*round, "alice")
+					k.create(actor)
+					var all []sessions.Session
+					for i := range 10 {
+						all = append(all, behind(100*round+1+i, "bob", actor))
+					}
+					k.create(all...)
+					lists, errs := make([][]sessions.Session, enders), make([]error, enders)
+					together(enders, func(i int) {
+						lists[i], errs[i] = k.store.EndDependents(k.ctx, sessions.EndDependentsParams{
+							ActorSessionID: actor.ID, Now: start, Reason: sessions.EndActorEnded, By: fmt.Sprintf("ender %d", i),
+						})
+					})
+					if err := errors.Join(errs...); err != nil {
+						k.errorf("EndDependents: %w", err)
+					}
+					k.eachOnce(round, all, lists)
+				}
+			},
+		},
+		{
+			name: "concurrent/one code is redeemed once",
+			why:  "of many callers with one code one sees the session live and one sees it end, and the rest find no live session",
+			run: func(k *kit) {
+				for round := range rounds {
+					s := handedOff(round, "alice")
+					k.create(s)
+					results, errs := make([]sessions.Session, callers), make([]error, callers)
+					together(callers, func(i int) {
+						results[i], errs[i] = k.store.Redeem(k.ctx, sessions.RedeemParams{ID: s.ID, Hash: s.HandoffHash, Moment: at(0)})
+					})
+					over := ended(s, start, sessions.EndHandoffReplay, "")
+					var grants, ends int
+					for i, got := range results {
+						switch {
+						case errs[i] != nil:
+							k.refused("Redeem", errs[i], sessions.ErrNotFound)
+						case got.EndedAt.IsZero():
+							grants++
+							k.same("Redeem, the first", got, s)
+						default:
+							ends++
+							k.same("Redeem, the second", got, over)
+						}
+					}
+					if grants != 1 || ends != 1 {
+						k.errorf("round %d: %d callers got the session and %d saw it end, want 1 and 1", round, grants, ends)
+					}
+					k.holds(over)
 				}
 			},
 		},
@@ -304,6 +408,23 @@ func concurrentCases() []testCase {
 	}
 }
 
+// eachOnce checks that every session was ended by one of several callers, and that
+// it is now as that one says.
+func (k *kit) eachOnce(round int, all []sessions.Session, lists [][]sessions.Session) {
+	times := make(map[string]int)
+	for _, list := range lists {
+		for _, s := range list {
+			times[s.ID]++
+			k.holds(s)
+		}
+	}
+	for _, s := range all {
+		if times[s.ID] != 1 {
+			k.errorf("round %d: %s was ended %d times", round, s.ID, times[s.ID])
+		}
+	}
+}
+
 // presentTogether lets all callers present one token at the start, and counts
 // what they saw: 0 is ErrNotFound.
 func (k *kit) presentTogether(id string, presented int64, r sessions.Rotation) map[sessions.Outcome]int {
@@ -321,10 +442,16 @@ func (k *kit) presentTogether(id string, presented int64, r sessions.Rotation) m
 	return outcomes
 }
 
-// refreshAgainst refreshes s from several goroutines while end runs, and once more
-// in each of them after that.
+// refreshAgainst creates s and refreshes it until end has ended it.
 func (k *kit) refreshAgainst(s sessions.Session, end func(sessions.Session) error) {
 	k.create(s)
+	k.refreshUntil(s, func() error { return end(s) })
+	k.holds(ended(s, start, sessions.EndRevoked, "admin"))
+}
+
+// refreshUntil refreshes s from several goroutines while end runs, and once more
+// in each of them after that.
+func (k *kit) refreshUntil(s sessions.Session, end func() error) {
 	over := make(chan struct{})
 	var endErr error
 	errs := make([]error, 8)
@@ -332,7 +459,7 @@ func (k *kit) refreshAgainst(s sessions.Session, end func(sessions.Session) erro
 	together(len(errs)+1, func(i int) {
 		if i == len(errs) {
 			<-working
-			endErr = end(s)
+			endErr = end()
 			close(over)
 			return
 		}
@@ -360,5 +487,4 @@ func (k *kit) refreshAgainst(s sessions.Session, end func(sessions.Session) erro
 	if err := errors.Join(errs...); err != nil {
 		k.errorf("Refresh: %w", err)
 	}
-	k.holds(ended(s, start, sessions.EndRevoked, "admin"))
 }

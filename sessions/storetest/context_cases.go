@@ -18,6 +18,9 @@ func contextCases() []testCase {
 		{"create", func(ctx context.Context, st sessions.Store) (bool, error) {
 			return true, st.Create(ctx, session(9, "alice"))
 		}},
+		{"create behind an actor's session", func(ctx context.Context, st sessions.Store) (bool, error) {
+			return true, st.Create(ctx, behind(9, "bob", session(1, "alice")))
+		}},
 		{"get", func(ctx context.Context, st sessions.Store) (bool, error) {
 			s, err := st.Get(ctx, id(1))
 			return s == sessions.Session{}, err
@@ -46,6 +49,14 @@ func contextCases() []testCase {
 			l, err := st.EndMany(ctx, sessions.EndManyParams{UserID: "alice", Moment: at(time.Minute), Reason: sessions.EndRevoked})
 			return l == nil, err
 		}},
+		{"end dependents", func(ctx context.Context, st sessions.Store) (bool, error) {
+			l, err := st.EndDependents(ctx, sessions.EndDependentsParams{ActorSessionID: id(1), Now: start.Add(time.Minute), Reason: sessions.EndActorEnded})
+			return l == nil, err
+		}},
+		{"redeem", func(ctx context.Context, st sessions.Store) (bool, error) {
+			s, err := st.Redeem(ctx, sessions.RedeemParams{ID: id(5), Hash: hash(5), Moment: at(time.Second)})
+			return s == sessions.Session{}, err
+		}},
 		{"prune", func(ctx context.Context, st sessions.Store) (bool, error) {
 			n, err := st.Prune(ctx, sessions.PruneParams{EndedBefore: start.Add(day), Limit: 10})
 			return n == 0, err
@@ -60,7 +71,8 @@ func contextCases() []testCase {
 			why:  "a method whose context is already done returns that error and changes nothing",
 			run: func(k *kit) {
 				one, two, over := session(1, "alice"), session(2, "alice"), session(3, "alice")
-				k.create(one, two, over)
+				dependent, offered := behind(4, "bob", one), handedOff(5, "bob")
+				k.create(one, two, over, dependent, offered)
 				k.refresh(sessions.RefreshParams{ID: two.ID, Presented: 1, Rotation: strict, Moment: at(0)})
 				k.end(over, at(0))
 
@@ -80,7 +92,7 @@ func contextCases() []testCase {
 					k.zero(m.name, zero)
 				}
 
-				k.holds(one, two, ended(over, start, sessions.EndRevoked, "admin"))
+				k.holds(one, two, dependent, offered, ended(over, start, sessions.EndRevoked, "admin"))
 				k.gone(session(9, "alice"))
 				k.rotates("afterwards", one, 1)
 				k.rotates("afterwards", two, 2)

@@ -161,22 +161,28 @@ func (k *kit) endMany(what string, p sessions.EndManyParams, want ...sessions.Se
 		k.errorf("EndMany, %s: %w", what, err)
 		return
 	}
+	k.endedAll("EndMany, "+what, got, want, p.Moment.Now, p.Reason, p.By)
+}
+
+// endedAll checks that got are exactly the sessions of want, in any order, after
+// their end, and that Get agrees.
+func (k *kit) endedAll(what string, got, want []sessions.Session, at time.Time, reason sessions.EndReason, by string) {
 	left := make(map[string]sessions.Session)
 	for _, s := range want {
-		left[s.ID] = ended(s, p.Moment.Now, p.Reason, p.By)
+		left[s.ID] = ended(s, at, reason, by)
 	}
 	for _, s := range got {
 		w, ok := left[s.ID]
 		if !ok {
-			k.errorf("EndMany, %s: ended %s of user %q as well, or twice", what, s.ID, s.UserID)
+			k.errorf("%s: ended %s of user %q as well, or twice", what, s.ID, s.UserID)
 			continue
 		}
 		delete(left, s.ID)
-		k.same("EndMany, "+what, s, w)
+		k.same(what, s, w)
 		k.holds(w)
 	}
 	for id := range left {
-		k.errorf("EndMany, %s: %s is not among those returned", what, id)
+		k.errorf("%s: %s is not among those returned", what, id)
 	}
 }
 
@@ -214,6 +220,7 @@ func (k *kit) same(what string, got, want sessions.Session) {
 		{"ExpiresAt", got.ExpiresAt, want.ExpiresAt},
 		{"AuthTime", got.AuthTime, want.AuthTime},
 		{"EndedAt", got.EndedAt, want.EndedAt},
+		{"HandoffExpiresAt", got.HandoffExpiresAt, want.HandoffExpiresAt},
 	} {
 		k.sameTime(what+": "+f.name, f.got, f.want)
 	}
@@ -226,8 +233,10 @@ func (k *kit) same(what string, got, want sessions.Session) {
 		{"CreatedBy", got.CreatedBy, want.CreatedBy},
 		{"Impersonation", got.Impersonation, want.Impersonation},
 		{"Actor", got.Actor, want.Actor},
+		{"ActorSessionID", got.ActorSessionID, want.ActorSessionID},
 		{"Reason", got.Reason, want.Reason},
 		{"Client", got.Client, want.Client},
+		{"HandoffHash", got.HandoffHash, want.HandoffHash},
 		{"EndReason", got.EndReason, want.EndReason},
 		{"EndedBy", got.EndedBy, want.EndedBy},
 	} {

@@ -74,6 +74,8 @@ func cases() []testCase {
 		refreshCases(),
 		listCases(),
 		endCases(),
+		actorCases(),
+		handoffCases(),
 		pruneCases(),
 		userCases(),
 		contextCases(),
