@@ -156,8 +156,7 @@ type theftStage struct {
 	setup   theftSetup
 	manager *sessions.Manager
 	clock   *sessionstest.Clock
-	url     string
-	client  *http.Client
+	server  *httptest.Server
 	events  []sessions.Event // only one request is under way at a time
 }
 
@@ -184,9 +183,8 @@ func newTheftStage(t *testing.T, setup theftSetup, store sessions.Store) *theftS
 	mux.Handle("GET /hosts-own", middleware.Require(st.manager)(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusNoContent)
 	})))
-	server := httptest.NewServer(mux)
-	t.Cleanup(server.Close)
-	st.url, st.client = server.URL, server.Client()
+	st.server = httptest.NewServer(mux)
+	t.Cleanup(st.server.Close)
 	return st
 }
 
@@ -204,19 +202,22 @@ type theftAnswer struct {
 	}
 }
 
-// ask sends a request as holder, with a credential in a header.
-func (st *theftStage) ask(holder theftHolder, method, path, name, credential string) (a theftAnswer, err error) {
-	r, err := http.NewRequest(method, st.url+path, http.NoBody)
-	if err != nil {
-		return a, err
-	}
+// request is one of holder's, with a credential in a header.
+func (st *theftStage) request(holder theftHolder, method, path, name, credential string) *http.Request {
+	r := httptest.NewRequest(method, st.server.URL+path, http.NoBody)
+	r.RequestURI = "" // or a client refuses to send it
+	r.RemoteAddr = "127.0.0.1:1"
 	r.Header.Set(name, credential)
 	r.Header.Set("User-Agent", theftClients[holder].UserAgent)
 	r.Header.Set("X-Forwarded-For", theftClients[holder].IP)
-	response, err := st.client.Do(r)
-	if err != nil {
-		return a, err
-	}
+	return r
+}
+
+func (st *theftStage) refreshRequest(holder theftHolder, token string) *http.Request {
+	return st.request(holder, http.MethodPost, "/auth/sessions/current/refresh", "X-Stack-Refresh-Token", token)
+}
+
+func readTheftAnswer(response *http.Response) (a theftAnswer, err error) {
 	defer response.Body.Close()
 	a.status = response.StatusCode
 	b, err := io.ReadAll(response.Body)
@@ -226,8 +227,20 @@ func (st *theftStage) ask(holder theftHolder, method, path, name, credential str
 	return a, err
 }
 
-func (st *theftStage) refresh(holder theftHolder, token string) (theftAnswer, error) {
-	return st.ask(holder, http.MethodPost, "/auth/sessions/current/refresh", "X-Stack-Refresh-Token", token)
+// refresh goes over the network.
+func (st *theftStage) refresh(holder theftHolder, token string) (a theftAnswer, err error) {
+	response, err := st.server.Client().Do(st.refreshRequest(holder, token))
+	if err != nil {
+		return a, err
+	}
+	return readTheftAnswer(response)
+}
+
+// hand gives a request to the server's handler without a network between.
+func (st *theftStage) hand(r *http.Request) (theftAnswer, error) {
+	w := httptest.NewRecorder()
+	st.server.Config.Handler.ServeHTTP(w, r)
+	return readTheftAnswer(w.Result())
 }
 
 func (st *theftStage) refreshInProcess(holder theftHolder, token string) (a theftAnswer, err error) {
@@ -242,10 +255,11 @@ func (st *theftStage) refreshInProcess(holder theftHolder, token string) (a thef
 
 // open asks our own endpoint and the host's with an access token.
 func (st *theftStage) open(holder theftHolder, token string) (own, hosts theftAnswer, err error) {
-	if own, err = st.ask(holder, http.MethodGet, "/auth/sessions/current", "Authorization", "Bearer "+token); err != nil {
+	bearer := "Bearer " + token
+	if own, err = st.hand(st.request(holder, http.MethodGet, "/auth/sessions/current", "Authorization", bearer)); err != nil {
 		return own, hosts, err
 	}
-	hosts, err = st.ask(holder, http.MethodGet, "/hosts-own", "Authorization", "Bearer "+token)
+	hosts, err = st.hand(st.request(holder, http.MethodGet, "/hosts-own", "Authorization", bearer))
 	return own, hosts, err
 }
 
@@ -363,7 +377,7 @@ func (p *theftPlay) allDead(ctx context.Context) error {
 		if token == "" {
 			continue // the thief came with an older token and got nothing
 		}
-		a, err := p.refresh(theftHolder(holder), token)
+		a, err := p.hand(p.refreshRequest(theftHolder(holder), token))
 		if err == nil {
 			err = p.wantRefused(a, "ended")
 		}
