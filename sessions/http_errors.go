@@ -147,8 +147,8 @@ func NewAPIError(err error) *APIError {
 }
 
 // SetHeader sets what e says in headers, for an answer to r: the Bearer challenge
-// with a 401, Retry-After with a 503, Allow with a 405, and the known-error
-// headers where r belongs to the x-stack family.
+// with a 401, Retry-After with a 503, Allow with a 405, that no cache may keep it,
+// and the known-error headers where r belongs to the x-stack family.
 func (e *APIError) SetHeader(h http.Header, r *http.Request) {
 	if e.Status == http.StatusUnauthorized || e.challenge != "" {
 		value := `Bearer realm="sessile"`
@@ -163,6 +163,8 @@ func (e *APIError) SetHeader(h http.Header, r *http.Request) {
 	if e.allow != "" {
 		h.Set("Allow", e.allow)
 	}
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
 	if isStackRequest(r) {
 		e.setKnown(h)
 	}
