@@ -164,6 +164,12 @@ func (e *env) setUsers(f func(context.Context, string) (sessions.User, error)) {
 	e.users = f
 }
 
+func (e *env) setClaims(f func(context.Context, sessions.Session, sessions.User) (map[string]any, error)) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.claims = f
+}
+
 func (e *env) setFault(f sessionstest.Fault) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -491,8 +497,9 @@ var (
 	}
 
 	// What would give away a credential, a statement or our insides.
-	leaks  = regexp.MustCompile(`srt1_[A-Za-z0-9_-]|s[sa]k_[A-Za-z0-9_-]{8}|eyJ[A-Za-z0-9_-]{8}|(?i:\b(select|insert into|update|delete from) [^ ]+ (from|set|values|where)\b)`)
-	traces = regexp.MustCompile(`goroutine \d+ \[|\.go:\d+|runtime\.|panic`)
+	leaks       = regexp.MustCompile(`srt1_[A-Za-z0-9_-]|s[sa]k_[A-Za-z0-9_-]{8}|eyJ[A-Za-z0-9_-]{8}|(?i:\b(select|insert into|update|delete from) [^ ]+ (from|set|values|where)\b)`)
+	credentials = regexp.MustCompile(`(srt1_|s[sa]k_|eyJ)[A-Za-z0-9_.-]*`)
+	traces      = regexp.MustCompile(`goroutine \d+ \[|\.go:\d+|runtime\.|panic`)
 )
 
 // checkLeaks looks for secrets in the log, and in what is not their owner's answer.
@@ -573,7 +580,8 @@ func (e *env) checkOpenAPI(t testing.TB, where string, r *http.Request, path str
 	}
 }
 
-func redactedBody(a answer) string { return leaks.ReplaceAllString(string(a.body), "…") }
+// redactedBody is a body without the tokens: a failed test is a log, too.
+func redactedBody(a answer) string { return credentials.ReplaceAllString(string(a.body), "…") }
 
 // want fails the test if the status is another one.
 func (a answer) want(t testing.TB, status int) answer {
