@@ -206,7 +206,7 @@ func (f *rotateFleet) round(t testing.TB, deploy func()) {
 // other replica, as behind a load balancer.
 func (f *rotateFleet) refresh(ctx context.Context, c *rotateClient, replica int) error {
 	c.calls++
-	for attempt := range 5 {
+	for attempt := range 20 {
 		at := (replica + attempt) % 2
 		d := f.replicas[at].Load()
 		g, err := d.manager.Refresh(ctx, c.token, sessions.Client{})
@@ -236,7 +236,7 @@ func (f *rotateFleet) refresh(ctx context.Context, c *rotateClient, replica int)
 		}
 		return nil
 	}
-	return errors.New("no answer in five attempts")
+	return errors.New("no answer in twenty attempts")
 }
 
 func (f *rotateFleet) add(count func(*rotateCounts)) {
