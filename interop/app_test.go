@@ -3,6 +3,7 @@ package interop
 import (
 	"bufio"
 	"encoding/json"
+	"flag"
 	"io"
 	"net/http"
 	"os"
@@ -17,7 +18,14 @@ import (
 	"github.com/sessile-go/sessile/internal/pgtest"
 )
 
-func TestMain(m *testing.M) { pgtest.Main(m) }
+func TestMain(m *testing.M) {
+	// What is tested waits for tokens to expire more than it works, so the number
+	// of processors is no measure. A -parallel on the command line still counts.
+	if err := flag.Set("test.parallel", "8"); err != nil {
+		panic(err)
+	}
+	pgtest.Main(m)
+}
 
 // patience is for machines that are busy with something else.
 const patience = 2 * time.Minute
@@ -36,6 +44,12 @@ func TestInterop(t *testing.T) {
 	build.Dir = ".."
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	// Before the first token is made, because it takes longer than a token lives.
+	if _, err := exec.LookPath("node"); err == nil {
+		if err := installModules(); err != nil {
+			t.Fatal(err)
+		}
 	}
 	for name, databaseURL := range map[string]func(t *testing.T) string{
 		"sqlite":   func(*testing.T) string { return "" },

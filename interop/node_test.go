@@ -9,12 +9,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 )
 
-// installed is whether what the scripts need is there.
-var installed = sync.OnceValue(func() error {
+// installModules gets what the scripts need, where it is not there.
+func installModules() error {
 	if _, err := os.Stat("node_modules/.package-lock.json"); err == nil {
 		return nil
 	}
@@ -22,7 +21,7 @@ var installed = sync.OnceValue(func() error {
 		return fmt.Errorf("npm ci: %w\n%s", err, out)
 	}
 	return nil
-})
+}
 
 // node runs a script of this folder and returns what it prints. Where there is no
 // Node the test is skipped, or fails where SESSILE_REQUIRE_NODE is 1.
@@ -33,9 +32,6 @@ func node(t *testing.T, script string, stdin io.Reader, env ...string) []byte {
 			t.Fatalf("SESSILE_REQUIRE_NODE is 1 and there is no Node: %v", err)
 		}
 		t.Skipf("SKIPPED NODE: %v", err)
-	}
-	if err := installed(); err != nil {
-		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()

@@ -45,7 +45,10 @@ func (*Handler) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "sessions
 // that is not already clean: a redirect would take credentials to a path that
 // something in front may have judged differently.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	var allow []string
+	var (
+		allow []string
+		there []Route // what there is at this path
+	)
 	if p := r.URL.Path; r.URL.RawPath == "" && strings.HasPrefix(p, "/") && path.Clean(p) == p {
 		for _, route := range h.routes {
 			values, ok := route.match(p)
@@ -60,7 +63,12 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 				return
 			}
 			allow = append(allow, route.methods()...)
+			there = append(there, route)
 		}
+	}
+	if len(there) == 1 { // it refuses the method in its own form: OAuth has another
+		there[0].Handler.ServeHTTP(w, r)
+		return
 	}
 	h.endpoint(nil, func(http.ResponseWriter, *http.Request) error {
 		if len(allow) > 0 {

@@ -152,10 +152,12 @@ func NewAPIError(err error) *APIError {
 	return &APIError{Status: 500, Code: CodeInternal, Message: "Internal error.", cause: err}
 }
 
-// SetHeader sets what e says in headers, for an answer to r: the Bearer challenge
-// with a 401, Retry-After with a 503, Allow with a 405, and the known-error
-// headers where r belongs to the x-stack family.
+// SetHeader sets what e says in headers, for an answer to r: the request id, the
+// Bearer challenge with a 401, Retry-After with a 503, Allow with a 405, that no
+// cache may keep it, and the request id and known-error headers of the x-stack
+// family where r belongs to it.
 func (e *APIError) SetHeader(h http.Header, r *http.Request) {
+	id := requestID(h)
 	if e.Status == http.StatusUnauthorized || e.challenge != "" {
 		value := `Bearer realm="sessile"`
 		if e.challenge != "" {
@@ -169,7 +171,10 @@ func (e *APIError) SetHeader(h http.Header, r *http.Request) {
 	if e.allow != "" {
 		h.Set("Allow", e.allow)
 	}
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
 	if isStackRequest(r) {
+		setStackHeader(h, headerRequestID, id)
 		e.setKnown(h)
 	}
 }
@@ -213,9 +218,7 @@ func writeJSON(w http.ResponseWriter, status int, body any) {
 	h := w.Header()
 	h.Set("Content-Type", "application/json; charset=utf-8")
 	h.Set("Content-Length", strconv.Itoa(len(text)))
-	if h.Get("Cache-Control") == "" {
-		h.Set("Cache-Control", "no-store")
-	}
+	h.Set("Cache-Control", "no-store") // whatever outer middleware thinks of caching
 	h.Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
 	_, _ = w.Write(text) // the client is gone: nobody is left to tell

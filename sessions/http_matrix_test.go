@@ -184,7 +184,7 @@ func TestWhoMayDoWhat(t *testing.T) {
 						t.Fatalf("%d %s, want %s", a.status, redactedBody(a), want)
 					}
 					if after := e.snapshot(t); before != after {
-						t.Errorf("refused, and yet something changed:\n%s\n%s", before, after)
+						t.Errorf("refused, and yet something changed: %s", difference(before, after))
 					}
 				})
 			}

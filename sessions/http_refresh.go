@@ -153,6 +153,9 @@ func (h *Handler) checkOAuthClient(r *http.Request, get func(string) string) err
 		}
 		return e
 	}
+	if len(r.Header.Values("Authorization")) > 1 {
+		return newSchemaError(r, "headers.authorization", "must be there once")
+	}
 	if basicID, basicKey, ok := r.BasicAuth(); ok {
 		var errID, errKey error
 		if basicID, errID = url.QueryUnescape(basicID); errID != nil {

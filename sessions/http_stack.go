@@ -47,10 +47,15 @@ func isStackRequest(r *http.Request) bool {
 // endpoints need no wrapping and do not mind it.
 func StackHeaders(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if isStackRequest(r) {
-			w = newStackWriter(w, r)
+		if !isStackRequest(r) {
+			next.ServeHTTP(w, r)
+			return
 		}
-		next.ServeHTTP(w, r)
+		sw := newStackWriter(w, r)
+		next.ServeHTTP(sw, r)
+		if !sw.sent { // net/http sends a 200 for a handler that has written nothing
+			setStackHeader(sw.Header(), headerRequestID, requestID(sw.Header()))
+		}
 	})
 }
 

@@ -42,7 +42,7 @@ const (
 )
 
 // linSlots is how many sessions a user of a history may have.
-const linSlots = 6
+const linSlots = 10
 
 // linNone is a slot or a position in an answer that is empty.
 const linNone int8 = -1
@@ -237,7 +237,11 @@ func linTime(us int64) string {
 
 func (in linInput) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s #%d at %s", in.kind, in.slot, linTime(in.now))
+	b.WriteString(string(in.kind))
+	if in.slot != linNone {
+		fmt.Fprintf(&b, " #%d", in.slot)
+	}
+	fmt.Fprintf(&b, " at %s", linTime(in.now))
 	if in.kind == linRefresh {
 		fmt.Fprintf(&b, " with %d", in.presented)
 	}

@@ -11,6 +11,7 @@ import (
 	"math/rand/v2"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -32,7 +33,7 @@ const (
 	linReplicas = 3
 	linWorkers  = 6
 	linUsers    = 2
-	linCalls    = 24 // of each worker
+	linCalls    = 40 // of each worker
 	// linPatience is how long the checker may take over one history. One that it
 	// cannot decide counts as a failure.
 	linPatience = time.Minute
@@ -76,7 +77,7 @@ func TestHistoriesOnSQLiteAreLinearizable(t *testing.T) {
 			p := migratedPlace(t, func() gorm.Dialector { return sqlite.Open(documentedDSN(file)) })
 			h := newLinHistory(t, f, uint64(i), linSettings[i/len(faults)%len(linSettings)], func() sessions.Store { return p.handle(t) })
 			h.run(t)
-			h.judge(t, false, &sum)
+			h.judge(t, true, &sum)
 		})
 	}
 	sum.log(t)
@@ -234,6 +235,7 @@ type linReplica struct {
 type linSession struct {
 	id     string
 	tokens []string // in the order in which they arrived
+	over   bool     // a client was told so
 }
 
 // linKey carries a *linCall to the store and to events.
@@ -301,6 +303,8 @@ func newLinHistory(t *testing.T, f linFaults, seed uint64, rotation sessions.Rot
 		Issuer:    "https://app.example/auth",
 		ProjectID: "histories",
 		Rotation:  rotation,
+		// The shortest that leaves room for the usual overlap.
+		AccessTokenTTL: 2 * sessions.DefaultOverlap,
 		OnEvent: func(ctx context.Context, e sessions.Event) {
 			if c, ok := ctx.Value(linKey{}).(*linCall); ok && c.in.kind == linRefresh {
 				c.event = e.Type
@@ -308,7 +312,7 @@ func newLinHistory(t *testing.T, f linFaults, seed uint64, rotation sessions.Rot
 		},
 	}
 	if seed%3 == 0 {
-		h.config.IdleTimeout = sessions.DefaultAccessTokenTTL
+		h.config.IdleTimeout = h.config.AccessTokenTTL
 	}
 	h.disturb.Store(true)
 	for i := range h.replicas {
@@ -404,7 +408,11 @@ func (h *linHistory) worker(t *testing.T, w int) {
 			h.trouble()
 			time.AfterFunc(time.Duration(random.Int64N(int64(1500*time.Microsecond))), cancel)
 		}
-		c := h.choose(random, w, i)
+		c, ok := h.choose(random, w, i)
+		if !ok {
+			cancel()
+			return
+		}
 		h.do(ctx, replica, c)
 		cancel()
 		if c.verdict == linUnknown {
@@ -475,62 +483,75 @@ func (h *linHistory) pick(random *rand.Rand) *linReplica {
 	return h.replicas[random.IntN(linReplicas)]
 }
 
+// exhausted reports whether the sessions of a user are known to be over.
+func (h *linHistory) exhausted(u int) bool {
+	return !slices.ContainsFunc(h.sessions[u], func(s *linSession) bool { return !s.over })
+}
+
 // linCommand is a call that is to be made.
 type linCommand struct {
 	*linCall
 	session *linSession
 	token   string
-	u       int
 }
 
-// choose makes up a call.
-func (h *linHistory) choose(random *rand.Rand, w, i int) linCommand {
+// choose makes up a call, and false where nothing is left that might change.
+func (h *linHistory) choose(random *rand.Rand, w, i int) (linCommand, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if !slices.ContainsFunc(h.sessions[:], func(s []*linSession) bool { return len(s) < linSlots }) && h.exhausted(0) && h.exhausted(1) {
+		return linCommand{}, false
+	}
 	u := random.IntN(linUsers)
-	c := linCommand{linCall: &linCall{worker: w, user: fmt.Sprintf("user %d", u)}, u: u}
+	if h.exhausted(u) && random.IntN(10) > 0 {
+		u = (u + 1) % linUsers
+	}
+	c := linCommand{linCall: &linCall{worker: w, user: fmt.Sprintf("user %d", u)}}
 	known := h.sessions[u]
 	dice := random.IntN(100)
-	if room := len(known) < linSlots; room && (dice < 10 || len(known) == 0) {
+	if room := len(known) < linSlots; room && (dice < 5 || h.exhausted(u)) {
 		c.in.kind = linCreate
 		c.session = new(linSession)
 		h.sessions[u] = append(known, c.session)
-		return c
+		return c, true
 	}
 	c.in.kind = linList
 	s := known[random.IntN(len(known))]
-	if s.id == "" || dice < 20 {
-		return c // its create is under way, or was not heard of again
+	if s.over && random.IntN(4) > 0 {
+		s = known[len(known)-1]
+	}
+	if s.id == "" || dice < 15 {
+		return c, true // its create is under way, or was not heard of again
 	}
 	c.in.by = fmt.Sprintf("%d-%d", w, i)
 	c.id = s.id
 	switch {
-	case dice < 24:
+	case dice < 17:
 		c.in.kind = linEndMany
-		if dice < 22 {
+		if dice < 16 {
 			c.id = ""
 		}
-	case dice < 30:
+	case dice < 20:
 		c.in.kind = linEnd
-		if dice < 26 {
+		if dice < 18 {
 			c.token = s.tokens[random.IntN(len(s.tokens))]
 		}
-	case dice < 40:
+	case dice < 28:
 		c.in.kind, c.in.by = linGet, ""
 	default:
 		c.in.kind, c.in.by = linRefresh, ""
 		n := len(s.tokens)
 		switch back := random.IntN(100); {
-		case back < 70:
+		case back < 80:
 			c.token = s.tokens[n-1]
-		case back < 95:
+		case back < 98:
 			c.token = s.tokens[max(0, n-2)]
 		default:
 			c.token = s.tokens[random.IntN(n)]
 		}
 		c.session = s
 	}
-	return c
+	return c, true
 }
 
 // do makes a call and notes what came of it.
@@ -584,6 +605,9 @@ func (h *linHistory) do(ctx context.Context, r *linReplica, c linCommand) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.calls = append(h.calls, c.linCall)
+	if c.session != nil && (errors.Is(c.err, sessions.ErrRefused) || c.err != nil && c.in.kind == linCreate) {
+		c.session.over = true
+	}
 	if c.err == nil && c.session != nil {
 		c.session.id = grant.Session.ID
 		c.session.tokens = append(c.session.tokens, grant.RefreshToken.Reveal())
