@@ -123,6 +123,13 @@ func session(user string) sessions.Session {
 	}
 }
 
+// behind is an impersonation of a user that the session of an actor stands behind.
+func behind(user string, actor sessions.Session) sessions.Session {
+	s := session(user)
+	s.Impersonation, s.Actor, s.ActorSessionID, s.AuthTime = true, actor.UserID, actor.ID, time.Time{}
+	return s
+}
+
 func created(t testing.TB, st *store.Store, s sessions.Session) sessions.Session {
 	t.Helper()
 	must(t, st.Create(t.Context(), s))

@@ -11,25 +11,36 @@ import (
 	"github.com/sessile-go/sessile/sessions"
 )
 
-// Create implements [sessions.Store] with one INSERT. It returns
-// [sessions.ErrConflict] where the id exists, and an error without asking the
-// database where the id is no canonical UUID or a text cannot be stored.
+// Create implements [sessions.Store] with one INSERT; where it added nothing behind
+// an actor's session, one SELECT finds out why. It returns [sessions.ErrConflict]
+// where the id exists, and an error without asking the database where the id is no
+// canonical UUID or a text cannot be stored.
 func (s *Store) Create(ctx context.Context, sess sessions.Session) error {
 	if !isID(sess.ID) {
 		return errors.New("store: create: ID is not a UUID in its canonical spelling")
 	}
-	if !storable(sess.UserID, sess.Actor, sess.Reason, sess.CreatedBy, sess.Client.IP, sess.Client.UserAgent, string(sess.EndReason), sess.EndedBy) {
+	if !storable(sess.UserID, sess.Actor, sess.Reason, sess.CreatedBy, sess.Client.IP, sess.Client.UserAgent, string(sess.EndReason), sess.EndedBy, sess.HandoffHash) {
 		return errText("create")
 	}
 	row := newRow(sess)
-	n, err := s.exec(ctx, "create", s.stmts.create, row.values()...)
-	if err != nil {
+	query, args := s.stmts.create, row.values()
+	if sess.ActorSessionID != "" {
+		if !isID(sess.ActorSessionID) {
+			return s.answer(ctx, "create", sessions.ErrNotFound)
+		}
+		query = s.stmts.createBehind
+		args = append(args, sess.ActorSessionID, sess.Actor, row.CreatedAt)
+	}
+	n, err := s.exec(ctx, "create", query, args...)
+	switch {
+	case err != nil || n > 0:
 		return err
+	case sess.ActorSessionID != "":
+		if _, err := s.Get(ctx, sess.ID); err != nil {
+			return err // ErrNotFound, so there was no conflict
+		}
 	}
-	if n == 0 {
-		return sessions.ErrConflict
-	}
-	return nil
+	return sessions.ErrConflict
 }
 
 // Get implements [sessions.Store] with one SELECT by primary key.
@@ -159,6 +170,36 @@ func (s *Store) EndMany(ctx context.Context, p sessions.EndManyParams) ([]sessio
 	}
 	b.WriteString(` RETURNING ` + columns)
 	return s.many(ctx, "end many", storable(p.UserID), b.String(), args)
+}
+
+// EndDependents implements [sessions.Store] with one UPDATE, by an index of the
+// sessions that another one stands behind.
+func (s *Store) EndDependents(ctx context.Context, p sessions.EndDependentsParams) ([]sessions.Session, error) {
+	if !storable(p.By, string(p.Reason)) {
+		return nil, errText("end dependents")
+	}
+	return s.many(ctx, "end dependents", isID(p.ActorSessionID), s.stmts.endDependents, map[string]any{
+		"actor_session_id": p.ActorSessionID, "now": p.Now.UnixMicro(), "reason": string(p.Reason), "by": p.By,
+	})
+}
+
+// Redeem implements [sessions.Store] with one UPDATE, which ends the session too
+// where the code was used before.
+func (s *Store) Redeem(ctx context.Context, p sessions.RedeemParams) (sessions.Session, error) {
+	if !storable(p.Client.IP, p.Client.UserAgent) {
+		return sessions.Session{}, errText("redeem")
+	}
+	if p.Hash == "" || !storable(p.Hash) { // neither is the hash of a code; "" is what other rows have
+		return sessions.Session{}, s.answer(ctx, "redeem", sessions.ErrNotFound)
+	}
+	args := moment(p.Moment)
+	args["id"], args["hash"] = p.ID, p.Hash
+	args["client_ip"], args["client_user_agent"] = p.Client.IP, p.Client.UserAgent
+	row, err := s.one(ctx, "redeem", p.ID, s.stmts.redeem, args)
+	if err != nil {
+		return sessions.Session{}, err
+	}
+	return row.Session(), nil
 }
 
 // Prune implements [sessions.Store] with one DELETE. Ended and expired sessions are

@@ -152,6 +152,20 @@ func life(t *testing.T, st *store.Store) {
 		t.Fatalf("list: %+v, %v", list, err)
 	}
 	other := created(t, st, session("user"))
+	offer := behind("somebody", s)
+	offer.HandoffHash, offer.HandoffExpiresAt = "hash", now
+	created(t, st, offer)
+	if got, err := st.Get(ctx, offer.ID); err != nil || got != offer {
+		t.Fatalf("get a hand-off: %+v, %v, want %+v", got, err, offer)
+	}
+	redeemed, err := st.Redeem(ctx, sessions.RedeemParams{ID: offer.ID, Hash: "hash", Moment: at(t0)})
+	if err != nil || redeemed != offer {
+		t.Fatalf("redeem: %+v, %v, want %+v", redeemed, err, offer)
+	}
+	behind, err := st.EndDependents(ctx, sessions.EndDependentsParams{ActorSessionID: s.ID, Now: now, Reason: sessions.EndActorEnded})
+	if err != nil || len(behind) != 1 || behind[0].ID != offer.ID || behind[0].EndReason != sessions.EndActorEnded {
+		t.Fatalf("end dependents: %+v, %v", behind, err)
+	}
 	many, err := st.EndMany(ctx, sessions.EndManyParams{UserID: "user", ExceptID: s.ID, Moment: at(now), Reason: sessions.EndRevoked, By: "admin"})
 	if err != nil || len(many) != 1 || many[0].ID != other.ID || many[0].EndedBy != "admin" || !many[0].EndedAt.Equal(now) {
 		t.Fatalf("end many: %+v, %v", many, err)
@@ -165,8 +179,8 @@ func life(t *testing.T, st *store.Store) {
 		t.Fatalf("prune what is too young: %d, %v", n, err)
 	}
 	n, err = st.Prune(ctx, sessions.PruneParams{EndedBefore: now.Add(time.Second), ExpiredBefore: now, IdleBefore: now, Limit: 10})
-	if err != nil || n != 2 {
-		t.Fatalf("prune: %d, %v, want 2", n, err)
+	if err != nil || n != 3 {
+		t.Fatalf("prune: %d, %v, want 3", n, err)
 	}
 	clock, err := st.Now(ctx)
 	if err != nil || clock.Location() != time.UTC || time.Since(clock).Abs() > time.Minute {
@@ -192,6 +206,18 @@ func TestWhatCannotBeStoredIsNotAsked(t *testing.T) {
 				}
 				if _, err := st.End(ctx, sessions.EndParams{ID: id, Moment: at(t0)}); !errors.Is(err, sessions.ErrNotFound) {
 					t.Errorf("end %q: %v, want ErrNotFound", id, err)
+				}
+				if _, err := st.Redeem(ctx, sessions.RedeemParams{ID: id, Hash: "hash", Moment: at(t0)}); !errors.Is(err, sessions.ErrNotFound) {
+					t.Errorf("redeem %q: %v, want ErrNotFound", id, err)
+				}
+				if list, err := st.EndDependents(ctx, sessions.EndDependentsParams{ActorSessionID: id, Now: t0}); err != nil || len(list) != 0 {
+					t.Errorf("end dependents of %q: %v, %v, want none", id, list, err)
+				}
+				if other := behind("v", s); id != "" {
+					other.ActorSessionID = id
+					if err := st.Create(ctx, other); !errors.Is(err, sessions.ErrNotFound) {
+						t.Errorf("create behind %q: %v, want ErrNotFound", id, err)
+					}
 				}
 				other := session("u")
 				other.ID = id
@@ -220,6 +246,9 @@ func TestWhatCannotBeStoredIsNotAsked(t *testing.T) {
 				p.Client.UserAgent = text
 				if _, err := st.Refresh(ctx, p); err == nil {
 					t.Errorf("refresh by %q: no error", text)
+				}
+				if _, err := st.Redeem(ctx, sessions.RedeemParams{ID: s.ID, Hash: text, Moment: at(t0)}); !errors.Is(err, sessions.ErrNotFound) {
+					t.Errorf("redeem of %q: %v, want ErrNotFound", text, err)
 				}
 			}
 			if got, err := st.Get(ctx, s.ID); err != nil || got != s {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -20,9 +21,11 @@ import (
 
 // space is one case of the state space: a row, and what is presented to it.
 type space struct {
-	row  store.Row
-	p    sessions.RefreshParams
-	note string
+	row store.Row
+	// actor is the session that stands behind row, nil where it is not there.
+	actor *store.Row
+	p     sessions.RefreshParams
+	note  string
 }
 
 // want is what the pure function and the contract make of it.
@@ -30,6 +33,9 @@ func (c space) want() (store.Row, sessions.Outcome) {
 	sess, p := c.row.Session(), c.p
 	m := p.Moment
 	if sess.State(m) != sessions.StateLive || sess.Impersonation && !m.Now.Add(p.ImpersonationMargin).Before(sess.ExpiresAt) {
+		return c.row, 0
+	}
+	if sess.ActorSessionID != "" && (c.actor == nil || c.actor.Session().State(m) != sessions.StateLive) {
 		return c.row, 0
 	}
 	state, outcome := p.Rotation.Next(c.row.RefreshState(), p.Presented, m.Now)
@@ -115,6 +121,32 @@ func wholeSpace() []space {
 		r.EndedAt, r.EndReason, r.EndedBy = &ended, "revoked", "somebody"
 		add("ended", r, presented, rotations[0], time.Time{})
 
+		// An actor's session, live or not, behind a session that is live.
+		for i, change := range []func(actor *store.Row){
+			func(*store.Row) {},
+			func(actor *store.Row) { actor.EndedAt = &ended },
+			func(actor *store.Row) { actor.EndedAt = new(now.Add(time.Hour).UnixMicro()) }, // by a clock that is ahead
+			func(actor *store.Row) { actor.ExpiresAt = now.UnixMicro() - 1 },
+			func(actor *store.Row) { actor.ExpiresAt = now.UnixMicro() },
+			func(actor *store.Row) { actor.ExpiresAt = now.UnixMicro() + 1 }, // and no margin
+			func(actor *store.Row) { actor.LastUsedAt = now.Add(-30 * time.Minute).UnixMicro() },
+			func(actor *store.Row) { actor.LastUsedAt = now.Add(-30*time.Minute).UnixMicro() + 1 },
+			nil,
+		} {
+			r, actor := base(), base()
+			r.Impersonation, r.ActorSessionID, r.LastUsedAt = 1, &actor.ID, now.Add(-time.Minute).UnixMicro()
+			actor.LastUsedAt = r.LastUsedAt
+			idle := time.Time{}
+			if i >= 6 {
+				idle = now.Add(-30 * time.Minute)
+			}
+			add("actor", r, presented, rotations[0], idle)
+			if change != nil {
+				change(&actor)
+				all[len(all)-1].actor = &actor
+			}
+		}
+
 		// The largest counter that is well-formed.
 		r = base()
 		r.Current, r.Parent = 1<<53-2+presented, 1<<53-3+presented
@@ -131,9 +163,12 @@ func TestTheStatementIsThePureFunction(t *testing.T) {
 			db := open(t, d.open(t))
 			st := migrated(t, db)
 			cases := wholeSpace()
-			rows := make([]store.Row, len(cases))
-			for i, c := range cases {
-				rows[i] = c.row
+			rows := make([]store.Row, 0, len(cases))
+			for _, c := range cases {
+				rows = append(rows, c.row)
+				if c.actor != nil {
+					rows = append(rows, *c.actor)
+				}
 			}
 			must(t, db.Table(store.DefaultTable).CreateInBatches(rows, 500).Error)
 
@@ -157,6 +192,9 @@ func TestTheStatementIsThePureFunction(t *testing.T) {
 				seen[outcome]++
 				if got := have[c.row.ID]; !reflect.DeepEqual(got, row) {
 					t.Fatalf("%s: presented %d to %+v with %+v:\n row %+v\nwant %+v", c.note, c.p.Presented, c.row, c.p.Rotation, got, row)
+				}
+				if c.actor != nil && !reflect.DeepEqual(have[c.actor.ID], *c.actor) {
+					t.Fatalf("%s: presented %d to %+v: changed the actor's session", c.note, c.p.Presented, c.row)
 				}
 				if outcome == 0 {
 					if !errors.Is(errs[i], sessions.ErrNotFound) || results[i] != (sessions.RefreshResult{}) {
@@ -279,6 +317,118 @@ func TestOneOfManyPresentationsActs(t *testing.T) {
 					if !reflect.DeepEqual(got, tt.want) || len(currents) != 1 || !currents[tt.current] {
 						t.Fatalf("%s: outcomes %v, counters %v, want %v and %d", tt.name, got, currents, tt.want, tt.current)
 					}
+				}
+			}
+		})
+	}
+}
+
+// TestNothingWorksBehindAnEnd has sessions created behind another one, refreshed and
+// redeemed while that one ends: whoever began after its end was acknowledged is
+// refused, and EndDependents finds all there are.
+func TestNothingWorksBehindAnEnd(t *testing.T) {
+	t.Parallel()
+	const callers = 24
+	for _, crowd := range crowds {
+		t.Run(crowd.name, func(t *testing.T) {
+			t.Parallel()
+			db := crowd.open(t)
+			st := migrated(t, db)
+			ctx := t.Context()
+			actor := created(t, st, session("actor"))
+			old := make([]sessions.Session, callers)
+			for i := range old {
+				s := behind("u", actor)
+				s.HandoffHash, s.HandoffExpiresAt = "hash", t0.Add(time.Hour)
+				old[i] = created(t, st, s)
+			}
+			var begun, over atomic.Bool
+			var mu sync.Mutex
+			young := map[string]bool{}
+			errs := together(callers+1, func(i int) error {
+				if i == callers {
+					for !begun.Load() {
+						runtime.Gosched()
+					}
+					_, err := st.End(ctx, sessions.EndParams{ID: actor.ID, Moment: at(t0), Reason: sessions.EndSignedOut})
+					over.Store(true)
+					return err
+				}
+				for n := int64(1); ; n++ {
+					late, s := over.Load(), behind("u", actor)
+					createErr := st.Create(ctx, s)
+					_, refreshErr := st.Refresh(ctx, presentation(old[i].ID, n, t0))
+					_, redeemErr := st.Redeem(ctx, sessions.RedeemParams{ID: old[(i+1)%callers].ID, Hash: "hash", Moment: at(t0)})
+					begun.Store(true)
+					if createErr == nil {
+						mu.Lock()
+						young[s.ID] = true
+						mu.Unlock()
+					}
+					for _, err := range []error{createErr, refreshErr, redeemErr} {
+						if err != nil && !errors.Is(err, sessions.ErrNotFound) {
+							return err
+						}
+						if late && err == nil {
+							return errors.New("something worked that began after the end")
+						}
+					}
+					if late {
+						return nil
+					}
+				}
+			})
+			for _, err := range errs {
+				t.Error(err)
+			}
+			marked, err := st.EndDependents(ctx, sessions.EndDependentsParams{ActorSessionID: actor.ID, Now: t0, Reason: sessions.EndActorEnded})
+			must(t, err)
+			for _, s := range marked {
+				delete(young, s.ID)
+			}
+			if len(young) > 0 {
+				t.Errorf("%d sessions were created and not found", len(young))
+			}
+			rows, err := read(ctx, db)
+			must(t, err)
+			for _, r := range rows {
+				if r.EndedAt == nil {
+					t.Errorf("not marked: %+v", r)
+				}
+			}
+		})
+	}
+}
+
+func TestOneOfManyRedemptionsGrants(t *testing.T) {
+	t.Parallel()
+	for _, crowd := range crowds {
+		t.Run(crowd.name, func(t *testing.T) {
+			t.Parallel()
+			st := migrated(t, crowd.open(t))
+			for range 4 {
+				s := session("u")
+				s.HandoffHash, s.HandoffExpiresAt = "hash", t0.Add(time.Minute)
+				created(t, st, s)
+				var grants, ends atomic.Int64
+				for _, err := range together(32, func(int) error {
+					got, err := st.Redeem(t.Context(), sessions.RedeemParams{ID: s.ID, Hash: "hash", Moment: at(t0)})
+					switch {
+					case errors.Is(err, sessions.ErrNotFound):
+						return nil
+					case err != nil:
+						return err
+					case got.EndedAt.IsZero():
+						grants.Add(1)
+					case got.EndReason == sessions.EndHandoffReplay:
+						ends.Add(1)
+					}
+					return nil
+				}) {
+					t.Error(err)
+				}
+				if grants.Load() != 1 || ends.Load() != 1 {
+					t.Errorf("%d grants and %d ends, want 1 and 1", grants.Load(), ends.Load())
 				}
 			}
 		})

@@ -32,9 +32,17 @@ type Row struct {
 	Actor     string `gorm:"column:actor"`
 	Reason    string `gorm:"column:reason"`
 	CreatedBy string `gorm:"column:created_by"`
+	// ActorSessionID is nil where no session stands behind this one.
+	ActorSessionID *string `gorm:"column:actor_session_id"`
 	// ClientIP and ClientUserAgent say where the session was last used from.
 	ClientIP        string `gorm:"column:client_ip"`
 	ClientUserAgent string `gorm:"column:client_user_agent"`
+	// HandoffHash is "", and HandoffExpiresAt 0, where there was no hand-off.
+	HandoffHash      string `gorm:"column:handoff_hash"`
+	HandoffExpiresAt int64  `gorm:"column:handoff_expires_at"`
+	// HandoffUses is 0, 1 once the code was redeemed, and 2 where a second
+	// redemption has ended the session.
+	HandoffUses int64 `gorm:"column:handoff_uses"`
 	// Current, Parent, AnsweredAt and Recoveries are [sessions.RefreshState].
 	Current    int64 `gorm:"column:current"`
 	Parent     int64 `gorm:"column:parent"`
@@ -63,8 +71,15 @@ func (r Row) Session() sessions.Session {
 		Actor:         r.Actor,
 		Reason:        r.Reason,
 		Client:        sessions.Client{IP: r.ClientIP, UserAgent: r.ClientUserAgent},
+		HandoffHash:   r.HandoffHash,
 		EndReason:     sessions.EndReason(r.EndReason),
 		EndedBy:       r.EndedBy,
+	}
+	if r.ActorSessionID != nil {
+		s.ActorSessionID = *r.ActorSessionID
+	}
+	if r.HandoffExpiresAt != 0 {
+		s.HandoffExpiresAt = fromMicro(r.HandoffExpiresAt)
 	}
 	if r.AuthTime != 0 {
 		s.AuthTime = fromMicro(r.AuthTime)
@@ -99,6 +114,7 @@ func newRow(s sessions.Session) Row {
 		CreatedBy:       s.CreatedBy,
 		ClientIP:        s.Client.IP,
 		ClientUserAgent: s.Client.UserAgent,
+		HandoffHash:     s.HandoffHash,
 		Current:         state.Current,
 		Parent:          state.Parent,
 		AnsweredAt:      state.AnsweredAt.UnixMicro(),
@@ -108,6 +124,12 @@ func newRow(s sessions.Session) Row {
 	}
 	if s.Impersonation {
 		r.Impersonation = 1
+	}
+	if s.ActorSessionID != "" {
+		r.ActorSessionID = &s.ActorSessionID
+	}
+	if !s.HandoffExpiresAt.IsZero() {
+		r.HandoffExpiresAt = s.HandoffExpiresAt.UnixMicro()
 	}
 	if !s.AuthTime.IsZero() {
 		r.AuthTime = s.AuthTime.UnixMicro()
@@ -122,26 +144,33 @@ func newRow(s sessions.Session) Row {
 // columns lists the table's columns as the statements name them, in the order of
 // values and targets.
 const columns = `id, user_id, created_at, last_used_at, expires_at, auth_time, impersonation, actor, reason, created_by, ` +
-	`client_ip, client_user_agent, current, parent, answered_at, recoveries, refresh_outcome, ended_at, end_reason, ended_by`
+	`actor_session_id, client_ip, client_user_agent, handoff_hash, handoff_expires_at, handoff_uses, current, parent, answered_at, recoveries, refresh_outcome, ended_at, end_reason, ended_by`
 
 // targets are where to scan a row of columns. A uuid of Postgres scans as text.
 func (r *Row) targets() []any {
 	return []any{
 		&r.ID, &r.UserID, &r.CreatedAt, &r.LastUsedAt, &r.ExpiresAt, &r.AuthTime, &r.Impersonation, &r.Actor, &r.Reason, &r.CreatedBy,
-		&r.ClientIP, &r.ClientUserAgent, &r.Current, &r.Parent, &r.AnsweredAt, &r.Recoveries, &r.RefreshOutcome, &r.EndedAt, &r.EndReason, &r.EndedBy,
+		&r.ActorSessionID, &r.ClientIP, &r.ClientUserAgent, &r.HandoffHash, &r.HandoffExpiresAt, &r.HandoffUses,
+		&r.Current, &r.Parent, &r.AnsweredAt, &r.Recoveries, &r.RefreshOutcome, &r.EndedAt, &r.EndReason, &r.EndedBy,
 	}
 }
 
 // values are the row as the arguments of an INSERT.
 func (r *Row) values() []any {
-	var endedAt any
-	if r.EndedAt != nil {
-		endedAt = *r.EndedAt
-	}
 	return []any{
 		r.ID, r.UserID, r.CreatedAt, r.LastUsedAt, r.ExpiresAt, r.AuthTime, r.Impersonation, r.Actor, r.Reason, r.CreatedBy,
-		r.ClientIP, r.ClientUserAgent, r.Current, r.Parent, r.AnsweredAt, r.Recoveries, r.RefreshOutcome, endedAt, r.EndReason, r.EndedBy,
+		orNull(r.ActorSessionID), r.ClientIP, r.ClientUserAgent, r.HandoffHash, r.HandoffExpiresAt, r.HandoffUses,
+		r.Current, r.Parent, r.AnsweredAt, r.Recoveries, r.RefreshOutcome, orNull(r.EndedAt), r.EndReason, r.EndedBy,
 	}
+}
+
+// orNull is what p points to as an argument, or NULL. What a driver makes of a
+// pointer is its own affair.
+func orNull[T any](p *T) any {
+	if p == nil {
+		return nil
+	}
+	return *p
 }
 
 func fromMicro(us int64) time.Time { return time.UnixMicro(us).UTC() }

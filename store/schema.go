@@ -33,10 +33,11 @@ const (
 // schema is the table of a dialect.
 func schema(d dialect) []column {
 	id, userID := column{"id", typeText, notNull + " PRIMARY KEY"}, column{"user_id", typeText, notNull}
+	actorSessionID := column{"actor_session_id", typeText, ""}
 	if d == postgres {
 		// The order of a language would be of no use here, and changes with the
 		// operating system's library.
-		id.typ, userID.rest = typeUUID, `COLLATE "C" `+notNull
+		id.typ, actorSessionID.typ, userID.rest = typeUUID, typeUUID, `COLLATE "C" `+notNull
 	}
 	return []column{
 		id,
@@ -49,8 +50,12 @@ func schema(d dialect) []column {
 		{"actor", typeText, notNull},
 		{"reason", typeText, notNull},
 		{"created_by", typeText, notNull},
+		actorSessionID,
 		{"client_ip", typeText, notNull},
 		{"client_user_agent", typeText, notNull},
+		{"handoff_hash", typeText, notNull},
+		{"handoff_expires_at", typeBig, notNull},
+		{"handoff_uses", typeBig, notNull},
 		{"current", typeBig, notNull},
 		{"parent", typeBig, notNull},
 		{"answered_at", typeBig, notNull},
@@ -73,6 +78,7 @@ func (s *Store) indexes() []struct{ name, ddl string } {
 		index("user", `(user_id, created_at DESC, id DESC) WHERE ended_at IS NULL`),
 		index("ended", `(ended_at, id) WHERE ended_at IS NOT NULL`),
 		index("expires", `(expires_at)`),
+		index("actor", `(actor_session_id) WHERE actor_session_id IS NOT NULL`),
 	}
 }
 

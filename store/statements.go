@@ -11,12 +11,21 @@ import "strings"
 // column's, next to a literal 1 it would be a four-byte integer. So what has to be
 // computed is computed before, and no argument stands next to a number.
 type statements struct {
-	create, get, list, end, endMany string
-	refresh                         string
+	create, createBehind, get, list, end, endMany, endDependents string
+	refresh, redeem                                              string
 }
 
-// live is the condition of sessions.Moment, for the arguments of moment.
-const live = `ended_at IS NULL AND expires_at > @now AND last_used_at > @idle_cutoff`
+// live is the condition of sessions.Moment, for the arguments of moment, with that
+// of the actor's session where one stands behind. The table is named s for it.
+//
+// The EXISTS sees the other row as it was when the statement began, which is as it
+// should be: whatever was acknowledged before is seen, and what ends the actor's
+// session meanwhile may come after. Only of the statement's own row a newer version
+// counts, since who waited for its lock must see what its holder did; that is read
+// again, see refresh.
+const live = `ended_at IS NULL AND expires_at > @now AND last_used_at > @idle_cutoff AND (s.actor_session_id IS NULL OR EXISTS (
+  SELECT 1 FROM {table} AS actor
+  WHERE actor.id = s.actor_session_id AND actor.ended_at IS NULL AND actor.expires_at > @now AND actor.last_used_at > @idle_cutoff))`
 
 // success is the condition under which sessions.Rotation.Next ends no session.
 // Inside the window is answered_at > @window_cutoff: with NoOverlap the cutoff is
@@ -26,12 +35,13 @@ const success = `(@presented >= current OR @presented = parent AND (answered_at 
 // refresh is sessions.Rotation.Next and the end of a refused session as one
 // statement over the row's own columns. Postgres reads those again after it waited
 // for a lock; a CTE, a join or a subselect would read what was there before, and
-// several callers would each believe to have rotated. RETURNING sees the new row
+// several callers would each believe to have rotated (that of live is about another
+// row). RETURNING sees the new row
 // only, in which the outcomes cannot be told apart: hence refresh_outcome.
 //
 // Of the columns that a success changes none is in an index; ended_at is in one and
 // keeps its value, so the update stays HOT.
-const refresh = `UPDATE {table} SET
+const refresh = `UPDATE {table} AS s SET
 refresh_outcome = CASE
   WHEN @presented = current THEN 1
   WHEN @presented > current THEN 4
@@ -64,16 +74,44 @@ end_reason = CASE
 WHERE id = @id AND ` + live + ` AND (impersonation = 0 OR expires_at > @margin)
 RETURNING ` + columns
 
-func newStatements(cfg Config) *statements {
+// redeem is sessions.Store.Redeem, by the rules of refresh: the row's own columns
+// decide whether this is the first use, so one of many callers sees it.
+const redeem = `UPDATE {table} AS s SET
+handoff_uses = handoff_uses + 1,
+last_used_at = CASE WHEN handoff_uses = 0 AND last_used_at < @now THEN @now ELSE last_used_at END,
+client_ip = CASE WHEN handoff_uses = 0 AND @client_ip <> '' THEN @client_ip ELSE client_ip END,
+client_user_agent = CASE WHEN handoff_uses = 0 AND @client_user_agent <> '' THEN @client_user_agent ELSE client_user_agent END,
+ended_at = CASE WHEN handoff_uses = 0 THEN ended_at ELSE @now END,
+end_reason = CASE WHEN handoff_uses = 0 THEN end_reason ELSE 'handoff_replay' END
+WHERE id = @id AND handoff_hash = @hash AND (handoff_uses > 0 OR handoff_expires_at > @now) AND ` + live + `
+RETURNING ` + columns
+
+func newStatements(cfg Config, d dialect) *statements {
 	text := func(s string) string { return strings.ReplaceAll(s, "{table}", cfg.quoted()) }
+	values := `?` + strings.Repeat(`, ?`, strings.Count(columns, ","))
+	// With the actor's row locked, its end waits for a creation that has seen it
+	// live, or the creation for the end; else an impersonation could begin after
+	// EndDependents looked for it. SQLite has one writer anyway.
+	lock := ""
+	if d == postgres {
+		lock = ` FOR SHARE`
+	}
 	return &statements{
-		create: text(`INSERT INTO {table} (` + columns + `) VALUES (?` + strings.Repeat(`, ?`, strings.Count(columns, ",")) + `) ON CONFLICT DO NOTHING`),
-		get:    text(`SELECT ` + columns + ` FROM {table} WHERE id = @id`),
-		list:   text(`SELECT ` + columns + ` FROM {table} WHERE user_id = @user_id AND ` + live),
-		end: text(`UPDATE {table} SET ended_at = @now, end_reason = @reason, ended_by = @by
+		create: text(`INSERT INTO {table} (` + columns + `) VALUES (` + values + `) ON CONFLICT DO NOTHING`),
+		createBehind: text(`INSERT INTO {table} (` + columns + `) SELECT ` + values + ` WHERE EXISTS (
+  SELECT 1 FROM {table} AS actor
+  WHERE actor.id = ? AND actor.user_id = ? AND actor.impersonation = 0 AND actor.ended_at IS NULL AND actor.expires_at > ?` + lock + `)
+ON CONFLICT DO NOTHING`),
+		get:  text(`SELECT ` + columns + ` FROM {table} WHERE id = @id`),
+		list: text(`SELECT ` + columns + ` FROM {table} AS s WHERE user_id = @user_id AND ` + live),
+		end: text(`UPDATE {table} AS s SET ended_at = @now, end_reason = @reason, ended_by = @by
 WHERE id = @id AND ` + live),
-		endMany: text(`UPDATE {table} SET ended_at = @now, end_reason = @reason, ended_by = @by
+		endMany: text(`UPDATE {table} AS s SET ended_at = @now, end_reason = @reason, ended_by = @by
 WHERE user_id = @user_id AND ` + live),
+		endDependents: text(`UPDATE {table} SET ended_at = @now, end_reason = @reason, ended_by = @by
+WHERE actor_session_id = @actor_session_id AND ended_at IS NULL AND expires_at > @now
+RETURNING ` + columns),
 		refresh: text(refresh),
+		redeem:  text(redeem),
 	}
 }

@@ -85,7 +85,7 @@ func New(db *gorm.DB, cfg Config) (*Store, error) {
 		}),
 		dialect: d,
 		cfg:     cfg,
-		stmts:   newStatements(cfg),
+		stmts:   newStatements(cfg, d),
 	}, nil
 }
 

@@ -102,9 +102,11 @@ func TestInRefusesWhatIsNoTransactionOfItsDatabase(t *testing.T) {
 		_, listErr := in.List(ctx, sessions.ListParams{UserID: "u"})
 		_, endErr := in.End(ctx, sessions.EndParams{ID: "x"})
 		_, manyErr := in.EndMany(ctx, sessions.EndManyParams{UserID: "u"})
+		_, dependentsErr := in.EndDependents(ctx, sessions.EndDependentsParams{ActorSessionID: s.ID})
+		_, redeemErr := in.Redeem(ctx, sessions.RedeemParams{ID: s.ID})
 		_, pruneErr := in.Prune(ctx, sessions.PruneParams{Limit: 1})
 		_, nowErr := in.Now(ctx)
-		for _, err := range []error{in.Create(ctx, s), getErr, refreshErr, listErr, endErr, manyErr, pruneErr, nowErr, in.Migrate(ctx), in.In(db).Migrate(ctx)} {
+		for _, err := range []error{in.Create(ctx, s), getErr, refreshErr, listErr, endErr, manyErr, dependentsErr, redeemErr, pruneErr, nowErr, in.Migrate(ctx), in.In(db).Migrate(ctx)} {
 			if err == nil || !strings.HasPrefix(err.Error(), "store: ") || errors.Is(err, sessions.ErrNotFound) {
 				t.Errorf("%s: %v, want an error that says what is wrong", name, err)
 			}
@@ -154,9 +156,11 @@ func TestADoneContextChangesNothing(t *testing.T) {
 			_, listErr := st.List(ctx, sessions.ListParams{UserID: "u", OnlyID: "x"})
 			_, endErr := st.End(ctx, sessions.EndParams{ID: s.ID, Moment: at(t0)})
 			_, manyErr := st.EndMany(ctx, sessions.EndManyParams{UserID: "u", Moment: at(t0)})
+			_, dependentsErr := st.EndDependents(ctx, sessions.EndDependentsParams{ActorSessionID: s.ID, Now: t0})
+			_, redeemErr := st.Redeem(ctx, sessions.RedeemParams{ID: s.ID, Moment: at(t0)})
 			_, pruneErr := st.Prune(ctx, sessions.PruneParams{Limit: 1})
 			_, nowErr := st.Now(ctx)
-			for _, err := range []error{st.Create(ctx, session("u")), getErr, refreshErr, listErr, endErr, manyErr, pruneErr, nowErr, st.Migrate(ctx)} {
+			for _, err := range []error{st.Create(ctx, session("u")), getErr, refreshErr, listErr, endErr, manyErr, dependentsErr, redeemErr, pruneErr, nowErr, st.Migrate(ctx)} {
 				if !errors.Is(err, context.Canceled) {
 					t.Errorf("%v, want Canceled", err)
 				}
