@@ -59,7 +59,7 @@ func (h *Handler) create(w http.ResponseWriter, r *http.Request) error {
 	}
 	switch {
 	case caller.Trusted():
-	case !caller.HasUser(), h.m.cfg.MayImpersonate == nil && !caller.Impersonation:
+	case !caller.HasUser(), h.m.cfg.MayImpersonate == nil:
 		h.refused(r, object, caller, errNobody)
 		return insufficientAccess(caller, AccessServer, AccessAdmin)
 	case caller.Impersonation:
