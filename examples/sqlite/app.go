@@ -1,10 +1,14 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
+	"io"
 	"log/slog"
 	"net/http"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/labstack/echo/v4"
 	echomiddleware "github.com/labstack/echo/v4/middleware"
@@ -35,7 +39,13 @@ func newApp(manager *sessions.Manager, users users, projectID string, logger *sl
 	// once, whichever replica it reached. echov4.Require(manager) and the like do
 	// without that statement.
 	auth := echov4.Config{Manager: manager, Revocation: sessions.Strict}
-	e.GET("/me", users.me, auth.Require())
+
+	// Who acts as a user may look and not touch: the guard lets GET and HEAD pass,
+	// so every route of a user can have it.
+	own := []echo.MiddlewareFunc{auth.Require(), echov4.ReadOnlyImpersonation}
+	e.GET("/me", users.me, own...)
+	e.PUT("/me/name", users.rename, own...)
+	e.PUT("/users/:id/administrator", users.setAdministrator, auth.RequireServer())
 
 	// What the SDK asks an app for beside sessions.
 	v1.GET("/users/me", users.stackMe, auth.Require())
@@ -60,8 +70,61 @@ func (u users) me(c echo.Context) error {
 		"is_administrator": user.Administrator,
 		"session_id":       id.SessionID,
 		"is_impersonation": id.Impersonation,
-		"actor":            id.Actor,
+		"actor":            id.Actor, // for a banner: who acts as the user
 	})
+}
+
+// rename lets users say what they are called.
+func (u users) rename(c echo.Context) error {
+	var body struct {
+		Name string `json:"name"`
+	}
+	if err := readBody(c, &body); err != nil {
+		return err
+	}
+	if strings.TrimSpace(body.Name) == "" || len(body.Name) > 100 || strings.ContainsFunc(body.Name, unicode.IsControl) {
+		return badRequest(c, "name must be a string of 1 to 100 bytes without control characters")
+	}
+	id, _ := sessions.FromContext(c.Request().Context())
+	if err := u.set(c.Request().Context(), id.UserID, "name", body.Name); err != nil {
+		return echov4.Error(c, err)
+	}
+	return u.me(c)
+}
+
+// setAdministrator makes a user an administrator, or no longer one.
+func (u users) setAdministrator(c echo.Context) error {
+	var body struct {
+		Administrator *bool `json:"administrator"` // a pointer, because its absence must not mean false
+	}
+	if err := readBody(c, &body); err != nil {
+		return err
+	}
+	if body.Administrator == nil {
+		return badRequest(c, "administrator must be true or false")
+	}
+	if err := u.set(c.Request().Context(), c.Param("id"), "administrator", *body.Administrator); err != nil {
+		return echov4.Error(c, err)
+	}
+	return c.JSON(http.StatusOK, echo.Map{"id": c.Param("id"), "is_administrator": *body.Administrator})
+}
+
+// readBody reads one JSON value that has no fields but those of v.
+func readBody(c echo.Context, v any) error {
+	body := json.NewDecoder(http.MaxBytesReader(c.Response(), c.Request().Body, 1<<10))
+	body.DisallowUnknownFields()
+	if body.Decode(v) != nil {
+		return badRequest(c, "the body is not the JSON that this route takes")
+	}
+	if _, err := body.Token(); !errors.Is(err, io.EOF) {
+		return badRequest(c, "something follows the JSON of the body")
+	}
+	return nil
+}
+
+// badRequest is an error in the form of the session API's own.
+func badRequest(c echo.Context, message string) error {
+	return echov4.Error(c, &sessions.APIError{Status: http.StatusBadRequest, Code: sessions.CodeSchemaError, Message: message})
 }
 
 func (u users) stackMe(c echo.Context) error {
@@ -113,7 +176,7 @@ func cors() echo.MiddlewareFunc {
 	}
 	return echomiddleware.CORSWithConfig(echomiddleware.CORSConfig{
 		AllowOrigins: []string{"*"},
-		AllowMethods: []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodDelete},
+		AllowMethods: []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodDelete},
 		AllowHeaders: append(both("Access-Type", "Project-Id", "Branch-Id", "Publishable-Client-Key", "Secret-Server-Key",
 			"Super-Secret-Admin-Key", "Admin-Access-Token", "Access-Token", "Refresh-Token", "Override-Error-Status",
 			"Allow-Anonymous-User", "Allow-Restricted-User", "Client-Version", "Random-Nonce"),

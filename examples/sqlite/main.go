@@ -83,6 +83,7 @@ func run(ctx context.Context, getenv func(string) string, out, logs io.Writer) (
 	manager, err := sessions.New(sessions.Config{
 		Store:          st,
 		Users:          users.sessionUser,
+		MayImpersonate: users.mayImpersonate,
 		Secrets:        cfg.secrets,
 		Issuer:         base + "/api/v1/projects/" + cfg.projectID,
 		ProjectID:      cfg.projectID,

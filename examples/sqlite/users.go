@@ -71,6 +71,21 @@ func (u users) find(ctx context.Context, id string) (user, error) {
 	return found, nil
 }
 
+// set changes one column of a user. Its errors are those of find.
+func (u users) set(ctx context.Context, id, column string, value any) error {
+	if uuid.Validate(id) != nil {
+		return sessions.ErrUserNotFound
+	}
+	result := u.db.WithContext(ctx).Model(&user{}).Where("id = ?", id).Update(column, value)
+	switch {
+	case result.Error != nil:
+		return fmt.Errorf("%w: change the user: %w", sessions.ErrUnavailable, result.Error)
+	case result.RowsAffected == 0:
+		return sessions.ErrUserNotFound
+	}
+	return nil
+}
+
 // sessionUser is sessions.Config.Users.
 func (u users) sessionUser(ctx context.Context, id string) (sessions.User, error) {
 	found, err := u.find(ctx, id)
@@ -84,4 +99,22 @@ func (u users) sessionUser(ctx context.Context, id string) (sessions.User, error
 		EmailVerified: true,
 		SignedUpAt:    found.CreatedAt,
 	}, nil
+}
+
+// mayImpersonate is sessions.Config.MayImpersonate: administrators may act as users
+// that are none. It is asked again at every refresh, so it believes the table and
+// no token. An error of find means that it could not tell.
+func (u users) mayImpersonate(ctx context.Context, actor sessions.Identity, target sessions.User) error {
+	acting, err := u.find(ctx, actor.UserID)
+	if err != nil {
+		return err
+	}
+	acted, err := u.find(ctx, target.ID)
+	if err != nil {
+		return err
+	}
+	if !acting.Administrator || acted.Administrator {
+		return sessions.ErrImpersonationNotAllowed
+	}
+	return nil
 }
