@@ -67,7 +67,9 @@ func (h *Handler) create(w http.ResponseWriter, r *http.Request) error {
 		return errChained
 	}
 	if err != nil {
-		return newSchemaError(r, "body", "%s", err)
+		e := newSchemaError(r, "body", "%s", err)
+		h.refused(r, object, caller, e)
+		return e
 	}
 	p, err := h.createParams(r, object, caller)
 	if err != nil {
@@ -108,12 +110,17 @@ func (h *Handler) refused(r *http.Request, body jsonObject, caller Identity, why
 	var expired *ExpiredError
 	switch {
 	case errors.As(why, &expired):
+		if namesKey(r) && !asked {
+			return // the dead token came beside a key, which signs somebody in
+		}
 		caller.UserID, caller.SessionID = expired.UserID, expired.SessionID
 	case !caller.Trusted() && !caller.HasUser(), caller.Trusted() && !asked:
 		return
 	}
 	if !caller.Trusted() {
 		p.caller, p.Actor, p.By = &caller, caller.UserID, caller.UserID
+	} else if actor, err := parseObject(body.get("actor")); err == nil {
+		p.Actor, _ = jsonString(actor.get("user_id"))
 	}
 	h.m.refuseImpersonation(r.Context(), p, why)
 }
@@ -226,7 +233,7 @@ func (h *Handler) createParams(r *http.Request, body jsonObject, caller Identity
 	if p.Impersonation && h.m.cfg.Impersonation.RequireActor && p.Actor == "" && body.get("actor") == nil {
 		s.add("body.actor", "is required")
 	}
-	if p.Impersonation && h.m.cfg.Impersonation.RequireReason && p.Reason == "" && body.get("reason") == nil {
+	if raw := string(body.get("reason")); p.Impersonation && h.m.cfg.Impersonation.RequireReason && (raw == "" || raw == `""`) {
 		s.add("body.reason", "is required")
 	}
 	if ttl != nil {
