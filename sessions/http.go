@@ -111,8 +111,12 @@ func (h *Handler) endpointWith(
 		}
 		fail := func(err error) {
 			if e := NewAPIError(err); e.Status >= 500 {
+				cause := err
+				if e.cause != nil {
+					cause = e.cause
+				}
 				h.m.cfg.Logger.LogAttrs(r.Context(), slog.LevelError, "sessions: request failed",
-					slog.String("request_id", id), slog.String("code", e.Code), slog.Any("error", err))
+					slog.String("request_id", id), slog.String("code", e.Code), slog.Any("error", cause))
 			}
 			writeError(w, r, err)
 		}
