@@ -590,7 +590,11 @@ func (h *Handler) signOut(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if caller.HasUser() {
-		_, err = h.m.end(r.Context(), EndParams{ID: caller.SessionID, UserID: caller.UserID, Reason: EndSignedOut, By: caller.UserID})
+		by := caller.UserID
+		if caller.Impersonation {
+			by = caller.Actor // who really acted
+		}
+		_, err = h.m.end(r.Context(), EndParams{ID: caller.SessionID, UserID: caller.UserID, Reason: EndSignedOut, By: by})
 	} else {
 		token, present, tokenErr := refreshHeader(r)
 		switch {
