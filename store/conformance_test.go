@@ -14,5 +14,9 @@ func TestConformance(t *testing.T) {
 			t.Parallel()
 			storetest.Run(t, func(t testing.TB) sessions.Store { return migrated(t, open(t, d.open(t))) })
 		})
+		t.Run(d.name+" with an audit log", func(t *testing.T) {
+			t.Parallel()
+			storetest.Run(t, func(t testing.TB) sessions.Store { return audited(t, open(t, d.open(t))) })
+		})
 	}
 }

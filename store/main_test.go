@@ -99,7 +99,18 @@ func newStore(t testing.TB, db *gorm.DB, cfg store.Config) *store.Store {
 // migrated is a store with its table.
 func migrated(t testing.TB, db *gorm.DB) *store.Store {
 	t.Helper()
-	st := newStore(t, db, store.Config{})
+	return migratedAs(t, db, store.Config{})
+}
+
+// audited is a store with its tables, one of them the audit log.
+func audited(t testing.TB, db *gorm.DB) *store.Store {
+	t.Helper()
+	return migratedAs(t, db, store.Config{AuditLog: true})
+}
+
+func migratedAs(t testing.TB, db *gorm.DB, cfg store.Config) *store.Store {
+	t.Helper()
+	st := newStore(t, db, cfg)
 	must(t, st.Migrate(t.Context()))
 	return st
 }

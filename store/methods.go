@@ -22,21 +22,37 @@ func (s *Store) Create(ctx context.Context, sess sessions.Session) error {
 	if !storable(sess.UserID, sess.Actor, sess.Reason, sess.CreatedBy, sess.Client.IP, sess.Client.UserAgent, string(sess.EndReason), sess.EndedBy, sess.HandoffHash) {
 		return errText("create")
 	}
+	if sess.ActorSessionID != "" && !isID(sess.ActorSessionID) {
+		return s.answer(ctx, "create", sessions.ErrNotFound)
+	}
 	row := newRow(sess)
-	query, args := s.stmts.create, row.values()
-	if sess.ActorSessionID != "" {
-		if !isID(sess.ActorSessionID) {
-			return s.answer(ctx, "create", sessions.ErrNotFound)
+	if !s.cfg.AuditLog || !sess.Impersonation {
+		return s.insert(ctx, row)
+	}
+	o := occurrence{at: row.CreatedAt, event: sessions.EventCreated, client: sess.Client}
+	if sess.HandoffHash != "" {
+		o.event = sessions.EventHandedOff
+	}
+	return s.step(ctx, "create", func(in *Store) error {
+		if err := in.insert(ctx, row); err != nil {
+			return err
 		}
+		return in.record(ctx, "create", []auditRow{newAuditRow(row, o)})
+	})
+}
+
+func (s *Store) insert(ctx context.Context, row Row) error {
+	query, args := s.stmts.create, row.values()
+	if row.ActorSessionID != nil {
 		query = s.stmts.createBehind
-		args = append(args, sess.ActorSessionID, sess.Actor, row.CreatedAt)
+		args = append(args, *row.ActorSessionID, row.Actor, row.CreatedAt)
 	}
 	n, err := s.exec(ctx, "create", query, args...)
 	switch {
 	case err != nil || n > 0:
 		return err
-	case sess.ActorSessionID != "":
-		if _, err := s.Get(ctx, sess.ID); err != nil {
+	case row.ActorSessionID != nil:
+		if _, err := s.get(ctx, "create", row.ID); err != nil {
 			return err // ErrNotFound, so there was no conflict
 		}
 	}
@@ -45,11 +61,21 @@ func (s *Store) Create(ctx context.Context, sess sessions.Session) error {
 
 // Get implements [sessions.Store] with one SELECT by primary key.
 func (s *Store) Get(ctx context.Context, id string) (sessions.Session, error) {
-	row, err := s.one(ctx, "get", id, s.stmts.get, map[string]any{"id": id})
+	return s.get(ctx, "get", id)
+}
+
+func (s *Store) get(ctx context.Context, op, id string) (sessions.Session, error) {
+	if !isID(id) {
+		return sessions.Session{}, s.answer(ctx, op, sessions.ErrNotFound)
+	}
+	rows, err := s.rows(ctx, op, s.stmts.get, map[string]any{"id": id})
 	if err != nil {
 		return sessions.Session{}, err
 	}
-	return row.Session(), nil
+	if len(rows) == 0 {
+		return sessions.Session{}, sessions.ErrNotFound
+	}
+	return rows[0].Session(), nil
 }
 
 // Refresh implements [sessions.Store] with one UPDATE, which ends the session too
@@ -86,7 +112,9 @@ func (s *Store) Refresh(ctx context.Context, p sessions.RefreshParams) (sessions
 	args["parent_refused"] = int64(refused)
 	args["parent_refused_reason"] = string(refused.EndReason())
 
-	row, err := s.one(ctx, "refresh", p.ID, s.stmts.refresh, args)
+	row, err := s.one(ctx, "refresh", p.ID, s.stmts.refresh, args, func(r Row) occurrence {
+		return occurrence{at: now, event: refreshed(sessions.Outcome(r.RefreshOutcome)), client: p.Client}
+	})
 	if err != nil {
 		return sessions.RefreshResult{}, err
 	}
@@ -104,9 +132,10 @@ func (s *Store) List(ctx context.Context, p sessions.ListParams) ([]sessions.Ses
 	args["user_id"] = p.UserID
 	var b strings.Builder
 	b.WriteString(s.stmts.list)
-	possible := storable(p.UserID)
+	if !storable(p.UserID) || p.OnlyID != "" && !isID(p.OnlyID) {
+		return nil, s.answer(ctx, "list", nil)
+	}
 	if p.OnlyID != "" {
-		possible = possible && isID(p.OnlyID)
 		b.WriteString(` AND id = @only_id`)
 		args["only_id"] = p.OnlyID
 	}
@@ -125,7 +154,11 @@ func (s *Store) List(ctx context.Context, p sessions.ListParams) ([]sessions.Ses
 		b.WriteString(` LIMIT @limit`)
 		args["limit"] = int64(p.Limit)
 	}
-	return s.many(ctx, "list", possible, b.String(), args)
+	rows, err := s.rows(ctx, "list", b.String(), args)
+	if err != nil {
+		return nil, err
+	}
+	return values(rows), nil
 }
 
 // End implements [sessions.Store] with one UPDATE.
@@ -148,7 +181,9 @@ func (s *Store) End(ctx context.Context, p sessions.EndParams) (sessions.Session
 		b.WriteString(` AND impersonation = 0`)
 	}
 	b.WriteString(` RETURNING ` + columns)
-	row, err := s.one(ctx, "end", p.ID, b.String(), args)
+	row, err := s.one(ctx, "end", p.ID, b.String(), args, func(Row) occurrence {
+		return occurrence{at: p.Moment.Now.UnixMicro(), event: sessions.EventEnded}
+	})
 	if err != nil {
 		return sessions.Session{}, err
 	}
@@ -160,6 +195,9 @@ func (s *Store) EndMany(ctx context.Context, p sessions.EndManyParams) ([]sessio
 	if !storable(p.By, string(p.Reason)) {
 		return nil, errText("end many")
 	}
+	if !storable(p.UserID) {
+		return nil, s.answer(ctx, "end many", nil)
+	}
 	args := moment(p.Moment)
 	args["user_id"], args["reason"], args["by"] = p.UserID, string(p.Reason), p.By
 	var b strings.Builder
@@ -169,7 +207,13 @@ func (s *Store) EndMany(ctx context.Context, p sessions.EndManyParams) ([]sessio
 		args["except_id"] = p.ExceptID
 	}
 	b.WriteString(` RETURNING ` + columns)
-	return s.many(ctx, "end many", storable(p.UserID), b.String(), args)
+	rows, err := s.change(ctx, "end many", b.String(), args, func(Row) occurrence {
+		return occurrence{at: p.Moment.Now.UnixMicro(), event: sessions.EventEnded}
+	})
+	if err != nil {
+		return nil, err
+	}
+	return values(rows), nil
 }
 
 // EndDependents implements [sessions.Store] with one UPDATE, by an index of the
@@ -178,9 +222,17 @@ func (s *Store) EndDependents(ctx context.Context, p sessions.EndDependentsParam
 	if !storable(p.By, string(p.Reason)) {
 		return nil, errText("end dependents")
 	}
-	return s.many(ctx, "end dependents", isID(p.ActorSessionID), s.stmts.endDependents, map[string]any{
-		"actor_session_id": p.ActorSessionID, "now": p.Now.UnixMicro(), "reason": string(p.Reason), "by": p.By,
+	if !isID(p.ActorSessionID) {
+		return nil, s.answer(ctx, "end dependents", nil)
+	}
+	args := map[string]any{"actor_session_id": p.ActorSessionID, "now": p.Now.UnixMicro(), "reason": string(p.Reason), "by": p.By}
+	rows, err := s.change(ctx, "end dependents", s.stmts.endDependents, args, func(Row) occurrence {
+		return occurrence{at: p.Now.UnixMicro(), event: sessions.EventEnded}
 	})
+	if err != nil {
+		return nil, err
+	}
+	return values(rows), nil
 }
 
 // Redeem implements [sessions.Store] with one UPDATE, which ends the session too
@@ -195,7 +247,13 @@ func (s *Store) Redeem(ctx context.Context, p sessions.RedeemParams) (sessions.S
 	args := moment(p.Moment)
 	args["id"], args["hash"] = p.ID, p.Hash
 	args["client_ip"], args["client_user_agent"] = p.Client.IP, p.Client.UserAgent
-	row, err := s.one(ctx, "redeem", p.ID, s.stmts.redeem, args)
+	row, err := s.one(ctx, "redeem", p.ID, s.stmts.redeem, args, func(r Row) occurrence {
+		o := occurrence{at: p.Moment.Now.UnixMicro(), event: sessions.EventRedeemed, client: p.Client}
+		if r.EndedAt != nil {
+			o.event = sessions.EventHandoffReplay
+		}
+		return o
+	})
 	if err != nil {
 		return sessions.Session{}, err
 	}
@@ -219,7 +277,7 @@ func (s *Store) Prune(ctx context.Context, p sessions.PruneParams) (int, error) 
 		}
 		args[name] = at.UnixMicro()
 		where := strings.Join(append([]string{old}, earlier...), ` AND `)
-		parts = append(parts, `SELECT id FROM `+s.cfg.quoted()+` WHERE `+where)
+		parts = append(parts, `SELECT id FROM `+s.cfg.quoted(s.cfg.Table)+` WHERE `+where)
 		earlier = append(earlier, young)
 	}
 	add(p.EndedBefore, "ended", `ended_at < @ended`, `(ended_at IS NULL OR ended_at >= @ended)`)
@@ -231,7 +289,7 @@ func (s *Store) Prune(ctx context.Context, p sessions.PruneParams) (int, error) 
 	// The rows are judged again as they are deleted: Postgres does not repeat the
 	// subselect after it waited for a row, and in the meantime an idle session may
 	// have been refreshed.
-	n, err := s.exec(ctx, "prune", `DELETE FROM `+s.cfg.quoted()+` WHERE id IN (`+
+	n, err := s.exec(ctx, "prune", `DELETE FROM `+s.cfg.quoted(s.cfg.Table)+` WHERE id IN (`+
 		strings.Join(parts, ` UNION ALL `)+` LIMIT @limit) AND NOT (`+strings.Join(earlier, ` AND `)+`)`, args)
 	return int(n), err
 }

@@ -51,7 +51,7 @@ func TestTenReplicasMigrateAtOnce(t *testing.T) {
 			dialector := d.open(t)
 			replicas := make([]*store.Store, 10)
 			for i := range replicas {
-				replicas[i] = newStore(t, open(t, dialector()), store.Config{})
+				replicas[i] = newStore(t, open(t, dialector()), store.Config{AuditLog: true})
 			}
 			for _, err := range together(len(replicas), func(i int) error { return replicas[i].Migrate(t.Context()) }) {
 				t.Error(err)
@@ -177,23 +177,28 @@ func TestTheSchemaAndTheTableAreTheHostsToChoose(t *testing.T) {
 func TestSchemaSQL(t *testing.T) {
 	t.Parallel()
 	for _, d := range databases {
-		t.Run(d.name, func(t *testing.T) {
-			t.Parallel()
-			cfg := store.Config{}
-			if d.name == "postgres" {
-				cfg.Schema = "auth"
+		for _, cfg := range []store.Config{{}, {AuditLog: true}} {
+			name := "schema_"
+			if cfg.AuditLog {
+				name = "schema_audit_"
 			}
-			got := newStore(t, open(t, d.open(t)), cfg).SchemaSQL()
-			golden := filepath.Join("testdata", "schema_"+d.name+".sql")
-			if *update {
-				must(t, os.WriteFile(golden, []byte(got), 0o600))
-			}
-			want, err := os.ReadFile(golden)
-			must(t, err)
-			if got != string(want) {
-				t.Errorf("got\n%s\nwant\n%s", got, want)
-			}
-		})
+			t.Run(name+d.name, func(t *testing.T) {
+				t.Parallel()
+				if d.name == "postgres" {
+					cfg.Schema = "auth"
+				}
+				got := newStore(t, open(t, d.open(t)), cfg).SchemaSQL()
+				golden := filepath.Join("testdata", name+d.name+".sql")
+				if *update {
+					must(t, os.WriteFile(golden, []byte(got), 0o600))
+				}
+				want, err := os.ReadFile(golden)
+				must(t, err)
+				if got != string(want) {
+					t.Errorf("got\n%s\nwant\n%s", got, want)
+				}
+			})
+		}
 	}
 }
 
@@ -203,15 +208,18 @@ func TestSchemaSQLIsWhatMigrateMakes(t *testing.T) {
 		t.Run(d.name, func(t *testing.T) {
 			t.Parallel()
 			db := open(t, d.open(t))
-			st := newStore(t, db, store.Config{})
+			st := newStore(t, db, store.Config{AuditLog: true})
 			for ddl := range strings.SplitSeq(st.SchemaSQL(), ";\n") {
 				if ddl != "" {
 					must(t, db.Exec(ddl).Error)
 				}
 			}
-			before := snapshot(t, db, store.DefaultTable)
+			tables := func() []string {
+				return append(snapshot(t, db, store.DefaultTable), snapshot(t, db, store.DefaultTable+"_audit")...)
+			}
+			before := tables()
 			must(t, st.Migrate(t.Context()))
-			if after := snapshot(t, db, store.DefaultTable); !slices.Equal(before, after) {
+			if after := tables(); !slices.Equal(before, after) {
 				t.Errorf("got %q, want %q", after, before)
 			}
 		})

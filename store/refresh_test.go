@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"reflect"
 	"runtime"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -333,12 +335,12 @@ func TestNothingWorksBehindAnEnd(t *testing.T) {
 		t.Run(crowd.name, func(t *testing.T) {
 			t.Parallel()
 			db := crowd.open(t)
-			st := migrated(t, db)
+			st := audited(t, db)
 			ctx := t.Context()
 			actor := created(t, st, session("actor"))
 			old := make([]sessions.Session, callers)
 			for i := range old {
-				s := behind("u", actor)
+				s := behind(newID(), actor)
 				s.HandoffHash, s.HandoffExpiresAt = "hash", t0.Add(time.Hour)
 				old[i] = created(t, st, s)
 			}
@@ -355,7 +357,7 @@ func TestNothingWorksBehindAnEnd(t *testing.T) {
 					return err
 				}
 				for n := int64(1); ; n++ {
-					late, s := over.Load(), behind("u", actor)
+					late, s := over.Load(), behind(newID(), actor)
 					createErr := st.Create(ctx, s)
 					_, refreshErr := st.Refresh(ctx, presentation(old[i].ID, n, t0))
 					_, redeemErr := st.Redeem(ctx, sessions.RedeemParams{ID: old[(i+1)%callers].ID, Hash: "hash", Moment: at(t0)})
@@ -386,6 +388,12 @@ func TestNothingWorksBehindAnEnd(t *testing.T) {
 			for _, s := range marked {
 				delete(young, s.ID)
 			}
+			for _, s := range marked {
+				got := history(t, st, s.UserID)
+				if !strings.HasPrefix(got, "ended ") || strings.Count(got, "ended") != 1 {
+					t.Errorf("the audit log has %q, want one end, as the last", got)
+				}
+			}
 			if len(young) > 0 {
 				t.Errorf("%d sessions were created and not found", len(young))
 			}
@@ -405,10 +413,10 @@ func TestOneOfManyRedemptionsGrants(t *testing.T) {
 	for _, crowd := range crowds {
 		t.Run(crowd.name, func(t *testing.T) {
 			t.Parallel()
-			st := migrated(t, crowd.open(t))
+			st := audited(t, crowd.open(t))
 			for range 4 {
-				s := session("u")
-				s.HandoffHash, s.HandoffExpiresAt = "hash", t0.Add(time.Minute)
+				s := behind(newID(), session("actor"))
+				s.ActorSessionID, s.HandoffHash, s.HandoffExpiresAt = "", "hash", t0.Add(time.Minute)
 				created(t, st, s)
 				var grants, ends atomic.Int64
 				for _, err := range together(32, func(int) error {
@@ -430,6 +438,9 @@ func TestOneOfManyRedemptionsGrants(t *testing.T) {
 				if grants.Load() != 1 || ends.Load() != 1 {
 					t.Errorf("%d grants and %d ends, want 1 and 1", grants.Load(), ends.Load())
 				}
+				if got, want := history(t, st, s.UserID), "handoff_replay redeemed handed_off"; got != want {
+					t.Errorf("the audit log has %q, want %q", got, want)
+				}
 			}
 		})
 	}
@@ -437,15 +448,17 @@ func TestOneOfManyRedemptionsGrants(t *testing.T) {
 
 func TestManyWritersNeverSeeABusyDatabase(t *testing.T) {
 	t.Parallel()
-	for _, crowd := range crowds {
-		t.Run(crowd.name, func(t *testing.T) {
+	for i, crowd := range slices.Concat(crowds, crowds) {
+		cfg := store.Config{AuditLog: i < len(crowds)}
+		t.Run(fmt.Sprintf("%s, audit log %t", crowd.name, cfg.AuditLog), func(t *testing.T) {
 			t.Parallel()
 			db := crowd.open(t)
-			st := migrated(t, db)
+			st := migratedAs(t, db, cfg)
 			errs := together(32, func(i int) error {
 				user := fmt.Sprint("user ", i%4)
-				for range 4 {
+				for n := range 4 {
 					s := session(user)
+					s.Impersonation = n%2 == 0
 					if err := st.Create(t.Context(), s); err != nil {
 						return err
 					}

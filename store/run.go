@@ -13,12 +13,12 @@ import (
 	"gorm.io/gorm"
 )
 
-// one runs a statement that concerns the session id. No row is ErrNotFound.
-func (s *Store) one(ctx context.Context, op, id, query string, args map[string]any) (Row, error) {
+// one runs a statement that changes the session id. No row is ErrNotFound.
+func (s *Store) one(ctx context.Context, op, id, query string, args map[string]any, what func(Row) occurrence) (Row, error) {
 	if !isID(id) {
 		return Row{}, s.answer(ctx, op, sessions.ErrNotFound)
 	}
-	rows, err := s.rows(ctx, op, query, args)
+	rows, err := s.change(ctx, op, query, args, what)
 	if err != nil {
 		return Row{}, err
 	}
@@ -28,20 +28,13 @@ func (s *Store) one(ctx context.Context, op, id, query string, args map[string]a
 	return rows[0], nil
 }
 
-// many runs a statement that returns sessions, where any are possible.
-func (s *Store) many(ctx context.Context, op string, possible bool, query string, args map[string]any) ([]sessions.Session, error) {
-	if !possible {
-		return nil, s.answer(ctx, op, nil)
-	}
-	rows, err := s.rows(ctx, op, query, args)
-	if err != nil {
-		return nil, err
-	}
+// values are the sessions of rows.
+func values(rows []Row) []sessions.Session {
 	list := make([]sessions.Session, len(rows))
 	for i := range rows {
 		list[i] = rows[i].Session()
 	}
-	return list, nil
+	return list
 }
 
 // answer is err, for answers that need no database, unless it could not have been
@@ -162,6 +155,34 @@ func (s *Store) retry(ctx context.Context, f func() error) error {
 		err = f()
 	}
 	return err
+}
+
+// step runs f on a store in a transaction, which is the host's where this one
+// joined it, or else one of its own, tried again as a whole.
+func (s *Store) step(ctx context.Context, op string, f func(in *Store) error) error {
+	if s.joined {
+		return f(s)
+	}
+	if err := s.answer(ctx, op, nil); err != nil {
+		return err
+	}
+	var opts []*sql.TxOptions
+	if s.dialect == postgres {
+		// A snapshot of a stricter isolation is taken at the first statement and
+		// stays; here each one has to see what was there before it.
+		opts = append(opts, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
+	}
+	return s.retry(ctx, func() error {
+		var inner error
+		err := s.session(ctx).Transaction(func(tx *gorm.DB) error {
+			inner = f(s.In(tx))
+			return inner
+		}, opts...)
+		if inner != nil {
+			return inner // wrapped already
+		}
+		return wrap(ctx, op, err)
+	})
 }
 
 // wrap puts the package and the method before an error; nil stays nil. Where the

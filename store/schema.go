@@ -2,16 +2,13 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
-
-	"gorm.io/gorm"
 )
 
-// column is one column of the table.
+// column is one column of a table.
 type column struct {
 	name string
 	// typ is the type as the DDL and the database itself spell it; id is a uuid on
@@ -30,8 +27,8 @@ const (
 	notNull = "NOT NULL"
 )
 
-// schema is the table of a dialect.
-func schema(d dialect) []column {
+// columnsOf are the columns of the sessions in a dialect.
+func columnsOf(d dialect) []column {
 	id, userID := column{"id", typeText, notNull + " PRIMARY KEY"}, column{"user_id", typeText, notNull}
 	actorSessionID := column{"actor_session_id", typeText, ""}
 	if d == postgres {
@@ -67,45 +64,90 @@ func schema(d dialect) []column {
 	}
 }
 
-// indexes are those of the table, by name. None holds a column that a refresh
-// changes, or Postgres could not update in place.
-func (s *Store) indexes() []struct{ name, ddl string } {
-	index := func(suffix, on string) struct{ name, ddl string } {
-		name := s.cfg.index(suffix)
-		return struct{ name, ddl string }{name, `CREATE INDEX IF NOT EXISTS "` + name + `" ON ` + s.cfg.quoted() + ` ` + on}
+// auditColumnsOf are the columns of the audit log in a dialect, where session_id is
+// NULL if there is no session, since nothing is no uuid.
+func auditColumnsOf(d dialect) []column {
+	id, text, ref := column{"id", typeText, notNull + " PRIMARY KEY"}, notNull, typeText
+	if d == postgres {
+		id.typ, text, ref = typeUUID, `COLLATE "C" `+notNull, typeUUID
 	}
-	return []struct{ name, ddl string }{
-		index("user", `(user_id, created_at DESC, id DESC) WHERE ended_at IS NULL`),
-		index("ended", `(ended_at, id) WHERE ended_at IS NOT NULL`),
-		index("expires", `(expires_at)`),
-		index("actor", `(actor_session_id) WHERE actor_session_id IS NOT NULL`),
+	return []column{
+		id,
+		{"at", typeBig, notNull},
+		{"type", typeText, notNull},
+		{"session_id", ref, ""},
+		{"user_id", typeText, text},
+		{"actor", typeText, text},
+		{"actor_session_id", ref, ""},
+		{"reason", typeText, notNull},
+		{"end_reason", typeText, notNull},
+		{"by", typeText, notNull},
+		{"client_ip", typeText, notNull},
+		{"client_user_agent", typeText, notNull},
+		{"refusal", typeText, notNull},
 	}
 }
 
-func (s *Store) table() string {
-	lines := make([]string, 0, 24)
-	for _, c := range schema(s.dialect) {
+// table is one that Migrate makes.
+type table struct {
+	name, quoted string
+	columns      []column
+	options      string
+	indexes      []struct{ name, ddl string }
+}
+
+// tables are those of the store. No index of the sessions holds a column that a
+// refresh changes, or Postgres could not update in place.
+func (s *Store) tables() []table {
+	newTable := func(name string, columns []column, indexes ...[2]string) table {
+		t := table{name: name, quoted: s.cfg.quoted(name), columns: columns}
+		for _, i := range indexes {
+			index := s.cfg.index(i[0])
+			t.indexes = append(t.indexes, struct{ name, ddl string }{index, `CREATE INDEX IF NOT EXISTS "` + index + `" ON ` + t.quoted + ` ` + i[1]})
+		}
+		return t
+	}
+	all := []table{newTable(s.cfg.Table, columnsOf(s.dialect),
+		[2]string{"user", `(user_id, created_at DESC, id DESC) WHERE ended_at IS NULL`},
+		[2]string{"ended", `(ended_at, id) WHERE ended_at IS NOT NULL`},
+		[2]string{"expires", `(expires_at)`},
+		[2]string{"actor", `(actor_session_id) WHERE actor_session_id IS NOT NULL`},
+	)}
+	if s.dialect == postgres {
+		all[0].options = " WITH (fillfactor = 80)"
+	}
+	if s.cfg.AuditLog {
+		// With audit_actor the longest name would have 64 bytes, see identifier.
+		all = append(all, newTable(s.cfg.auditTable(), auditColumnsOf(s.dialect),
+			[2]string{"audit_user", `(user_id, at DESC, id DESC)`},
+			[2]string{"audit_acts", `(actor, at DESC, id DESC)`},
+		))
+	}
+	return all
+}
+
+func (t table) ddl() string {
+	lines := make([]string, 0, len(t.columns))
+	for _, c := range t.columns {
 		lines = append(lines, strings.TrimRight("  "+c.name+" "+c.typ+" "+c.rest, " "))
 	}
-	ddl := "CREATE TABLE IF NOT EXISTS " + s.cfg.quoted() + " (\n" + strings.Join(lines, ",\n") + "\n)"
-	if s.dialect == postgres {
-		ddl += " WITH (fillfactor = 80)"
-	}
-	return ddl
+	return "CREATE TABLE IF NOT EXISTS " + t.quoted + " (\n" + strings.Join(lines, ",\n") + "\n)" + t.options
 }
 
 // SchemaSQL returns what Migrate executes where nothing is there yet, for review or
 // for the host's own migration tool. Times are Unix microseconds.
 func (s *Store) SchemaSQL() string {
 	var b strings.Builder
-	b.WriteString(s.table() + ";\n")
-	for _, i := range s.indexes() {
-		b.WriteString(i.ddl + ";\n")
+	for _, t := range s.tables() {
+		b.WriteString(t.ddl() + ";\n")
+		for _, i := range t.indexes {
+			b.WriteString(i.ddl + ";\n")
+		}
 	}
 	return b.String()
 }
 
-// Migrate makes the table and its indexes where they are missing. It is idempotent,
+// Migrate makes the tables and their indexes where they are missing. It is idempotent,
 // and any number of processes may call it at once. It changes no column: where there
 // is a table of that name which it would not have made, it returns an error that
 // names the differences. Columns beyond its own are accepted if an INSERT may leave
@@ -117,20 +159,8 @@ func (s *Store) Migrate(ctx context.Context) error {
 	if err != nil || len(missing) == 0 {
 		return err
 	}
-	if s.dialect == postgres && !s.joined {
-		return s.retry(ctx, func() error {
-			var inner error
-			// A snapshot of a stricter isolation would be taken before the lock is
-			// granted, and not show what its holder made.
-			err := s.session(ctx).Transaction(func(tx *gorm.DB) error {
-				inner = s.In(tx).create(ctx)
-				return inner
-			}, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
-			if inner != nil {
-				return inner
-			}
-			return wrap(ctx, "migrate", err)
-		})
+	if s.dialect == postgres {
+		return s.step(ctx, "migrate", func(in *Store) error { return in.create(ctx) })
 	}
 	return s.create(ctx)
 }
@@ -141,7 +171,7 @@ func (s *Store) Migrate(ctx context.Context) error {
 // NOT EXISTS.
 func (s *Store) create(ctx context.Context) error {
 	if s.dialect == postgres {
-		if _, err := s.exec(ctx, "migrate", `SELECT pg_advisory_xact_lock(hashtextextended(@name, 0))`, map[string]any{"name": "sessile " + s.cfg.quoted()}); err != nil {
+		if _, err := s.exec(ctx, "migrate", `SELECT pg_advisory_xact_lock(hashtextextended(@name, 0))`, map[string]any{"name": "sessile " + s.cfg.quoted(s.cfg.Table)}); err != nil {
 			return err
 		}
 	}
@@ -164,23 +194,25 @@ func (s *Store) create(ctx context.Context) error {
 // missing returns the statements that are still to be executed, or an error where
 // there is a table that is not ours.
 func (s *Store) missing(ctx context.Context) ([]string, error) {
-	have, err := s.columns(ctx)
-	if err != nil {
-		return nil, err
-	}
 	var ddl []string
-	if len(have) == 0 {
-		ddl = append(ddl, s.table())
-	} else if faults := compare(schema(s.dialect), have); len(faults) > 0 {
-		return nil, fmt.Errorf("store: migrate: table %s was not made by this package: %w", s.cfg.quoted(), errors.Join(faults...))
-	}
-	names, err := s.indexNames(ctx)
-	if err != nil {
-		return nil, err
-	}
-	for _, i := range s.indexes() {
-		if !slices.Contains(names, i.name) {
-			ddl = append(ddl, i.ddl)
+	for _, t := range s.tables() {
+		have, err := s.columns(ctx, t)
+		if err != nil {
+			return nil, err
+		}
+		if len(have) == 0 {
+			ddl = append(ddl, t.ddl())
+		} else if faults := compare(t.columns, have); len(faults) > 0 {
+			return nil, fmt.Errorf("store: migrate: table %s was not made by this package: %w", t.quoted, errors.Join(faults...))
+		}
+		names, err := s.indexNames(ctx, t)
+		if err != nil {
+			return nil, err
+		}
+		for _, i := range t.indexes {
+			if !slices.Contains(names, i.name) {
+				ddl = append(ddl, i.ddl)
+			}
 		}
 	}
 	return ddl, nil
@@ -192,7 +224,7 @@ type found struct {
 	notNull, hasDefault, primary int64
 }
 
-func (s *Store) columns(ctx context.Context) ([]found, error) {
+func (s *Store) columns(ctx context.Context, t table) ([]found, error) {
 	query := `SELECT name, type, '', "notnull", dflt_value IS NOT NULL, pk FROM pragma_table_info(@table) ORDER BY cid`
 	if s.dialect == postgres {
 		// A table is looked for where our statements would find it.
@@ -203,21 +235,21 @@ LEFT JOIN pg_collation l ON l.oid = a.attcollation
 LEFT JOIN pg_index i ON i.indrelid = a.attrelid AND i.indisprimary
 WHERE a.attrelid = to_regclass(@quoted) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum`
 	}
-	return read(ctx, s, "migrate", query, s.names(), func(f *found) []any {
+	return read(ctx, s, "migrate", query, t.names(), func(f *found) []any {
 		return []any{&f.name, &f.typ, &f.collation, &f.notNull, &f.hasDefault, &f.primary}
 	})
 }
 
-func (s *Store) indexNames(ctx context.Context) ([]string, error) {
+func (s *Store) indexNames(ctx context.Context, t table) ([]string, error) {
 	query := `SELECT name FROM pragma_index_list(@table)`
 	if s.dialect == postgres {
 		query = `SELECT c.relname FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid WHERE i.indrelid = to_regclass(@quoted) AND i.indisvalid`
 	}
-	return read(ctx, s, "migrate", query, s.names(), func(name *string) []any { return []any{name} })
+	return read(ctx, s, "migrate", query, t.names(), func(name *string) []any { return []any{name} })
 }
 
-func (s *Store) names() map[string]any {
-	return map[string]any{"table": s.cfg.Table, "quoted": s.cfg.quoted()}
+func (t table) names() map[string]any {
+	return map[string]any{"table": t.name, "quoted": t.quoted}
 }
 
 // compare says in what a table differs from the one that Migrate makes.

@@ -13,6 +13,8 @@ import "strings"
 type statements struct {
 	create, createBehind, get, list, end, endMany, endDependents string
 	refresh, redeem                                              string
+	// record and audit go on with values and with conditions.
+	record, audit string
 }
 
 // live is the condition of sessions.Moment, for the arguments of moment, with that
@@ -87,7 +89,9 @@ WHERE id = @id AND handoff_hash = @hash AND (handoff_uses > 0 OR handoff_expires
 RETURNING ` + columns
 
 func newStatements(cfg Config, d dialect) *statements {
-	text := func(s string) string { return strings.ReplaceAll(s, "{table}", cfg.quoted()) }
+	text := func(s string) string {
+		return strings.NewReplacer("{table}", cfg.quoted(cfg.Table), "{audit}", cfg.quoted(cfg.auditTable())).Replace(s)
+	}
 	values := `?` + strings.Repeat(`, ?`, strings.Count(columns, ","))
 	// With the actor's row locked, its end waits for a creation that has seen it
 	// live, or the creation for the end; else an impersonation could begin after
@@ -113,5 +117,7 @@ WHERE actor_session_id = @actor_session_id AND ended_at IS NULL AND expires_at >
 RETURNING ` + columns),
 		refresh: text(refresh),
 		redeem:  text(redeem),
+		record:  text(`INSERT INTO {audit} (` + auditColumns + `) VALUES `),
+		audit:   text(`SELECT ` + auditColumns + ` FROM {audit} WHERE `),
 	}
 }

@@ -29,6 +29,12 @@ type Config struct {
 	// NoPreparedStatements sends every statement as text, for poolers that give
 	// each transaction another connection. Defaults to false.
 	NoPreparedStatements bool
+	// AuditLog adds a second table, of the same name with _audit behind it, and to
+	// it an entry for every creation, use and end of an impersonation, in the
+	// transaction of that change; see [Store.Audit]. Every refresh and every end is
+	// a transaction of its own then, with two round trips more, since only its row
+	// tells whether there is an entry to add. Defaults to false.
+	AuditLog bool
 }
 
 // Store keeps sessions in one table. It is safe for concurrent use, and any number
@@ -182,13 +188,15 @@ func (c Config) validate(d dialect) []error {
 	return faults
 }
 
-// quoted is the table as statements name it.
-func (c Config) quoted() string {
+// quoted is a table as statements name it.
+func (c Config) quoted(table string) string {
 	if c.Schema != "" {
-		return `"` + c.Schema + `"."` + c.Table + `"`
+		return `"` + c.Schema + `"."` + table + `"`
 	}
-	return `"` + c.Table + `"`
+	return `"` + table + `"`
 }
+
+func (c Config) auditTable() string { return c.Table + "_audit" }
 
 // index is the name of one of the table's indexes.
 func (c Config) index(suffix string) string { return c.Table + "_" + suffix + "_idx" }

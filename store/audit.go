@@ -1,0 +1,263 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/sessile-go/sessile/sessions"
+)
+
+// AuditEntry is one row of the audit log: something that happened to an
+// impersonation, or to somebody's wish for one. docs/events.md says what each type
+// means. Entries are added and never changed, nor deleted, by this package.
+type AuditEntry struct {
+	// ID is a UUID version 7; among entries of one At, the later is the greater as
+	// far as one process wrote them.
+	ID string
+	// At is when, by the application's clock.
+	At time.Time
+	// Type says what happened.
+	Type sessions.EventType
+	// SessionID is the impersonation; empty where none came of it.
+	SessionID string
+	// UserID, Actor, ActorSessionID and Reason are those of the session.
+	UserID, Actor, ActorSessionID, Reason string
+	// EndReason is why the session has ended with this, else empty.
+	EndReason sessions.EndReason
+	// By is who created the session, wanted to, or ended it; empty for its use, and
+	// where a protocol ended it.
+	By string
+	// Client is who made the call, as far as that is known: for a replay the
+	// presenter, for an end nobody.
+	Client sessions.Client
+	// Refusal is why an impersonation was refused.
+	Refusal sessions.Refusal
+}
+
+// AuditQuery selects entries of the audit log.
+type AuditQuery struct {
+	// UserID selects what was done as this user.
+	UserID string
+	// Actor selects what this actor did. One of the two is required; with both,
+	// what this actor did as this user.
+	Actor string
+	// Limit is the largest number of entries to return; 0 is no limit.
+	Limit int
+	// Before, where set, starts behind this position, which is further in the
+	// past.
+	Before *AuditPosition
+}
+
+// AuditPosition is the place of an entry in the audit log.
+type AuditPosition struct {
+	At time.Time
+	ID string
+}
+
+var errNoAuditLog = errors.New("Config.AuditLog is not set")
+
+// Audit returns entries of the audit log, newest first: by At, then by ID. None is
+// an empty list and no error. It returns an error where Config.AuditLog is not set.
+func (s *Store) Audit(ctx context.Context, q AuditQuery) ([]AuditEntry, error) {
+	var where []string
+	args := map[string]any{}
+	if q.UserID != "" {
+		where, args["user_id"] = append(where, `user_id = @user_id`), q.UserID
+	}
+	if q.Actor != "" {
+		where, args["actor"] = append(where, `actor = @actor`), q.Actor
+	}
+	switch {
+	case !s.cfg.AuditLog:
+		return nil, wrap(ctx, "audit", errNoAuditLog)
+	case len(where) == 0:
+		return nil, errors.New("store: audit: UserID or Actor is required")
+	case q.Before != nil && !isID(q.Before.ID):
+		return nil, errors.New("store: audit: Before.ID is not a UUID in its canonical spelling")
+	case !storable(q.UserID, q.Actor):
+		return nil, s.answer(ctx, "audit", nil)
+	}
+	if q.Before != nil {
+		where = append(where, `(at, id) < (@before_at, @before_id)`)
+		args["before_at"], args["before_id"] = q.Before.At.UnixMicro(), q.Before.ID
+	}
+	query := s.stmts.audit + strings.Join(where, ` AND `) + ` ORDER BY at DESC, id DESC`
+	if q.Limit > 0 {
+		query += ` LIMIT @limit`
+		args["limit"] = int64(q.Limit)
+	}
+	rows, err := read(ctx, s, "audit", query, args, (*auditRow).targets)
+	if err != nil {
+		return nil, err
+	}
+	list := make([]AuditEntry, len(rows))
+	for i := range rows {
+		list[i] = rows[i].entry()
+	}
+	return list, nil
+}
+
+// Record adds an event to the audit log that changed no row, such as
+// [sessions.EventImpersonationRefused]. The store adds the others itself, in the
+// transaction of the change; recorded again they would stand there twice. What a
+// refused caller sent may be no text at all: what cannot be stored is replaced by
+// U+FFFD. It returns an error where Config.AuditLog is not set.
+func (s *Store) Record(ctx context.Context, e sessions.Event) error {
+	if !s.cfg.AuditLog {
+		return wrap(ctx, "record", errNoAuditLog)
+	}
+	row := newRow(e.Session)
+	a := newAuditRow(row, occurrence{at: e.At.UnixMicro(), event: e.Type, client: e.Client})
+	a.refusal = string(e.Refusal)
+	for _, id := range []**string{&a.sessionID, &a.actorSessionID} {
+		if *id != nil && !isID(**id) {
+			*id = nil
+		}
+	}
+	for _, text := range []*string{&a.event, &a.userID, &a.actor, &a.reason, &a.endReason, &a.by, &a.clientIP, &a.clientUserAgent, &a.refusal} {
+		*text = strings.ReplaceAll(strings.ToValidUTF8(*text, "\ufffd"), "\x00", "\ufffd")
+	}
+	return s.record(ctx, "record", []auditRow{a})
+}
+
+// occurrence is what a change was, as far as the row does not say it.
+type occurrence struct {
+	at     int64
+	event  sessions.EventType
+	client sessions.Client
+}
+
+// auditRow is one row of the audit log.
+type auditRow struct {
+	id, event                          string
+	at                                 int64
+	sessionID, actorSessionID          *string
+	userID, actor, reason              string
+	endReason, by                      string
+	clientIP, clientUserAgent, refusal string
+}
+
+// newAuditRow says what happened to r, as it is then.
+func newAuditRow(r Row, o occurrence) auditRow {
+	a := auditRow{
+		at: o.at, event: string(o.event),
+		actorSessionID: r.ActorSessionID, userID: r.UserID, actor: r.Actor, reason: r.Reason,
+		endReason: r.EndReason, by: r.EndedBy,
+		clientIP: o.client.IP, clientUserAgent: o.client.UserAgent,
+	}
+	if r.ID != "" {
+		a.sessionID = &r.ID
+	}
+	switch o.event {
+	case sessions.EventCreated, sessions.EventHandedOff, sessions.EventImpersonationRefused:
+		a.by = r.CreatedBy
+	default: // who ended it, where it was ended
+	}
+	return a
+}
+
+// auditColumns are in the order of values and targets.
+const auditColumns = `id, at, type, session_id, user_id, actor, actor_session_id, reason, end_reason, by, client_ip, client_user_agent, refusal`
+
+func (a *auditRow) values() []any {
+	return []any{
+		a.id, a.at, a.event, orNull(a.sessionID), a.userID, a.actor, orNull(a.actorSessionID),
+		a.reason, a.endReason, a.by, a.clientIP, a.clientUserAgent, a.refusal,
+	}
+}
+
+func (a *auditRow) targets() []any {
+	return []any{
+		&a.id, &a.at, &a.event, &a.sessionID, &a.userID, &a.actor, &a.actorSessionID,
+		&a.reason, &a.endReason, &a.by, &a.clientIP, &a.clientUserAgent, &a.refusal,
+	}
+}
+
+func (a *auditRow) entry() AuditEntry {
+	e := AuditEntry{
+		ID: a.id, At: fromMicro(a.at), Type: sessions.EventType(a.event),
+		UserID: a.userID, Actor: a.actor, Reason: a.reason, EndReason: sessions.EndReason(a.endReason), By: a.by,
+		Client: sessions.Client{IP: a.clientIP, UserAgent: a.clientUserAgent}, Refusal: sessions.Refusal(a.refusal),
+	}
+	if a.sessionID != nil {
+		e.SessionID = *a.sessionID
+	}
+	if a.actorSessionID != nil {
+		e.ActorSessionID = *a.actorSessionID
+	}
+	return e
+}
+
+// auditBatch is how many entries one INSERT adds; both databases limit the number
+// of arguments, Postgres at 65,535 and SQLite at 32,766.
+const auditBatch = 500
+
+// record adds rows to the audit log, with new ids in their order.
+func (s *Store) record(ctx context.Context, op string, rows []auditRow) error {
+	values := `(?` + strings.Repeat(`, ?`, strings.Count(auditColumns, ",")) + `)`
+	for batch := range slices.Chunk(rows, auditBatch) {
+		var args []any
+		for i := range batch {
+			id, err := uuid.NewV7()
+			if err != nil {
+				return wrap(ctx, op, err)
+			}
+			batch[i].id = id.String()
+			args = append(args, batch[i].values()...)
+		}
+		query := s.stmts.record + values + strings.Repeat(`, `+values, len(batch)-1)
+		if _, err := s.exec(ctx, op, query, args...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// change runs a statement that changes rows and returns them. Where there is an
+// audit log, an entry for each impersonation among them is part of the same
+// transaction: neither is ever there without the other.
+func (s *Store) change(ctx context.Context, op, query string, args map[string]any, what func(Row) occurrence) ([]Row, error) {
+	if !s.cfg.AuditLog {
+		return s.rows(ctx, op, query, args)
+	}
+	var rows []Row
+	err := s.step(ctx, op, func(in *Store) error {
+		var err error
+		if rows, err = in.rows(ctx, op, query, args); err != nil {
+			return err
+		}
+		var entries []auditRow
+		for _, r := range rows {
+			if r.Impersonation != 0 {
+				entries = append(entries, newAuditRow(r, what(r)))
+			}
+		}
+		return in.record(ctx, op, entries)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return rows, nil
+}
+
+// refreshed is what a refresh was.
+func refreshed(o sessions.Outcome) sessions.EventType {
+	switch o {
+	case sessions.OutcomeRotated:
+		return sessions.EventRotated
+	case sessions.OutcomeOverlap:
+		return sessions.EventOverlap
+	case sessions.OutcomeRecovered:
+		return sessions.EventRecovered
+	case sessions.OutcomeAhead:
+		return sessions.EventAhead
+	case sessions.OutcomeRecoveryLimit:
+		return sessions.EventRecoveryLimit
+	default:
+		return sessions.EventReplay
+	}
+}

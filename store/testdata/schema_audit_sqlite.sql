@@ -1,0 +1,47 @@
+CREATE TABLE IF NOT EXISTS "sessile_sessions" (
+  id TEXT NOT NULL PRIMARY KEY,
+  user_id TEXT NOT NULL,
+  created_at BIGINT NOT NULL,
+  last_used_at BIGINT NOT NULL,
+  expires_at BIGINT NOT NULL,
+  auth_time BIGINT NOT NULL,
+  impersonation SMALLINT NOT NULL,
+  actor TEXT NOT NULL,
+  reason TEXT NOT NULL,
+  created_by TEXT NOT NULL,
+  actor_session_id TEXT,
+  client_ip TEXT NOT NULL,
+  client_user_agent TEXT NOT NULL,
+  handoff_hash TEXT NOT NULL,
+  handoff_expires_at BIGINT NOT NULL,
+  handoff_uses BIGINT NOT NULL,
+  current BIGINT NOT NULL,
+  parent BIGINT NOT NULL,
+  answered_at BIGINT NOT NULL,
+  recoveries BIGINT NOT NULL,
+  refresh_outcome BIGINT NOT NULL,
+  ended_at BIGINT,
+  end_reason TEXT NOT NULL,
+  ended_by TEXT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS "sessile_sessions_user_idx" ON "sessile_sessions" (user_id, created_at DESC, id DESC) WHERE ended_at IS NULL;
+CREATE INDEX IF NOT EXISTS "sessile_sessions_ended_idx" ON "sessile_sessions" (ended_at, id) WHERE ended_at IS NOT NULL;
+CREATE INDEX IF NOT EXISTS "sessile_sessions_expires_idx" ON "sessile_sessions" (expires_at);
+CREATE INDEX IF NOT EXISTS "sessile_sessions_actor_idx" ON "sessile_sessions" (actor_session_id) WHERE actor_session_id IS NOT NULL;
+CREATE TABLE IF NOT EXISTS "sessile_sessions_audit" (
+  id TEXT NOT NULL PRIMARY KEY,
+  at BIGINT NOT NULL,
+  type TEXT NOT NULL,
+  session_id TEXT,
+  user_id TEXT NOT NULL,
+  actor TEXT NOT NULL,
+  actor_session_id TEXT,
+  reason TEXT NOT NULL,
+  end_reason TEXT NOT NULL,
+  by TEXT NOT NULL,
+  client_ip TEXT NOT NULL,
+  client_user_agent TEXT NOT NULL,
+  refusal TEXT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS "sessile_sessions_audit_user_idx" ON "sessile_sessions_audit" (user_id, at DESC, id DESC);
+CREATE INDEX IF NOT EXISTS "sessile_sessions_audit_acts_idx" ON "sessile_sessions_audit" (actor, at DESC, id DESC);
