@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -15,10 +16,11 @@ import (
 
 	"github.com/sessile-go/sessile/middleware/echov4"
 	"github.com/sessile-go/sessile/sessions"
+	"github.com/sessile-go/sessile/store"
 )
 
 // newApp is the app: the sessions API, and routes of its own that sessions protect.
-func newApp(manager *sessions.Manager, users users, projectID string, logger *slog.Logger) http.Handler {
+func newApp(manager *sessions.Manager, st *store.Store, users users, projectID string, logger *slog.Logger) http.Handler {
 	e := echo.New()
 	e.Use(cors())
 	e.HTTPErrorHandler = func(err error, c echo.Context) {
@@ -46,6 +48,7 @@ func newApp(manager *sessions.Manager, users users, projectID string, logger *sl
 	e.GET("/me", users.me, own...)
 	e.PUT("/me/name", users.rename, own...)
 	e.PUT("/users/:id/administrator", users.setAdministrator, auth.RequireServer())
+	e.GET("/audit", audit(st), auth.RequireServer())
 
 	// What the SDK asks an app for beside sessions.
 	v1.GET("/users/me", users.stackMe, auth.Require())
@@ -107,6 +110,32 @@ func (u users) setAdministrator(c echo.Context) error {
 		return echov4.Error(c, err)
 	}
 	return c.JSON(http.StatusOK, echo.Map{"id": c.Param("id"), "is_administrator": *body.Administrator})
+}
+
+// audit lists what was done as a user, or by an actor, the latest first.
+func audit(st *store.Store) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		if id, _ := sessions.FromContext(c.Request().Context()); id.Access != sessions.AccessAdmin {
+			return echov4.Error(c, &sessions.APIError{Status: http.StatusForbidden, Code: sessions.CodeForbidden, Message: "The audit log is for admin keys."})
+		}
+		q := store.AuditQuery{UserID: c.QueryParam("user_id"), Actor: c.QueryParam("actor"), Limit: 100}
+		if q.UserID == "" && q.Actor == "" {
+			return badRequest(c, "user_id or actor is required")
+		}
+		entries, err := st.Audit(c.Request().Context(), q)
+		if err != nil {
+			return echov4.Error(c, fmt.Errorf("%w: %w", sessions.ErrUnavailable, err))
+		}
+		items := make([]echo.Map, len(entries))
+		for i, e := range entries {
+			items[i] = echo.Map{
+				"at": e.At.UnixMilli(), "type": e.Type, "session_id": e.SessionID,
+				"user_id": e.UserID, "actor": e.Actor, "reason": e.Reason,
+				"by": e.By, "end_reason": e.EndReason, "refusal": e.Refusal,
+			}
+		}
+		return c.JSON(http.StatusOK, echo.Map{"items": items})
+	}
 }
 
 // readBody reads one JSON value that has no fields but those of v.

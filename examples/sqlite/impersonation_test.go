@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -94,6 +95,14 @@ func TestActingAsAUser(t *testing.T) {
 			t.Errorf("the admin key sees %d sessions, want 1", n)
 		}
 		w.app.want(t, 403, "IMPERSONATION_NOT_ALLOWED", "POST", "/auth/sessions", `{"user_id": "`+ada.ID+`"}`, bearer(administrator.access))
+
+		// All of it is on record. The refresh was granted before the policy was asked.
+		w.audited(t, "user_id="+ada.ID, "impersonation_refused not_allowed", "ended not_allowed", "rotated ", "created ")
+		w.audited(t, "actor="+grace.ID, "impersonation_refused not_allowed", "ended not_allowed", "rotated ", "created ")
+		w.audited(t, "user_id="+grace.ID)
+		w.app.want(t, 403, "FORBIDDEN", "GET", "/audit?user_id="+ada.ID, "", bearer(testServerKey))
+		w.app.want(t, 401, "INSUFFICIENT_ACCESS_TYPE", "GET", "/audit?user_id="+ada.ID, "", bearer(own.access))
+		w.app.want(t, 400, "SCHEMA_ERROR", "GET", "/audit", "", bearer(testAdminKey))
 	})
 }
 
@@ -115,6 +124,20 @@ func itemsOf(t *testing.T, a answer) []map[string]any {
 func (a *app) listed(t *testing.T, userID string) []map[string]any {
 	t.Helper()
 	return itemsOf(t, a.want(t, 200, "", "GET", "/auth/sessions?user_id="+userID, "", bearer(testAdminKey)))
+}
+
+// audited fails unless the audit log has just these entries, of which want has the
+// type and why.
+func (a *app) audited(t *testing.T, query string, want ...string) {
+	t.Helper()
+	list := a.want(t, 200, "", "GET", "/audit?"+query, "", bearer(testAdminKey))
+	var got []string
+	for _, e := range itemsOf(t, list) {
+		got = append(got, fmt.Sprintf("%s %s%s", e["type"], e["end_reason"], e["refusal"]))
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("the audit log of %s: %q, want %q", query, got, want)
+	}
 }
 
 func reasonOf(a answer) string {
@@ -172,6 +195,7 @@ func TestAnImpersonationIsHandedOffOnce(t *testing.T) {
 		a.refuses(t, acting)
 		a.want(t, 401, "HANDOFF_CODE_NOT_FOUND_OR_EXPIRED", "POST", "/auth/sessions/redeem", redeem)
 		a.want(t, 401, "HANDOFF_CODE_NOT_FOUND_OR_EXPIRED", "POST", "/auth/sessions/redeem", `{"code": "garbage"}`)
+		a.audited(t, "user_id="+ada.ID, "handoff_replay handoff_replay", "rotated ", "redeemed ", "handed_off ")
 		a.want(t, 200, "", "GET", "/me", "", bearer(own.access))
 		a.want(t, 200, "", "GET", "/me", "", bearer(administrator.access))
 	})
@@ -209,6 +233,8 @@ func TestAnImpersonationEndsByItself(t *testing.T) {
 		if n := len(a.listed(t, ada.ID)); n != 2 {
 			t.Errorf("the admin key sees %d sessions, want 2", n)
 		}
+		a.audited(t, "user_id="+alan.ID, "ended not_allowed", "rotated ", "created ")
+		a.audited(t, "user_id="+ada.ID, "impersonation_refused unauthenticated", "ended actor_ended", "created ", "created ", "ended signed_out", "created ")
 	})
 }
 

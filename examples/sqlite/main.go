@@ -65,7 +65,7 @@ func run(ctx context.Context, getenv func(string) string, out, logs io.Writer) (
 	if err := users.migrate(ctx); err != nil {
 		return err
 	}
-	st, err := store.New(db, store.Config{})
+	st, err := store.New(db, store.Config{AuditLog: true})
 	if err != nil {
 		return err
 	}
@@ -91,6 +91,7 @@ func run(ctx context.Context, getenv func(string) string, out, logs io.Writer) (
 		ClientKeys:     []string{cfg.clientKey.text},
 		AccessTokenTTL: cfg.accessTTL,
 		Rotation:       sessions.Rotation{Overlap: cfg.overlap},
+		OnEvent:        recordRefused(st, logger),
 		Logger:         logger,
 	})
 	if err != nil {
@@ -108,7 +109,7 @@ func run(ctx context.Context, getenv func(string) string, out, logs io.Writer) (
 	background.Go(func() { prune(ctx, manager, logger) })
 
 	server := &http.Server{
-		Handler:           newApp(manager, users, cfg.projectID, logger),
+		Handler:           newApp(manager, st, users, cfg.projectID, logger),
 		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelWarn),
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
@@ -128,6 +129,20 @@ func run(ctx context.Context, getenv func(string) string, out, logs io.Writer) (
 	grace, cancelGrace := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancelGrace()
 	return server.Shutdown(grace)
+}
+
+// recordRefused adds refusals to the audit log. They change no row, so the store does
+// not see them. Those that name no actor are garbage in place of a hand-off code:
+// anybody may send that, and must not fill the database with it.
+func recordRefused(st *store.Store, logger *slog.Logger) func(context.Context, sessions.Event) {
+	return func(ctx context.Context, e sessions.Event) {
+		if e.Type != sessions.EventImpersonationRefused || e.Session.Actor == "" {
+			return
+		}
+		if err := st.Record(ctx, e); err != nil {
+			logger.ErrorContext(ctx, "audit log", "error", err)
+		}
+	}
 }
 
 // prune deletes sessions that have been over for a month, once an hour.
