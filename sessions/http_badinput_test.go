@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/sessile-go/sessile/sessions"
 )
 
 // maxBody is the largest body that is read.
@@ -22,8 +24,11 @@ type badInput struct {
 	body    string
 	status  int
 	code    string
-	// of is whose the answer may be where routes are registered one by one: the
-	// host's mux, for methods and paths.
+	// refusal is of the one event that tells of a refused impersonation; where it
+	// is empty there must be no event.
+	refusal sessions.Refusal
+	// hosts is whether the answer may be that of the host's mux where routes are
+	// registered one by one, for methods and paths.
 	hosts bool
 }
 
@@ -37,6 +42,10 @@ func badInputs() []badInput {
 	}
 	field := func(name, value string) { create(name, `{"user_id":`+value+`}`, 400, "SCHEMA_ERROR") }
 	more := func(name, member string) { create(name, `{"user_id":"{alice}",`+member+`}`, 400, "SCHEMA_ERROR") }
+	acting := func(name, member string, status int, code string, refusal sessions.Refusal) {
+		create(name, `{"user_id":"{alice}",`+member+`}`, status, code)
+		all[len(all)-1].refusal = refusal
+	}
 	unparsed := func(name, body string) { create(name, body, 400, "BODY_PARSING_ERROR") }
 
 	create("no user_id", `{}`, 400, "SCHEMA_ERROR")
@@ -76,19 +85,25 @@ func badInputs() []badInput {
 		unparsed("expires_in_millis "+millis, `{"user_id":"{alice}","expires_in_millis":`+millis+`}`)
 	}
 	for _, millis := range []string{"29999", "1", "86400001", "31708800000"} {
-		more("an impersonation of "+millis, `"is_impersonation":true,"expires_in_millis":`+millis)
-		more("an impersonation, said last, of "+millis, `"expires_in_millis":`+millis+`,"is_impersonation":true`)
+		acting("an impersonation of "+millis, `"is_impersonation":true,"expires_in_millis":`+millis, 400, "SCHEMA_ERROR", sessions.RefusalInvalid)
+		acting("an impersonation, said last, of "+millis, `"expires_in_millis":`+millis+`,"is_impersonation":true`, 400, "SCHEMA_ERROR", sessions.RefusalInvalid)
 	}
 	for _, value := range []string{`"true"`, "1", "0", "null", "[]", "{}", `""`} {
 		more("is_impersonation "+value, `"is_impersonation":`+value)
 	}
 	for _, value := range []string{`"admin"`, "null", "[]", "{}", "1", `{"user_id":""}`, `{"user_id":7}`, `{"user_id":"a\u0000"}`, `{"user_id":"a","more":1}`, `{"USER_ID":"a"}`} {
-		more("actor "+value, `"is_impersonation":true,"actor":`+value)
+		acting("actor "+value, `"is_impersonation":true,"actor":`+value, 400, "SCHEMA_ERROR", sessions.RefusalInvalid)
+	}
+	acting("an actor who is the user", `"is_impersonation":true,"actor":{"user_id":"{alice}"}`, 403, "IMPERSONATION_NOT_ALLOWED", sessions.RefusalOneself)
+	for _, value := range []string{`"true"`, "1", "0", "null", "[]", "{}", `""`} {
+		more("handoff "+value, `"handoff":`+value)
+		acting("handoff "+value+" of an impersonation", `"is_impersonation":true,"handoff":`+value, 400, "SCHEMA_ERROR", sessions.RefusalInvalid)
 	}
 	more("an actor of no impersonation", `"actor":{"user_id":"admin-1"}`)
 	more("an actor of an impersonation that is none", `"is_impersonation":false,"actor":{"user_id":"admin-1"}`)
 	for _, value := range []string{"null", "1", "[]", `"a\u0000b"`, `"` + strings.Repeat("r", 501) + `"`} {
 		more("reason "+clip(value), `"reason":`+value)
+		acting("reason "+clip(value)+" of an impersonation", `"is_impersonation":true,"reason":`+value, 400, "SCHEMA_ERROR", sessions.RefusalInvalid)
 	}
 	for _, value := range []string{"null", "1", `"x"`, "[]", `{"ip":"x"}`, `{"ip":""}`, `{"ip":null}`, `{"ip":7}`, `{"ip":"192.0.2.1:80"}`, `{"ip":"192.0.2.1/24"}`, `{"ip":"192.0.2.256"}`, `{"user_agent":null}`, `{"user_agent":"a\nb"}`, `{"host":"x"}`} {
 		more("client "+value, `"client":`+value)
@@ -131,6 +146,35 @@ func badInputs() []badInput {
 	create("an array of 20,000 objects", `{"user_id":"{alice}","x":[`+strings.Repeat("{},", 20000)+`1]}`, 400, "SCHEMA_ERROR")
 	create("64 KiB and one byte", `{"user_id":"{alice}"}`+strings.Repeat(" ", maxBody-len(`{"user_id":""}`)-len(alice)+1), 413, "BODY_TOO_LARGE")
 	create("10 MiB", strings.Repeat(" ", 10<<20), 413, "BODY_TOO_LARGE")
+
+	// Redeeming: the form of the request. What a wrong code gets is in
+	// TestARefusedRedemption.
+	redeem := func(name, body string, status int, code string) {
+		all = append(all, badInput{name: "redeem: " + name, method: http.MethodPost, path: "/auth/sessions/redeem", headers: []string{"Content-Type: application/json"}, body: body, status: status, code: code})
+	}
+	for _, value := range []string{"null", "7", "true", "[]", "{}", `["shc1_x"]`} {
+		redeem("a code that is "+value, `{"code":`+value+`}`, 400, "SCHEMA_ERROR")
+	}
+	for _, member := range []string{`"user_id":"{alice}"`, `"refresh_token":"x"`, `"":1`, `"codes":"x"`} {
+		redeem("an unknown field "+member, `{"code":"shc1_x",`+member+`}`, 400, "SCHEMA_ERROR")
+	}
+	for _, value := range []string{"{}", "null", "[]", `"shc1_x"`, "1"} {
+		redeem("a body that is "+value, value, 400, "SCHEMA_ERROR")
+	}
+	redeem("an empty body", "", 400, "BODY_PARSING_ERROR")
+	redeem("half a body", `{"code":"shc1_`, 400, "BODY_PARSING_ERROR")
+	redeem("a code twice", `{"code":"shc1_x","code":"shc1_x"}`, 400, "BODY_PARSING_ERROR")
+	redeem("a code in two cases", `{"code":"shc1_x","CODE":"shc1_x"}`, 400, "BODY_PARSING_ERROR")
+	redeem("a lone surrogate", `{"code":"\ud800"}`, 400, "BODY_PARSING_ERROR")
+	redeem("trailing garbage", `{"code":"shc1_x"}x`, 400, "BODY_PARSING_ERROR")
+	redeem("64 KiB and more", `{"code":"`+strings.Repeat("a", maxBody)+`"}`, 413, "BODY_TOO_LARGE")
+	for _, contentType := range []string{"", "text/plain", "application/x-www-form-urlencoded", "application/json; charset=utf-16"} {
+		b := badInput{name: "redeem: Content-Type " + contentType, method: http.MethodPost, path: "/auth/sessions/redeem", body: `{"code":"shc1_x"}`, status: 415, code: "UNSUPPORTED_MEDIA_TYPE"}
+		if contentType != "" {
+			b.headers = []string{"Content-Type: " + contentType}
+		}
+		all = append(all, b)
+	}
 
 	// Content types.
 	for _, contentType := range []string{
@@ -238,10 +282,16 @@ func badInputs() []badInput {
 			all = append(all, badInput{name: c.name + ", " + endpoint.method + " " + endpoint.path, method: endpoint.method, path: endpoint.path, headers: append([]string{"Content-Type: application/json"}, c.headers...), body: endpoint.body, status: c.status, code: c.code})
 		}
 		if nobodysCode == nobody {
-			all = append(all, badInput{name: "a dead token, " + endpoint.method + " " + endpoint.path, method: endpoint.method, path: endpoint.path, headers: []string{"Content-Type: application/json", "Authorization: Bearer {ended}"}, body: endpoint.body, status: 401, code: "ACCESS_TOKEN_EXPIRED"})
+			dead := badInput{name: "a dead token, " + endpoint.method + " " + endpoint.path, method: endpoint.method, path: endpoint.path, headers: []string{"Content-Type: application/json", "Authorization: Bearer {ended}"}, body: endpoint.body, status: 401, code: "ACCESS_TOKEN_EXPIRED"}
+			if endpoint.method == http.MethodPost { // a user can ask for nothing but an impersonation
+				dead.refusal = sessions.RefusalUnauthenticated
+			}
+			all = append(all, dead)
 		}
 	}
-	all = append(all, badInput{name: "a client token where a server is needed", method: http.MethodPost, path: "/auth/sessions", headers: []string{"Authorization: Bearer {access}", "Content-Type: application/json"}, body: `{"user_id":"{alice}"}`, status: 401, code: "INSUFFICIENT_ACCESS_TYPE"})
+	all = append(all, badInput{name: "a client token where a server is needed", method: http.MethodPost, path: "/auth/sessions", headers: []string{"Authorization: Bearer {access}", "Content-Type: application/json"}, body: `{"user_id":"{bob}"}`, status: 401, code: "INSUFFICIENT_ACCESS_TYPE", refusal: sessions.RefusalNotAllowed})
+	// A key signs somebody in, whoever else comes along.
+	all = append(all, badInput{name: "a dead token beside a key", method: http.MethodPost, path: "/auth/sessions", headers: []string{"Content-Type: application/json", "x-stack-access-type: server", "x-stack-project-id: " + project, "x-stack-secret-server-key: {server}", "x-stack-access-token: {ended}"}, body: `{"user_id":"{alice}"}`, status: 401, code: "ACCESS_TOKEN_EXPIRED"})
 	return all
 }
 
@@ -341,9 +391,7 @@ func TestBadInput(t *testing.T) {
 						t.Errorf("something changed: %s", difference(before, after))
 						before = after // the next case is not to blame
 					}
-					if events := e.takeEvents(); len(events) != 0 {
-						t.Errorf("events %v", events)
-					}
+					e.toldRefusal(t, c.refusal)
 					if log := e.logged(); log != "" {
 						t.Errorf("a refusal is no trouble of ours, but the log has\n%s", log)
 					}

@@ -180,14 +180,35 @@ func (e *env) logged() string { return locked(e, e.log.String) }
 
 // takeEvents returns the types of the events since the last call.
 func (e *env) takeEvents() []sessions.EventType {
-	e.mu.Lock()
-	defer e.mu.Unlock()
 	var types []sessions.EventType
-	for _, event := range e.events {
+	for _, event := range e.takeWholeEvents() {
 		types = append(types, event.Type)
 	}
-	e.events = nil
 	return types
+}
+
+// takeWholeEvents returns the events since the last call.
+func (e *env) takeWholeEvents() []sessions.Event {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	events := e.events
+	e.events = nil
+	return events
+}
+
+// toldRefusal fails the test unless one event was told since the last call, of an
+// impersonation refused for this; none at all, where it is empty.
+func (e *env) toldRefusal(t testing.TB, want sessions.Refusal) sessions.Event {
+	t.Helper()
+	events := e.takeWholeEvents()
+	if want == "" && len(events) == 0 {
+		return sessions.Event{}
+	}
+	if want == "" || len(events) != 1 || events[0].Type != sessions.EventImpersonationRefused || events[0].Refusal != want ||
+		events[0].Session.ID != "" || !events[0].Session.Impersonation || !events[0].At.Equal(e.clock.Now().Truncate(time.Microsecond)) {
+		t.Fatalf("events %+v, want one of an impersonation refused for %q", events, want)
+	}
+	return events[0]
 }
 
 func (e *env) secret(s ...string) {
@@ -470,7 +491,7 @@ func (e *env) judge(t testing.TB, r *http.Request, sent []byte, response *http.R
 
 	e.checkOpenAPI(t, where, r, path, sent, a)
 	if a.status == http.StatusOK {
-		for _, name := range []string{"refresh_token", "access_token"} {
+		for _, name := range []string{"refresh_token", "access_token", "handoff_code"} {
 			if token, ok := a.json[name].(string); ok {
 				e.secret(token)
 			}
@@ -516,8 +537,8 @@ var (
 	}
 
 	// What would give away a credential, a statement or our insides.
-	leaks       = regexp.MustCompile(`srt1_[A-Za-z0-9_-]|s[sa]k_[A-Za-z0-9_-]{8}|eyJ[A-Za-z0-9_-]{8}|(?i:\b(select|insert into|update|delete from) [^ ]+ (from|set|values|where)\b)`)
-	credentials = regexp.MustCompile(`(srt1_|s[sa]k_|eyJ)[A-Za-z0-9_.-]*`)
+	leaks       = regexp.MustCompile(`s(rt|hc)1_[A-Za-z0-9_-]|s[sa]k_[A-Za-z0-9_-]{8}|eyJ[A-Za-z0-9_-]{8}|(?i:\b(select|insert into|update|delete from) [^ ]+ (from|set|values|where)\b)`)
+	credentials = regexp.MustCompile(`(srt1_|shc1_|s[sa]k_|eyJ)[A-Za-z0-9_.-]*`)
 	traces      = regexp.MustCompile(`goroutine \d+ \[|\.go:\d+|runtime\.|panic`)
 )
 

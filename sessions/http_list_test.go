@@ -364,6 +364,7 @@ func TestMethodsThatAreNotThere(t *testing.T) {
 		"/auth/sessions":                                      "DELETE, GET, HEAD, POST",
 		"/auth/sessions/current":                              "DELETE, GET, HEAD",
 		"/auth/sessions/current/refresh":                      "POST",
+		"/auth/sessions/redeem":                               "DELETE, POST",
 		"/auth/sessions/01890a5d-ac96-774b-bcce-b302099a8057": "DELETE",
 		"/auth/oauth/token":                                   "POST",
 		"/auth/oauth/revoke":                                  "POST",
