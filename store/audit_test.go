@@ -148,7 +148,7 @@ func TestEveryChangeOfAnImpersonationIsInTheAuditLog(t *testing.T) {
 			t.Fatalf("%d entries were added, want 1: %+v", len(added), entries)
 		}
 		want.ID, want.SessionID = added[0].ID, s.ID
-		if want.At == t0 {
+		if want.At.Equal(t0) {
 			want.SessionID = added[0].SessionID // of the one that was created
 			rows, err := read(t.Context(), db)
 			must(t, err)
@@ -294,7 +294,7 @@ func TestTheAuditLogIsListedByUserAndByActor(t *testing.T) {
 						page.Before = &store.AuditPosition{At: last.At, ID: last.ID}
 					}
 					same := slices.EqualFunc(got, want, func(g, w store.AuditEntry) bool {
-						return g.SessionID == w.SessionID && g.UserID == w.UserID && g.Actor == w.Actor && g.At == w.At
+						return g.SessionID == w.SessionID && g.UserID == w.UserID && g.Actor == w.Actor && g.At.Equal(w.At)
 					})
 					if !same {
 						t.Errorf("%+v in pages of %d: got %+v\nwant %+v", q, size, got, want)

@@ -236,8 +236,11 @@ func (s *Store) EndDependents(ctx context.Context, p sessions.EndDependentsParam
 }
 
 // Redeem implements [sessions.Store] with one UPDATE, which ends the session too
-// where the code was used before.
+// where the code was used before. It is refused in a transaction, see [Store.In].
 func (s *Store) Redeem(ctx context.Context, p sessions.RedeemParams) (sessions.Session, error) {
+	if s.joined && s.fault == nil {
+		return sessions.Session{}, sessions.ErrJoined
+	}
 	if !storable(p.Client.IP, p.Client.UserAgent) {
 		return sessions.Session{}, errText("redeem")
 	}

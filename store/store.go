@@ -33,7 +33,8 @@ type Config struct {
 	// it an entry for every creation, use and end of an impersonation, in the
 	// transaction of that change; see [Store.Audit]. Every refresh and every end is
 	// a transaction of its own then, with two round trips more, since only its row
-	// tells whether there is an entry to add. Defaults to false.
+	// tells whether there is an entry to add. In a transaction of the host's, an
+	// error has to roll that back, as ever. Defaults to false.
 	AuditLog bool
 }
 
@@ -104,8 +105,8 @@ func New(db *gorm.DB, cfg Config) (*Store, error) {
 //	})
 //
 // Nothing is tried again there, since only the whole transaction can be. Refresh
-// is refused with [sessions.ErrJoined]: a rollback would undo the end of a replayed
-// session. Where tx is no transaction, every method returns an error that says so.
+// and Redeem are refused with [sessions.ErrJoined]: a rollback would undo the end of
+// a replayed session. Where tx is no transaction, every method returns an error that says so.
 // The store is as safe for concurrent use as tx is, which with most drivers is not
 // at all.
 func (s *Store) In(tx *gorm.DB) *Store {

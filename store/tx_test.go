@@ -45,6 +45,9 @@ func TestInJoinsTheHostsTransaction(t *testing.T) {
 						if _, err := in.Refresh(ctx, presentation(old.ID, 1, t0)); !errors.Is(err, sessions.ErrJoined) {
 							t.Errorf("refresh: %v, want ErrJoined", err)
 						}
+						if _, err := in.Redeem(ctx, sessions.RedeemParams{ID: old.ID, Hash: "hash", Moment: at(t0)}); !errors.Is(err, sessions.ErrJoined) {
+							t.Errorf("redeem: %v, want ErrJoined", err)
+						}
 						list, err := in.List(ctx, sessions.ListParams{UserID: "u", Moment: at(t0)})
 						if err != nil || len(list) != 2 {
 							t.Errorf("list: %v, %v, want both", list, err)
