@@ -78,6 +78,8 @@ func (h *Handler) create(w http.ResponseWriter, r *http.Request) error {
 	}
 	grant, err := h.makeSession(r, p, caller)
 	switch {
+	case errors.Is(err, ErrImpersonationNotAllowed): // which may wrap what the host says of the actor
+		return err
 	case errors.Is(err, ErrUserNotFound), errors.Is(err, ErrUserDisabled):
 		e := &APIError{Status: 400, Code: CodeUserIDDoesNotExist, Message: "The user does not exist.", Details: map[string]any{"user_id": p.UserID}, cause: err}
 		if errors.Is(err, ErrUserDisabled) {
@@ -86,7 +88,7 @@ func (h *Handler) create(w http.ResponseWriter, r *http.Request) error {
 		}
 		return e
 	case err != nil:
-		return err
+		return h.m.explain(err)
 	}
 	if p.Handoff {
 		writeJSON(w, http.StatusOK, handoffJSON{
