@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
 
 	"github.com/sessile-go/sessile/middleware"
 	"github.com/sessile-go/sessile/sessions"
@@ -39,7 +40,7 @@ func send(h http.Handler, method, path, token string) {
 	r.Header.Set("Authorization", "Bearer "+token)
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, r)
-	fmt.Println(method, path, w.Code, w.Body)
+	fmt.Fprintln(os.Stdout, method, path, w.Code, w.Body)
 }
 
 // Nobody but the user changes the password.

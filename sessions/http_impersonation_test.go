@@ -88,10 +88,10 @@ func target(user string, members ...string) string {
 	return `{"user_id":"` + user + `"` + strings.Join(append([]string{""}, members...), ",") + `}`
 }
 
-// become is an impersonation of a user by the owner of an access token.
-func (o *office) become(t testing.TB, access, user string, members ...string) grant {
+// become is an impersonation of alice by the owner of an access token.
+func (o *office) become(t testing.TB, access string, members ...string) grant {
 	t.Helper()
-	a := o.ask(t, bearer(access), target(user, members...)).want(t, 200)
+	a := o.ask(t, bearer(access), target(alice, members...)).want(t, 200)
 	return grant{a.text("session_id"), a.text("refresh_token"), a.text("access_token")}
 }
 
@@ -208,7 +208,6 @@ func TestARefusedImpersonation(t *testing.T) {
 		why    sessions.Refusal
 		change func(o *office)
 		config func(*sessions.Config)
-		more   option
 	}
 	const invalid, notAllowed = "SCHEMA_ERROR", "IMPERSONATION_NOT_ALLOWED"
 	governed := func(c *sessions.Config) { c.Impersonation.RequireActor, c.Impersonation.RequireReason = true, true }
@@ -387,7 +386,7 @@ func TestRequiredGovernanceOverHTTP(t *testing.T) {
 	o.ask(t, bearer(o.serverKey), target(alice, `"is_impersonation":true`, `"actor":{"user_id":"a"}`, `"reason":"r"`)).want(t, 200)
 	o.ask(t, bearer(o.serverKey), target(alice)).want(t, 200) // no impersonation
 	// A user's actor needs no naming.
-	if s := o.row(t, o.become(t, o.signIn(t, root).access, alice, `"reason":"r"`).id); s.Actor != root || s.Reason != "r" {
+	if s := o.row(t, o.become(t, o.signIn(t, root).access, `"reason":"r"`).id); s.Actor != root || s.Reason != "r" {
 		t.Errorf("%+v", s)
 	}
 }
@@ -461,8 +460,8 @@ func TestAnImpersonationHasNothingButItself(t *testing.T) {
 				t.Parallel()
 				o := newOffice(t, func(c *sessions.Config) { c.Impersonation.Visibility = visibility })
 				users, admin, second := o.signIn(t, alice), o.signIn(t, root), o.signIn(t, other)
-				sibling := o.become(t, second.access, alice)
-				acting := o.become(t, admin.access, alice, `"reason":"ticket 7"`)
+				sibling := o.become(t, second.access)
+				acting := o.become(t, admin.access, `"reason":"ticket 7"`)
 				as := o.both(acting.access)[scheme].as
 
 				for _, user := range []string{"me", alice} {
@@ -523,11 +522,11 @@ func TestVisibilityOverHTTP(t *testing.T) {
 			shown := test.visibility == sessions.Shown
 			own, second, admin := o.signIn(t, alice), o.signIn(t, alice), o.signIn(t, root)
 			o.clock.Advance(time.Minute)
-			first := o.become(t, admin.access, alice, `"reason":"ticket 7"`)
+			first := o.become(t, admin.access, `"reason":"ticket 7"`)
 			o.clock.Advance(time.Minute)
 			byKey := o.signIn(t, alice, impersonating("support"))
 			o.clock.Advance(time.Minute)
-			third := o.become(t, admin.access, alice)
+			third := o.become(t, admin.access)
 			ordinary := []string{second.id, own.id}
 			slices.Sort(ordinary)
 			acting := []string{third.id, byKey.id, first.id}
@@ -599,7 +598,7 @@ func TestNoFootprintsOverHTTP(t *testing.T) {
 	}
 	row, before := o.row(t, own.id), list()
 	o.clock.Advance(5 * time.Minute)
-	acting := o.become(t, admin.access, alice)
+	acting := o.become(t, admin.access)
 	o.refresh(t, acting.refresh, header("User-Agent", "Office/1")).want(t, 200)
 	if o.row(t, own.id) != row || list() != before {
 		t.Errorf("%+v, was %+v; %s, was %s", o.row(t, own.id), row, list(), before)
@@ -648,7 +647,7 @@ func TestRefreshOfAnImpersonationThatIsOver(t *testing.T) {
 				t.Parallel()
 				o := newOffice(t, func(c *sessions.Config) { c.IdleTimeout = 10 * time.Minute })
 				admin := o.signIn(t, root)
-				acting := o.become(t, admin.access, alice)
+				acting := o.become(t, admin.access)
 				o.clock.Advance(5 * time.Minute)
 				acting.refresh = o.refresh(t, acting.refresh).want(t, 200).text("refresh_token")
 				bystander := o.signIn(t, alice)
@@ -676,7 +675,7 @@ func TestRefreshOfAnImpersonationThatIsOver(t *testing.T) {
 func TestRefreshWhereThePolicyCannotTell(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t)
-	acting := o.become(t, o.signIn(t, root).access, alice)
+	acting := o.become(t, o.signIn(t, root).access)
 	o.change(func() { o.policy.err = errors.New("no route to policy.internal") })
 	if a := o.refresh(t, acting.refresh).refused(t, 503, "TEMPORARILY_UNAVAILABLE"); a.details()["retry"] != true {
 		t.Errorf("%v", a.details())

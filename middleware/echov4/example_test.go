@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 
 	"github.com/labstack/echo/v4"
@@ -42,7 +43,7 @@ func send(e *echo.Echo, method, path, token string) {
 	r.Header.Set("Authorization", "Bearer "+token)
 	w := httptest.NewRecorder()
 	e.ServeHTTP(w, r)
-	fmt.Println(method, path, w.Code, strings.TrimSpace(w.Body.String()))
+	fmt.Fprintln(os.Stdout, method, path, w.Code, strings.TrimSpace(w.Body.String()))
 }
 
 // Nobody but the user changes the password.
