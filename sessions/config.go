@@ -178,7 +178,9 @@ type Impersonation struct {
 	MaxTTL time.Duration
 }
 
-// Format shows no field whatever the verb: Secrets is among them.
+// Format shows no field whatever the verb: Secrets is among them. Do not keep a
+// Config in an unexported field of a struct that is ever printed: there fmt calls
+// no method and shows everything.
 func (Config) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "sessions.Config{…}") }
 
 // LogValue shows no field.

@@ -3,6 +3,7 @@ package sessions
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -303,6 +304,11 @@ func (m *Manager) Admit(r *http.Request, need Need, dial Revocation) (context.Co
 	case errors.Is(err, ErrNoCredentials) && need == NeedNothing:
 		return context.WithValue(r.Context(), admittedKey{}, admitted{nobody: true}), nil
 	case err != nil:
+		// Told here, because the answer does not say it and a middleware has no log.
+		if e := NewAPIError(err); e.Status >= 500 {
+			m.cfg.Logger.LogAttrs(r.Context(), slog.LevelError, "sessions: request failed",
+				slog.String("code", e.Code), slog.Any("error", err))
+		}
 		return nil, err
 	case need == NeedServer && !id.Trusted():
 		return nil, insufficientAccess(id, AccessServer, AccessAdmin)

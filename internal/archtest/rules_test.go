@@ -184,7 +184,7 @@ var rooms = []string{
 	"store",
 	"middleware", "middleware/echov4", "middleware/echov5",
 	"examples/...",
-	"internal", "internal/archtest", "internal/pgtest", "internal/explorer", "internal/proof",
+	"internal", "internal/archtest", "internal/pgtest", "internal/explorer", "internal/httpapi", "internal/proof",
 	"interop/...", "benchmarks/...", "tools",
 	"docs/...",
 }

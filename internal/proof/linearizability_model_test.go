@@ -208,6 +208,15 @@ func (m linModel) refresh(s linState, in linInput) (linState, linAnswer) {
 
 var linSeed = maphash.MakeSeed()
 
+// linAs is v, which the checker was given as a T.
+func linAs[T any](v any) T {
+	as, ok := v.(T)
+	if !ok {
+		panic(fmt.Sprintf("the checker was given a %T", v))
+	}
+	return as
+}
+
 // porcupine is the model as the checker wants it. A call with an unknown answer
 // does what it would; never having happened is the same as happening after
 // everything else, which its open end allows.
@@ -215,12 +224,12 @@ func (m linModel) porcupine() porcupine.Model {
 	return porcupine.Model{
 		Init: func() any { return linState{} },
 		Step: func(state, input, output any) (bool, any) {
-			next, want := m.apply(state.(linState), input.(linInput))
-			got := output.(linAnswer)
+			next, want := m.apply(linAs[linState](state), linAs[linInput](input))
+			got := linAs[linAnswer](output)
 			return got.verdict == linUnknown || got == want, next
 		},
-		Equal:             func(a, b any) bool { return a.(linState) == b.(linState) },
-		Hash:              func(state any) uint64 { return maphash.Comparable(linSeed, state.(linState)) },
+		Equal:             func(a, b any) bool { return linAs[linState](a) == linAs[linState](b) },
+		Hash:              func(state any) uint64 { return maphash.Comparable(linSeed, linAs[linState](state)) },
 		DescribeOperation: func(in, out any) string { return fmt.Sprintf("%v → %v", in, out) },
 		DescribeState:     func(state any) string { return fmt.Sprint(state) },
 	}
@@ -359,9 +368,18 @@ func linPartitionOf(rotation sessions.Rotation, calls []*linCall, splitEndMany b
 		p.model.order = append(p.model.order, slots[c.id])
 	}
 
+	over := linOvers(calls)
 	for _, c := range calls {
 		if c.verdict == linUnknown && linWithoutTrace(c, final) {
 			continue
+		}
+		open := int64(math.MaxInt64)
+		if at, known := over[c.id]; known && c.in.kind == linRefresh {
+			// Once the session is seen to be over it does nothing, and it may as well
+			// have done nothing just before. That saves the checker most of its work.
+			if open = at; open < c.call && c.verdict == linUnknown {
+				continue
+			}
 		}
 		a := linAnswer{verdict: c.verdict, event: c.event, counter: c.counter, seen: linNobody}
 		seen := slices.Clone(c.seen)
@@ -389,7 +407,7 @@ func linPartitionOf(rotation sessions.Rotation, calls []*linCall, splitEndMany b
 		c.in.slot = slot
 		op := porcupine.Operation{ClientId: c.worker, Input: c.in, Call: c.call, Output: a, Return: c.ret}
 		if c.verdict == linUnknown {
-			op.Return = math.MaxInt64
+			op.Return = open
 		}
 		if c.in.kind == linEndMany && splitEndMany {
 			p.ops = append(p.ops, linOneByOne(op, created)...)
@@ -424,7 +442,7 @@ func linWithoutTrace(c *linCall, final map[string]*linCall) bool {
 // linOneByOne makes an end of many an end of each session that was there, or may
 // have been.
 func linOneByOne(op porcupine.Operation, created []*linCall) []porcupine.Operation {
-	in, out := op.Input.(linInput), op.Output.(linAnswer)
+	in, out := linAs[linInput](op.Input), linAs[linAnswer](op.Output)
 	var ops []porcupine.Operation
 	for slot, c := range created {
 		if c.call > op.Return || int8(slot) == in.slot {
@@ -448,30 +466,38 @@ func linOneByOne(op porcupine.Operation, created []*linCall) []porcupine.Operati
 	return ops
 }
 
-// linLate finds refreshes that succeeded although they began after the end of
-// their session had been acknowledged. The checker would, too; this says it
-// without a model.
-func linLate(calls []*linCall) error {
-	over := make(map[string]int64)
-	for _, c := range calls {
-		var ids []string
-		switch {
-		case c.verdict == linReplay, c.verdict == linLimit:
-			ids = append(ids, c.id)
-		case c.verdict == linOK && (c.in.kind == linEnd || c.in.kind == linEndMany):
-			for _, s := range c.seen {
-				ids = append(ids, s.ID)
-			}
-		}
-		for _, id := range ids {
-			if at, known := over[id]; !known || c.ret < at {
-				over[id] = c.ret
-			}
+// linOvers says for each session when the first caller was told that it had ended.
+func linOvers(calls []*linCall) map[string]int64 {
+	overs := make(map[string]int64)
+	over := func(id string, at int64) {
+		if first, known := overs[id]; !known || at < first {
+			overs[id] = at
 		}
 	}
 	for _, c := range calls {
-		if at, known := over[c.id]; known && c.in.kind == linRefresh && c.verdict == linOK && c.call > at {
-			return fmt.Errorf("session %s ended at step %d and was refreshed from step %d on: %v %v", c.id, at, c.call, c.in, c.event)
+		switch c.verdict {
+		case linReplay, linLimit, linOver:
+			over(c.id, c.ret)
+		case linOK:
+			for _, s := range c.seen {
+				if !s.EndedAt.IsZero() {
+					over(s.ID, c.ret)
+				}
+			}
+		default:
+		}
+	}
+	return overs
+}
+
+// linLate finds refreshes that succeeded although they began after somebody had
+// been told of the end of their session. The checker would, too; this says it
+// without a model.
+func linLate(calls []*linCall) error {
+	overs := linOvers(calls)
+	for _, c := range calls {
+		if at, known := overs[c.id]; known && c.in.kind == linRefresh && c.verdict == linOK && c.call > at {
+			return fmt.Errorf("session %s was known to be over at step %d and was refreshed from step %d on: %v %v", c.id, at, c.call, c.in, c.event)
 		}
 	}
 	return nil

@@ -34,6 +34,9 @@ const (
 	linWorkers  = 6
 	linUsers    = 2
 	linCalls    = 40 // of each worker
+	// linDoubts is how many unknown answers a history may have before fewer faults
+	// are made: each may have happened at any time, or never, and the checker tries.
+	linDoubts = 16
 	// linPatience is how long the checker may take over one history. One that it
 	// cannot decide counts as a failure.
 	linPatience = time.Minute
@@ -223,6 +226,7 @@ type linHistory struct {
 	calls    []*linCall
 	sessions [linUsers][]*linSession
 	troubles int // faults that happened
+	unknown  int // answers that could not tell
 }
 
 // linReplica is a process of the host.
@@ -330,7 +334,7 @@ func (h *linHistory) newReplica(t *testing.T, i int, seed uint64) *linReplica {
 	var mu sync.Mutex
 	cfg.Store = linTap{&sessionstest.Faults{Store: r.store, After: func(ctx context.Context, _ sessionstest.Call) error {
 		mu.Lock()
-		lost := h.faults.lose && h.disturb.Load() && random.IntN(25) == 0
+		lost := h.faults.lose && h.disturb.Load() && random.IntN(25) == 0 && !h.doubtful()
 		mu.Unlock()
 		if _, ours := ctx.Value(linKey{}).(*linCall); !lost || !ours {
 			return nil
@@ -351,6 +355,12 @@ func (h *linHistory) trouble() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.troubles++
+}
+
+func (h *linHistory) doubtful() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.unknown >= linDoubts
 }
 
 // run lets the callers loose, does what their faults ask for, and reads all
@@ -392,7 +402,7 @@ func (h *linHistory) worker(t *testing.T, w int) {
 		if i == linCalls/2 && w == 0 {
 			h.disaster(t)
 		}
-		if h.faults.kill && random.IntN(30) == 0 {
+		if h.faults.kill && random.IntN(30) == 0 && !h.doubtful() {
 			h.trouble()
 			h.side.Go(func() { h.kill(context.WithoutCancel(t.Context()), 1) })
 		}
@@ -404,7 +414,7 @@ func (h *linHistory) worker(t *testing.T, w int) {
 		}
 		replica := h.pick(random)
 		ctx, cancel := context.WithCancel(t.Context())
-		if h.faults.cancel && random.IntN(12) == 0 {
+		if h.faults.cancel && random.IntN(12) == 0 && !h.doubtful() {
 			h.trouble()
 			time.AfterFunc(time.Duration(random.Int64N(int64(1500*time.Microsecond))), cancel)
 		}
@@ -605,6 +615,9 @@ func (h *linHistory) do(ctx context.Context, r *linReplica, c linCommand) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.calls = append(h.calls, c.linCall)
+	if c.verdict == linUnknown {
+		h.unknown++
+	}
 	if c.session != nil && (errors.Is(c.err, sessions.ErrRefused) || c.err != nil && c.in.kind == linCreate) {
 		c.session.over = true
 	}
@@ -671,14 +684,14 @@ func (h *linHistory) finish() {
 	}
 }
 
-// linFailure is a user whose history has no order.
-type linFailure struct {
+// linError is a user whose history has no order.
+type linError struct {
 	user   string
 	part   linPartition
 	result porcupine.CheckResult
 }
 
-func (f *linFailure) Error() string {
+func (f *linError) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: %s", f.user, f.result)
 	for _, op := range f.part.ops {
@@ -707,7 +720,7 @@ func (h *linHistory) check(splitEndMany bool) (unknown int, err error) {
 			}
 		}
 		if result := porcupine.CheckOperationsTimeout(p.model.porcupine(), p.ops, linPatience); result != porcupine.Ok {
-			return unknown, &linFailure{user, p, result}
+			return unknown, &linError{user, p, result}
 		}
 	}
 	return unknown, nil
@@ -716,13 +729,15 @@ func (h *linHistory) check(splitEndMany bool) (unknown int, err error) {
 // judge fails the test where there is no order, with a picture.
 func (h *linHistory) judge(t *testing.T, splitEndMany bool, sum *linSum) {
 	t.Helper()
+	began := time.Now()
 	unknown, err := h.check(splitEndMany)
+	sum.longest = max(sum.longest, time.Since(began))
 	sum.add(h, unknown)
 	if err == nil {
 		return
 	}
 	t.Error(err)
-	var f *linFailure
+	var f *linError
 	if !errors.As(err, &f) {
 		return
 	}
@@ -738,6 +753,7 @@ func (h *linHistory) judge(t *testing.T, splitEndMany bool, sum *linSum) {
 // linSum counts what was judged.
 type linSum struct {
 	histories, calls, open, unknown, faults int
+	longest                                 time.Duration
 	verdicts                                map[string]int
 }
 
@@ -759,5 +775,5 @@ func (s *linSum) add(h *linHistory, unknown int) {
 
 func (s *linSum) log(t *testing.T) {
 	t.Helper()
-	t.Logf("%d histories, %d calls, %d faults, %d answers unknown, %d of them possible at any time: %v", s.histories, s.calls, s.faults, s.unknown, s.open, s.verdicts)
+	t.Logf("%d histories, %d calls, %d faults, %d answers unknown, %d of them possible to the end, longest check %v: %v", s.histories, s.calls, s.faults, s.unknown, s.open, s.longest, s.verdicts)
 }

@@ -232,3 +232,13 @@ func (st *looseStore) all() map[string]looseRow {
 	defer st.mu.Unlock()
 	return maps.Clone(st.rows)
 }
+
+// EndDependents finds none: no session of the proofs stands behind another.
+func (st *looseStore) EndDependents(context.Context, sessions.EndDependentsParams) ([]sessions.Session, error) {
+	return nil, nil
+}
+
+// Redeem knows no code: the proofs hand nothing off.
+func (st *looseStore) Redeem(context.Context, sessions.RedeemParams) (sessions.Session, error) {
+	return sessions.Session{}, sessions.ErrNotFound
+}

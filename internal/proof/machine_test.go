@@ -279,9 +279,11 @@ type machineSession struct {
 	maybe     int64              // the highest counter that may have been taken
 	answers   map[int64]answered // what was given for a counter
 	displaced map[int64]bool
-	lastUse   time.Time // at the latest
-	knownUse  time.Time // at the earliest
+	unsure    map[int64]bool // an answer for that counter was lost
+	lastUse   time.Time      // at the latest
+	knownUse  time.Time      // at the earliest
 	over      string
+	maybeOver bool // the answer of a call that can end it was lost
 	expires   time.Time
 }
 
@@ -498,6 +500,7 @@ func (m *machine) create(t *rapid.T, r *machineReplica) {
 		kind:      rapid.SampledFrom([]machineKind{machineTabs, machineTabs, machineLossy, machineStatic, machinePushy}).Draw(t, "kind"),
 		answers:   make(map[int64]answered),
 		displaced: make(map[int64]bool),
+		unsure:    make(map[int64]bool),
 	}
 	if m.peaceful {
 		s.kind = machineTabs
@@ -712,7 +715,8 @@ func (m *machine) present(t *rapid.T, r *machineReplica, s *machineSession, toke
 		}
 		if fault == machineNotTold {
 			s.row = row
-			s.maybe = max(s.maybe, token.counter)
+			s.maybe, s.maybeOver = max(s.maybe, token.counter), true
+			s.unsure[token.counter] = true
 			delete(s.answers, token.counter)
 			if now.After(s.lastUse) {
 				s.lastUse = now
@@ -736,9 +740,13 @@ func (m *machine) present(t *rapid.T, r *machineReplica, s *machineSession, toke
 }
 
 // inside is the onlooker's reckoning of whether a duplicate of an answered
-// presentation comes in the window.
-func (m *machine) inside(a answered, now time.Time) bool {
-	return m.rotation.Overlap != sessions.NoOverlap && now.Before(a.at.Add(m.rotation.Overlap))
+// presentation comes in the window. Where an answer was lost and the window does
+// not restart, nobody outside knows when it began.
+func (m *machine) inside(s *machineSession, token machineToken, a answered, now time.Time) bool {
+	if m.rotation.Overlap == sessions.NoOverlap || s.unsure[token.counter] && m.rotation.MaxRecoveries != 0 {
+		return false
+	}
+	return now.Before(a.at.Add(m.rotation.Overlap))
 }
 
 // accepted is what an onlooker makes of a success.
@@ -762,7 +770,7 @@ func (m *machine) accepted(s *machineSession, token, answer machineToken, now ti
 			last.at = now
 		}
 	default:
-		if m.inside(last, now) {
+		if m.inside(s, token, last, now) {
 			m.wrong(checkSame, "%s: %d gave %d and then %d", s.name, token.counter, last.counter, answer.counter)
 		}
 		s.displaced[last.counter] = true
@@ -784,7 +792,7 @@ func (m *machine) refused(s *machineSession, token machineToken, now time.Time, 
 	deserved := s.over != "" ||
 		!now.Before(s.expires) ||
 		m.idle != sessions.NoIdleTimeout && now.Sub(s.knownUse) >= m.idle
-	if a, known := s.answers[token.counter]; known && m.inside(a, now) && !deserved && s.maybe <= token.counter && !errors.Is(err, sessions.ErrMalformed) {
+	if a, known := s.answers[token.counter]; known && m.inside(s, token, a, now) && !deserved && !s.maybeOver && s.maybe <= token.counter && !errors.Is(err, sessions.ErrMalformed) {
 		m.wrong(checkSame, "%s: a duplicate of %d inside the window: %v", s.name, token.counter, err)
 	}
 	adopts := s.kind == machineTabs || s.kind == machineLossy

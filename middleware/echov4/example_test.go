@@ -1,12 +1,12 @@
 package echov4_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"log"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"strings"
 
 	"github.com/labstack/echo/v4"
 
@@ -15,70 +15,58 @@ import (
 	"github.com/sessile-go/sessile/sessions/sessionstest"
 )
 
-// exampleManager returns a Manager and the access tokens of alice and of root, who
-// acts as her.
-func exampleManager() (manager *sessions.Manager, alice, root string) {
+func newManager() *sessions.Manager {
 	manager, err := sessions.New(sessions.Config{
-		Store:    sessionstest.NewStore(),
-		Users:    func(_ context.Context, id string) (sessions.User, error) { return sessions.User{ID: id}, nil },
-		Secrets:  [][]byte{make([]byte, 32)}, // from the environment, and random
-		Issuer:   "https://app.example",
-		Audience: "app",
+		Store:     sessionstest.NewStore(),
+		Users:     func(_ context.Context, id string) (sessions.User, error) { return sessions.User{ID: id}, nil },
+		Secrets:   [][]byte{bytes.Repeat([]byte("example "), 4)},
+		Issuer:    "https://app.example",
+		ProjectID: "my-app",
 	})
 	if err != nil {
-		panic(err)
+		log.Fatal(err)
 	}
-	token := func(p sessions.CreateParams) string {
-		grant, err := manager.Create(context.Background(), p)
-		if err != nil {
-			panic(err)
-		}
-		return grant.AccessToken.Reveal()
-	}
-	return manager, token(sessions.CreateParams{UserID: "alice"}), token(sessions.CreateParams{UserID: "alice", Impersonation: true, Actor: "root"})
+	return manager
 }
 
-func send(e *echo.Echo, method, path, token string) {
-	r := httptest.NewRequest(method, path, nil)
-	r.Header.Set("Authorization", "Bearer "+token)
+func ExampleRequire() {
+	manager := newManager()
+	e := echo.New()
+	e.GET("/me", func(c echo.Context) error {
+		id, _ := sessions.FromContext(c.Request().Context())
+		return c.String(http.StatusOK, "hello "+id.UserID)
+	}, echov4.Require(manager))
+
+	grant, err := manager.Create(context.Background(), sessions.CreateParams{UserID: "alice"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	r := httptest.NewRequest(http.MethodGet, "/me", nil)
+	r.Header.Set("Authorization", "Bearer "+grant.AccessToken.Reveal())
 	w := httptest.NewRecorder()
 	e.ServeHTTP(w, r)
-	fmt.Fprintln(os.Stdout, method, path, w.Code, strings.TrimSpace(w.Body.String()))
+	fmt.Println(w.Code, w.Body)
+	// Output: 200 hello alice
 }
 
-// Nobody but the user changes the password.
-func ExampleForbidImpersonation() {
-	manager, alice, root := exampleManager()
+// The whole HTTP API under a group.
+func ExampleMount() {
 	e := echo.New()
-	password := func(c echo.Context) error { return c.String(http.StatusOK, "changed") }
-	e.POST("/password", password, echov4.Require(manager), echov4.ForbidImpersonation)
+	echov4.Mount(e.Group("/api/v1"), sessions.NewHandler(newManager()))
 
-	send(e, http.MethodPost, "/password", alice)
-	send(e, http.MethodPost, "/password", root)
-	// Output:
-	// POST /password 200 changed
-	// POST /password 403 {"code":"IMPERSONATION_NOT_ALLOWED","error":"This impersonation is not allowed."}
+	w := httptest.NewRecorder()
+	e.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/api/v1/auth/sessions?user_id=me", nil))
+	fmt.Println(w.Code, w.Header().Get("WWW-Authenticate"))
+	// Output: 401 Bearer realm="sessile"
 }
 
-// Support may look at notes, and sees a banner; only the user writes them.
-func ExampleReadOnlyImpersonation() {
-	manager, alice, root := exampleManager()
+// A refusal is an error of the app like any other.
+func ExampleError() {
 	e := echo.New()
-	g := e.Group("/notes", echov4.Require(manager), echov4.ReadOnlyImpersonation)
-	notes := func(c echo.Context) error {
-		if id, _ := sessions.FromContext(c.Request().Context()); id.Impersonation {
-			return c.String(http.StatusOK, id.Actor+" acts as "+id.UserID)
-		}
-		return c.String(http.StatusOK, "notes")
-	}
-	g.GET("", notes)
-	g.POST("", notes)
+	e.GET("/users/:id", func(c echo.Context) error { return echov4.Error(c, sessions.ErrUserNotFound) })
 
-	send(e, http.MethodGet, "/notes", root)
-	send(e, http.MethodPost, "/notes", root)
-	send(e, http.MethodPost, "/notes", alice)
-	// Output:
-	// GET /notes 200 root acts as alice
-	// POST /notes 403 {"code":"IMPERSONATION_NOT_ALLOWED","error":"This impersonation is not allowed."}
-	// POST /notes 200 notes
+	w := httptest.NewRecorder()
+	e.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/users/nobody", nil))
+	fmt.Print(w.Code, " ", w.Body)
+	// Output: 404 {"code":"USER_NOT_FOUND","error":"The user does not exist."}
 }

@@ -1,4 +1,4 @@
-package sessions_test
+package httpapi_test
 
 import (
 	"context"

@@ -1,4 +1,4 @@
-package sessions_test
+package httpapi_test
 
 import (
 	"bytes"
@@ -16,7 +16,7 @@ import (
 
 func TestOpenAPIDocument(t *testing.T) {
 	t.Parallel()
-	content, err := os.ReadFile("openapi.yaml")
+	content, err := os.ReadFile("../../sessions/openapi.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package sessions_test
+package httpapi_test
 
 import (
 	"bytes"
@@ -566,7 +566,7 @@ func (e *env) checkLeaks(t testing.TB, where string, a answer) {
 
 // The OpenAPI document, compiled once: that takes a while.
 var openapi = sync.OnceValues(func() (validator.Validator, error) {
-	content, err := os.ReadFile("openapi.yaml")
+	content, err := os.ReadFile("../../sessions/openapi.yaml")
 	if err != nil {
 		return nil, err
 	}
