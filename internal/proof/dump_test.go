@@ -237,6 +237,7 @@ type dumpWorld struct {
 	gone   map[string]bool // users
 	events []sessions.Event
 	live   []sessions.Grant // of sessions that nobody ended
+	handed sessions.Grant   // by a code that nobody has redeemed
 	tokens int
 }
 
@@ -345,6 +346,22 @@ func (w *dumpWorld) create(t testing.TB, user, more string) sessions.Grant {
 	return w.grantOf(t, w.serve(http.MethodPost, "/auth/sessions", `{"user_id":"`+user+`"`+more+`}`, "Authorization", "Bearer "+w.serverKey))
 }
 
+// handOff creates a session with a one-time code, of which the random part is the
+// secret: the rest is the session's id.
+func (w *dumpWorld) handOff(t testing.TB, user string) sessions.Grant {
+	t.Helper()
+	g, err := w.manager.Create(t.Context(), sessions.CreateParams{UserID: user, Impersonation: true, By: "backend", Handoff: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := base64.RawURLEncoding.DecodeString(strings.TrimPrefix(g.Handoff.Reveal(), "shc1_"))
+	if err != nil || len(b) != 48 {
+		t.Fatalf("a code of %d bytes, %v", len(b), err)
+	}
+	w.canaries.add("a hand-off code", b[16:])
+	return g
+}
+
 func (w *dumpWorld) refresh(t testing.TB, g sessions.Grant) sessions.Grant {
 	t.Helper()
 	return w.grantOf(t, w.serve(http.MethodPost, "/auth/sessions/current/refresh", "", "X-Stack-Refresh-Token", g.RefreshToken.Reveal()))
@@ -397,6 +414,7 @@ func (w *dumpWorld) run(t testing.TB) {
 		want(w.serve(http.MethodPost, "/auth/oauth/revoke", `{"token":"`+g.RefreshToken.Reveal()+`"}`), http.StatusOK)
 		w.create(t, user("many"), "")
 		w.create(t, user("many"), "")
+		w.handed = w.handOff(t, user("handed-off"))
 		want(w.serve(http.MethodDelete, "/auth/sessions?user_id="+user("many"), "", "Authorization", "Bearer "+w.serverKey), http.StatusOK)
 
 		g = w.create(t, user("deleted"), "")
@@ -651,6 +669,11 @@ func (w *dumpWorld) attack(t testing.TB, loot []string, values []string) (opened
 				open("as a refresh token", s)
 			}
 		}
+		for _, code := range []string{s, "shc1_" + s} {
+			if _, err := w.manager.Redeem(t.Context(), code, sessions.Client{}); !errors.Is(err, sessions.ErrInvalidHandoff) {
+				open("as a hand-off code", s)
+			}
+		}
 		for _, credential := range []string{s, "ssk_" + s, "sak_" + s} {
 			if authenticate(credential) {
 				open("as a bearer", s)
@@ -762,6 +785,7 @@ func (w *dumpWorld) plant(t *testing.T, db *gorm.DB, read func() dump) {
 		{"the secret", string(dumpSecrets[1]), true},
 		{"the secret in base64", base64.StdEncoding.EncodeToString(dumpSecrets[0]), true},
 		{"the secret in hex", hex.EncodeToString(dumpSecrets[0]), true},
+		{"a hand-off code", w.handed.Handoff.Reveal(), true},
 		{"the hash of a token", hex.EncodeToString(sum[:]), false},
 		{"twelve characters of a token", token[50:62], false},
 		{"twelve characters of a key", w.adminKey[:12], false},
