@@ -114,7 +114,9 @@ func TestBadInputOnTheWire(t *testing.T) {
 	sendAndHangUp := func(text string) func(net.Conn) {
 		return func(c net.Conn) {
 			_, _ = io.WriteString(c, text)
-			_ = c.(*net.TCPConn).CloseWrite()
+			if tcp, ok := c.(*net.TCPConn); ok {
+				_ = tcp.CloseWrite()
+			}
 		}
 	}
 	endless := func(head string) func(net.Conn) {

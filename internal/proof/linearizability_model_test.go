@@ -415,7 +415,24 @@ func linPartitionOf(rotation sessions.Rotation, calls []*linCall, splitEndMany b
 		}
 		p.ops = append(p.ops, op)
 	}
+	p.ops = slices.DeleteFunc(p.ops, func(op porcupine.Operation) bool { return linIdleTalk(op, created, over) })
 	return p, nil
+}
+
+// linIdleTalk reports whether a call can only have been told no, and was: its
+// session was known to be over, or is expired at the time by the caller's clock,
+// which no order of calls can change. Such calls fit in anywhere, and several at
+// once are what takes the checker longest.
+func linIdleTalk(op porcupine.Operation, created []*linCall, over map[string]int64) bool {
+	in, verdict := linAs[linInput](op.Input), linAs[linAnswer](op.Output).verdict
+	if in.slot == linNone || in.kind != linEnd && in.kind != linRefresh {
+		return false
+	}
+	c := created[in.slot]
+	if at, known := over[c.id]; known && at < op.Call {
+		return in.kind == linEnd && verdict == linNotFound || verdict == linOver
+	}
+	return in.now >= c.in.expires && in.kind == linEnd && verdict == linNotFound
 }
 
 // linWithoutTrace reports whether it makes no difference that a call may have

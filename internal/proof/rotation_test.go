@@ -80,11 +80,11 @@ type rotateFleet struct {
 	mu sync.Mutex
 	// old are the sessions that were refreshed with an old secret, since it was
 	// last emptied.
-	old     map[string]bool
-	clients []*rotateClient
-	cached  map[string]*ecdsa.PublicKey
-	cachedA time.Time
-	counts  rotateCounts
+	old      map[string]bool
+	clients  []*rotateClient
+	cached   map[string]*ecdsa.PublicKey
+	cachedAt time.Time
+	counts   rotateCounts
 }
 
 type rotateCounts struct{ refreshes, faults, lost, refused, verified int }
@@ -264,11 +264,11 @@ func (f *rotateFleet) checkGrant(d *rotateDeploy, replica int, g sessions.Grant)
 
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if now := f.clock.Now(); f.cached == nil || now.Sub(f.cachedA) >= rotateMaxAge {
-		f.cached, f.cachedA = other.keys, now
+	if now := f.clock.Now(); f.cached == nil || now.Sub(f.cachedAt) >= rotateMaxAge {
+		f.cached, f.cachedAt = other.keys, now
 	}
 	if err := rotateVerify(f.cached, access); err != nil {
-		return fmt.Errorf("ring %v signs, a JWK set %v old does not verify: %w", d.ring, f.clock.Now().Sub(f.cachedA), err)
+		return fmt.Errorf("ring %v signs, a JWK set %v old does not verify: %w", d.ring, f.clock.Now().Sub(f.cachedAt), err)
 	}
 	f.counts.verified++
 	return nil

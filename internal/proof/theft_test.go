@@ -313,7 +313,7 @@ func (st *theftStage) play(ctx context.Context, n, known int, plan []theftUse) (
 	if ended := plan[len(plan)-1].outcome.Refused(); ended {
 		err = p.allDead(ctx)
 	} else {
-		err = p.allAlive(ctx)
+		err = p.allAlive(ctx, n%8 == 1)
 	}
 	return p.turns.most, err
 }
@@ -413,15 +413,21 @@ func (p *theftPlay) allDead(ctx context.Context) error {
 	return p.wantRow(ctx, sessions.EndReplay, p.clock.Now())
 }
 
-// allAlive is the other side of allDead: without a replay the same questions are
-// answered with yes.
-func (p *theftPlay) allAlive(ctx context.Context) error {
-	own, hosts, err := p.open(p.last, p.newestAccess[p.last])
-	if err != nil {
-		return err
-	}
-	if own.status != http.StatusOK || hosts.status != http.StatusNoContent {
-		return fmt.Errorf("%v's access token: answered %d and %d, want 200 and 204", p.last, own.status, hosts.status)
+// allAlive is the other side of allDead: without a replay the row lives, and the
+// access tokens open what they open after none. The latter shows that allDead asks
+// the right questions; now and then is often enough for that.
+func (p *theftPlay) allAlive(ctx context.Context, access bool) error {
+	for holder, token := range p.newestAccess {
+		if token == "" || !access {
+			continue
+		}
+		own, hosts, err := p.open(theftHolder(holder), token)
+		if err != nil {
+			return err
+		}
+		if own.status != http.StatusOK || hosts.status != http.StatusNoContent {
+			return fmt.Errorf("%v's access token: answered %d and %d, want 200 and 204", theftHolder(holder), own.status, hosts.status)
+		}
 	}
 	return p.wantRow(ctx, "", time.Time{})
 }

@@ -109,8 +109,7 @@ func mounted(h *host, prefix string) *echo.Echo {
 	e := echo.New()
 	e.HTTPErrorHandler = func(err error, c echo.Context) {
 		status := http.StatusInternalServerError
-		var he *echo.HTTPError
-		if errors.As(err, &he) {
+		if he, ok := errors.AsType[*echo.HTTPError](err); ok {
 			status = he.Code
 		}
 		_ = c.String(status, "the app's: "+http.StatusText(status))
