@@ -128,8 +128,7 @@ var answers = []struct {
 // NewAPIError says how the HTTP API answers err. What it does not know becomes a
 // 500 whose message says nothing of the cause.
 func NewAPIError(err error) *APIError {
-	var api *APIError
-	if errors.As(err, &api) {
+	if api, ok := errors.AsType[*APIError](err); ok {
 		return api
 	}
 	for _, a := range answers {

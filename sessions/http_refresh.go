@@ -173,8 +173,7 @@ func (h *Handler) checkOAuthClient(r *http.Request, get func(string) string) err
 		return invalid()
 	}
 	err := h.m.checkClientKey(key)
-	var api *APIError
-	if errors.As(err, &api) {
+	if api, ok := errors.AsType[*APIError](err); ok {
 		if api.Code == CodeInvalidPublishableClientKey {
 			return invalid()
 		}

@@ -167,6 +167,10 @@ func (h *Handler) redeem(w http.ResponseWriter, r *http.Request) error {
 			s.add("body."+clipText(string(field.name), 64), "is not a field of this request")
 		}
 	}
+	// As at refresh, the code is credential enough; what else is sent is checked.
+	if _, _, err := h.m.stackIdentity(r, nil); err != nil {
+		return err
+	}
 	code, ok := jsonString(object.get("code"))
 	if !ok {
 		s.add("body.code", "must be a string")

@@ -423,6 +423,7 @@ func (m *Manager) whyRefused(ctx context.Context, id string, moment Moment) erro
 		return ErrSessionIdle
 	case StateExpired:
 		return ErrSessionExpired
+	case StateLive: // by its own row
 	}
 	switch over, err := m.actorOver(ctx, s, moment); {
 	case err != nil:

@@ -51,8 +51,10 @@ type Store interface {
 	// such session, not live, or outside the conditions of p.
 	End(ctx context.Context, p EndParams) (Session, error)
 
-	// EndMany ends the live sessions of one user in one step and returns them as
-	// they are then, in no particular order. None is an empty list and no error.
+	// EndMany ends the live sessions of one user, each in one atomic step, and
+	// returns them as they are then, in no particular order. All whose creation was
+	// answered before the call began are among them; one that is created meanwhile
+	// may be. None is an empty list and no error.
 	EndMany(ctx context.Context, p EndManyParams) ([]Session, error)
 
 	// EndDependents marks as ended the sessions whose ActorSessionID is p.ActorSessionID
