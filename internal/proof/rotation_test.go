@@ -111,7 +111,9 @@ func newRotateFleet(t *testing.T, p *place) *rotateFleet {
 			Before: rotateEvery(11, errRotateBefore),
 			After:  rotateEvery(7, errRotateAfter),
 		}
-		f.deploy(t, i, 0)
+		if err := f.deploy(i, 0); err != nil {
+			t.Fatal(err)
+		}
 	}
 	return f
 }
@@ -126,8 +128,7 @@ func rotateEvery(n int, err error) sessionstest.Fault {
 }
 
 // deploy puts a ring on a replica.
-func (f *rotateFleet) deploy(t testing.TB, replica int, ring ...int) {
-	t.Helper()
+func (f *rotateFleet) deploy(replica int, ring ...int) error {
 	d := &rotateDeploy{ring: ring}
 	cfg := f.config(f.stores[replica], ring...)
 	cfg.OnEvent = func(_ context.Context, e sessions.Event) {
@@ -139,14 +140,13 @@ func (f *rotateFleet) deploy(t testing.TB, replica int, ring ...int) {
 	}
 	var err error
 	if d.manager, err = sessions.New(cfg); err != nil {
-		t.Error(err)
-		return
+		return err
 	}
 	if d.keys, err = rotateKeys(d.manager.JWKSet()); err != nil {
-		t.Error(err)
-		return
+		return err
 	}
 	f.replicas[replica].Store(d)
+	return nil
 }
 
 func (f *rotateFleet) config(store sessions.Store, ring ...int) sessions.Config {
@@ -184,11 +184,15 @@ func (f *rotateFleet) create(t testing.TB, replica, n int) {
 
 // round lets every client refresh twice, at both replicas, all at once; meanwhile,
 // where deploy is given, it runs.
-func (f *rotateFleet) round(t testing.TB, deploy func()) {
+func (f *rotateFleet) round(t testing.TB, deploy func() error) {
 	t.Helper()
 	var wg sync.WaitGroup
 	if deploy != nil {
-		wg.Go(deploy)
+		wg.Go(func() {
+			if err := deploy(); err != nil {
+				t.Errorf("deploy: %v", err)
+			}
+		})
 	}
 	for i, c := range f.clients {
 		wg.Go(func() {
@@ -289,7 +293,7 @@ func (f *rotateFleet) emptyOld() []string {
 func (f *rotateFleet) step(t testing.TB, ring ...int) {
 	t.Helper()
 	for replica := range f.replicas {
-		f.round(t, func() { f.deploy(t, replica, ring...) })
+		f.round(t, func() error { return f.deploy(replica, ring...) })
 		f.clock.Advance(10 * time.Second) // inside the window
 		f.create(t, replica, 1)
 		f.round(t, nil)
@@ -435,14 +439,17 @@ func TestRotatingInTheWrongOrder(t *testing.T) {
 			t.Parallel()
 			st := sessionstest.NewStore()
 			f := &rotateFleet{clock: sessionstest.NewClock(theftStart), stores: [2]sessions.Store{st, st}, old: map[string]bool{}}
-			f.deploy(t, 0, c.before...)
-			f.deploy(t, 1, c.before...)
+			if err := errors.Join(f.deploy(0, c.before...), f.deploy(1, c.before...)); err != nil {
+				t.Fatal(err)
+			}
 			g, err := f.replicas[1].Load().manager.Create(t.Context(), sessions.CreateParams{UserID: "alice"})
 			if err != nil {
 				t.Fatal(err)
 			}
 
-			f.deploy(t, 0, c.after...)
+			if err := f.deploy(0, c.after...); err != nil {
+				t.Fatal(err)
+			}
 			var signedOut, unverified bool
 			for i := range 6 {
 				f.clock.Advance(5 * time.Minute)
