@@ -310,7 +310,7 @@ func TestNothingPrintsASecret(t *testing.T) {
 	for name, v := range values {
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
 			out := fmt.Sprintf(verb, v)
-			for _, secret := range []string{g.RefreshToken.Reveal(), g.AccessToken.Reveal(), string(k.config.Secrets[0]), fmt.Sprintf("%x", k.config.Secrets[0]), fmt.Sprint(k.config.Secrets[0]), fmt.Sprintf("%x", g.RefreshToken.Reveal())} {
+			for _, secret := range []string{g.RefreshToken.Reveal(), g.AccessToken.Reveal(), string(k.config.Secrets[0]), fmt.Sprintf("%x", k.config.Secrets[0]), fmt.Sprintf("%d", k.config.Secrets[0]), fmt.Sprintf("%x", g.RefreshToken.Reveal())} {
 				if strings.Contains(out, secret) {
 					t.Errorf("%s with %s shows a secret: %s", name, verb, out)
 				}

@@ -219,6 +219,7 @@ func (m honest) store(s honestState, i int) honestState {
 		}
 	case overwrite, volatile:
 		*mem = stored{token: r.answer}
+	case static: // keeps its first token
 	}
 	s.lost = 0
 	return m.stopWaiting(s, i)

@@ -131,7 +131,7 @@ func TestTimesThatHonestClientsNeed(t *testing.T) {
 	setups := 0
 	for f := int8(1); f <= 2; f++ {
 		for z := f; z <= 4; z++ {
-			for skew := int8(0); skew <= 2; skew++ {
+			for skew := range int8(3) {
 				for pace := z - 1; pace <= z+1; pace++ {
 					for w := f + z + skew - 1; w <= f+z+skew+2; w++ {
 						m := honest{

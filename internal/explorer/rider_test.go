@@ -57,7 +57,7 @@ func keepOpen(p protocol, phase time.Duration) int {
 	c := newClocked(p)
 	victim, base, newest := int64(1), int64(1), int64(1)
 	nextThief := time.Duration(0)
-	for n := 0; n < weeks; n++ {
+	for n := range weeks {
 		nextVictim := phase + time.Duration(n)*lifetime
 		for ; nextThief < nextVictim; nextThief = min(nextThief+overlap-time.Second, nextThief.Truncate(lifetime)+lifetime) {
 			if nextThief%lifetime == 0 {
@@ -113,7 +113,7 @@ func pin(p protocol, phase time.Duration) int {
 	victim := int64(1)
 	c.use(&victim, -time.Second)
 	nextThief := time.Duration(0)
-	for n := 0; n < weeks; n++ {
+	for n := range weeks {
 		nextVictim := phase + time.Duration(n)*lifetime
 		for ; nextThief < nextVictim; nextThief += overlap - time.Second {
 			if token := int64(1); !c.use(&token, nextThief) {
@@ -146,7 +146,7 @@ func TestLockOut(t *testing.T) {
 			t.Parallel()
 			row := newClocked(with(60, 0).but(c.rules))
 			thief, now := int64(1), time.Duration(0)
-			for n := 0; n < weeks; n++ {
+			for n := range weeks {
 				for until := now + lifetime; now < until; now += overlap - time.Second {
 					if !row.use(&thief, now) {
 						t.Fatal("the thief ended the session himself")

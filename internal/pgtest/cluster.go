@@ -36,7 +36,11 @@ type Cluster struct {
 //
 // pg_ctl waits until the server accepts connections, so nothing has to poll. The
 // server keeps no file of the keeper's open, or the pipes would never close.
+//
+// It ignores SIGPIPE: where the test process dies while an order is carried out, the
+// answer finds no reader, and the keeper has to live on to clean up.
 const keeper = `
+trap '' PIPE
 bin=$1 dir=$2
 ctl() { "$bin/pg_ctl" -D "$dir/data" -l "$dir/log" -w -t 60 "$@" </dev/null >>"$dir/ctl.log" 2>&1; }
 init() {

@@ -38,4 +38,14 @@
 //	(g) duplicates inside the window get the same successor
 //
 // Both proofs are tested themselves: stores that are broken on purpose must fail.
+//
+// # Thieves, dumps, secrets, ceilings
+//
+// Over HTTP, every interleaving of up to five uses of one session by its user and a
+// thief is held against the table; -theft.sqlite 5 walks them all on SQLite, too.
+// Every byte of both databases is searched for what was issued, and tried as
+// credential and as key. Logs, errors, events and every exported type are searched
+// for live secrets. Secrets rotate twice by the runbook while clients refresh, and in
+// the wrong order, which has to sign clients out. And nothing extends an
+// impersonation.
 package proof
