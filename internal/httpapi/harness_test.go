@@ -462,6 +462,9 @@ func (e *env) judge(t testing.TB, r *http.Request, sent []byte, response *http.R
 		if code == "" || a.json["error"] == "" || a.json["error"] == nil {
 			t.Errorf("%s: not an error body: %s", where, content)
 		}
+		if message, _ := a.details()["message"].(string); code == "SCHEMA_ERROR" && !schemaMessage.MatchString(message) {
+			t.Errorf("%s: the message does not name the field: %q", where, message)
+		}
 		for name := range a.json {
 			if !slices.Contains([]string{"code", "error", "error_description", "details"}, name) {
 				t.Errorf("%s: the error has a member %q", where, name)
@@ -514,6 +517,10 @@ func keys(h http.Header) func(yield func(string) bool) {
 var (
 	// RFC 6750, section 3, and RFC 9110, section 11.6.1.
 	challengeGrammar = regexp.MustCompile(`^Bearer realm="sessile"(, error="(invalid_request|invalid_token|insufficient_scope)", error_description="[ !#-\[\]-~]+")?$`)
+
+	// schemaMessage has a line for each problem, which begins with the path of its
+	// field, as the wire contract has it.
+	schemaMessage = regexp.MustCompile(`^Request validation failed on [A-Z]+ /[^\n]*:(\n- (body|query|params|headers)[^\n]* [^\n]+)+$`)
 
 	// answerHeaders are all headers that an answer may have.
 	answerHeaders = []string{
