@@ -4,7 +4,7 @@
 //	go test ./internal/proof                               about a minute
 //	go test ./internal/proof -proof.histories 500          more concurrent histories
 //	go test ./internal/proof -rapid.checks 5000 -timeout 1h  more random runs
-//	go test ./internal/proof -artifacts -outputdir /tmp/x  keeps the pictures of a failure
+//	go test ./internal/proof -artifacts -outputdir out     keeps the pictures of a failure
 //
 // # Linearizability
 //
