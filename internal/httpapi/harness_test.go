@@ -546,7 +546,7 @@ var (
 	// What would give away a credential, a statement or our insides.
 	leaks       = regexp.MustCompile(`s(rt|hc)1_[A-Za-z0-9_-]|s[sa]k_[A-Za-z0-9_-]{8}|eyJ[A-Za-z0-9_-]{8}|(?i:\b(select|insert into|update|delete from) [^ ]+ (from|set|values|where)\b)`)
 	credentials = regexp.MustCompile(`(srt1_|shc1_|s[sa]k_|eyJ)[A-Za-z0-9_.-]*`)
-	traces      = regexp.MustCompile(`goroutine \d+ \[|\.go:\d+|runtime\.|panic`)
+	traces      = regexp.MustCompile(`sessions: |goroutine \d+ \[|\.go:\d+|runtime\.|panic`)
 )
 
 // checkLeaks looks for secrets in the log, and in what is not their owner's answer.

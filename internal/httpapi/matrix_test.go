@@ -183,6 +183,10 @@ func TestWhoMayDoWhat(t *testing.T) {
 					if status != strconv.Itoa(a.status) || a.json["code"] != code {
 						t.Fatalf("%d %s, want %s", a.status, redactedBody(a), want)
 					}
+					challenge := map[string]string{"401 INSUFFICIENT_ACCESS_TYPE": "insufficient_scope", "401 ACCESS_TYPE_REQUIRED": "-", "401 ACCESS_TOKEN_EXPIRED": "-"}[want]
+					if got := challengeError(a); got != challenge { // an error only where there were credentials
+						t.Errorf("challenge %q, want error %q", a.header.Get("Www-Authenticate"), challenge)
+					}
 					if after := e.snapshot(t); before != after {
 						t.Errorf("refused, and yet something changed: %s", difference(before, after))
 					}

@@ -558,6 +558,28 @@ func TestSignOutMatrix(t *testing.T) {
 	}
 }
 
+// Of two refresh tokens none is taken: which one was meant cannot be told.
+func TestTwoRefreshTokens(t *testing.T) {
+	t.Parallel()
+	for _, call := range []string{"POST /auth/sessions/current/refresh", "DELETE /auth/sessions/current"} {
+		for _, spelling := range []string{"x-stack-refresh-token", "x-hexclave-refresh-token"} {
+			e := newEnv(t)
+			first, second := e.signIn(t, alice), e.signIn(t, alice)
+			before := e.snapshot(t)
+			method, path, _ := strings.Cut(call, " ")
+			for _, tokens := range [][]string{{first.refresh, second.refresh}, {first.refresh, first.refresh}, {first.refresh, ""}} {
+				a := e.do(t, method, path, header(spelling, tokens...)).refused(t, 400, "SCHEMA_ERROR")
+				if !strings.Contains(a.text("error"), "headers.x-stack-refresh-token must be there once") {
+					t.Errorf("%s", a.body)
+				}
+			}
+			if e.snapshot(t) != before {
+				t.Errorf("%s: something changed", call)
+			}
+		}
+	}
+}
+
 // Who uses a session, as far as the host's proxies can be trusted.
 func TestClientAddress(t *testing.T) {
 	t.Parallel()
