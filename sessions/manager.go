@@ -206,7 +206,7 @@ func (m *Manager) create(ctx context.Context, p CreateParams, now time.Time) (Gr
 		// doing.
 		return Grant{}, unavailable("create", err)
 	}
-	m.emit(ctx, Event{Type: event, At: now, Session: s, Client: p.Client})
+	m.emit(ctx, Event{Type: event, At: now, Session: s, Client: s.Client})
 	if p.Handoff {
 		return Grant{Session: s, Handoff: code}, nil
 	}

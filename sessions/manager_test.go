@@ -39,6 +39,30 @@ func TestCreate(t *testing.T) {
 	}
 }
 
+func TestNoClientInfoIsRecordedAnywhere(t *testing.T) {
+	t.Parallel()
+	k := newKit(t, func(c *sessions.Config) { c.NoClientInfo = true })
+	client := sessions.Client{IP: "192.0.2.1", UserAgent: "Browser/1.0"}
+	g := k.create(t, sessions.CreateParams{Client: client})
+	if _, err := k.Refresh(t.Context(), g.RefreshToken.Reveal(), client); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := k.Create(t.Context(), sessions.CreateParams{UserID: "nobody", Impersonation: true, By: "support", Client: client}); err == nil {
+		t.Fatal("an unknown user was impersonated")
+	}
+	if s := k.session(t, g.Session.ID); s.Client != (sessions.Client{}) {
+		t.Errorf("on the row: %+v", s.Client)
+	}
+	if len(k.events) != 3 {
+		t.Errorf("%d events, want 3", len(k.events))
+	}
+	for _, e := range k.events {
+		if e.Client != (sessions.Client{}) || e.Session.Client != (sessions.Client{}) {
+			t.Errorf("event %s: %+v, %+v", e.Type, e.Client, e.Session.Client)
+		}
+	}
+}
+
 func TestCreateRefuses(t *testing.T) {
 	t.Parallel()
 	k := newKit(t)
