@@ -21,6 +21,7 @@ package middleware
 
 import (
 	"net/http"
+	"time"
 
 	"github.com/sessile-go/sessile/sessions"
 )
@@ -35,7 +36,7 @@ type Config struct {
 	// refused with 500.
 	Manager *sessions.Manager
 	// Revocation says how soon the access tokens of an ended session are refused.
-	// Defaults to [sessions.Stateless].
+	// Defaults to [sessions.DefaultRevocation].
 	Revocation sessions.Revocation
 }
 
@@ -90,9 +91,27 @@ func guard(g sessions.Guard, next http.Handler) http.Handler {
 	})
 }
 
+// RequireRecent lets a request pass if its user has authenticated at most maxAge
+// ago, a second or more. Others are refused with 401 and the challenge of RFC 9470,
+// impersonations with 403. It goes behind [Require]; see [sessions.GuardRecent].
+//
+//	recent := middleware.RequireRecent(5 * time.Minute)
+//	mux.Handle("PUT /email", require(recent(setEmail)))
+func RequireRecent(maxAge time.Duration) func(http.Handler) http.Handler {
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if err := sessions.GuardRecent(r.Context(), maxAge); err != nil {
+				sessions.WriteError(w, r, err)
+				return
+			}
+			next.ServeHTTP(w, r)
+		})
+	}
+}
+
 func (c Config) wrap(need sessions.Need, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		ctx, err := c.Manager.Admit(r, need, c.Revocation)
+		ctx, err := c.Manager.Admit(w, r, need, c.Revocation)
 		if err != nil {
 			sessions.WriteError(w, r, err)
 			return

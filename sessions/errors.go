@@ -94,3 +94,14 @@ func (e *ExpiredError) Error() string { return ErrExpired.Error() }
 
 // Unwrap makes an ExpiredError an [ErrExpired].
 func (e *ExpiredError) Unwrap() error { return ErrExpired }
+
+// AuthenticationTooOldError says that the user has to authenticate again, though the
+// session is good (RFC 9470). It is no [ErrUnauthenticated].
+type AuthenticationTooOldError struct {
+	// MaxAge is how long ago the user may have authenticated, in whole seconds.
+	MaxAge time.Duration
+}
+
+func (e *AuthenticationTooOldError) Error() string {
+	return fmt.Sprintf("sessions: authenticated more than %v ago", e.MaxAge)
+}

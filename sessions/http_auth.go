@@ -14,14 +14,22 @@ import (
 const publicClientKey = "__stack_public_client__"
 
 // Revocation is the setting of the revocation dial: how soon a route refuses the
-// access tokens of a session that has ended.
+// access tokens of a session that has ended. In the process that ended it they are
+// refused at once whatever the setting.
 type Revocation int
 
 // The settings of the revocation dial.
 const (
-	// Stateless refuses them at once in the process that ended the session, and
-	// elsewhere when they expire: no database work.
-	Stateless Revocation = iota
+	// DefaultRevocation is Bounded from the moment [Manager.WatchRevocations] was
+	// called, and Stateless where the host never calls it.
+	DefaultRevocation Revocation = iota
+	// Stateless refuses them when they expire: signature and times are looked at,
+	// and nothing else.
+	Stateless
+	// Bounded refuses them within [RevocationBound] of the end, without database
+	// work on the request: by what [Manager.WatchRevocations] has read. Where that
+	// does not run, or is behind, [Config.RevocationFallback] decides.
+	Bounded
 	// Strict looks up the session on every request: one statement.
 	Strict
 )
@@ -295,14 +303,17 @@ const (
 // identity for [FromContext]. The middleware packages are this and the writing of
 // the refusal. Errors: those of [Manager.Authenticate], and an [*APIError] for
 // credentials that are good but not of the right kind.
-func (m *Manager) Admit(r *http.Request, need Need, dial Revocation) (context.Context, error) {
+//
+// It sets no header but Set-Cookie, where [Config.Cookies] says so, and that before
+// it returns; so w has to be what the handler behind writes to.
+func (m *Manager) Admit(w http.ResponseWriter, r *http.Request, need Need, dial Revocation) (context.Context, error) {
 	if m == nil {
 		return nil, errNoManager
 	}
 	id, err := m.Authenticate(r, dial)
 	switch {
 	case errors.Is(err, ErrNoCredentials) && need == NeedNothing:
-		return context.WithValue(r.Context(), admittedKey{}, admitted{nobody: true}), nil
+		return context.WithValue(r.Context(), admittedKey{}, admitted{m: m, nobody: true}), nil
 	case err != nil:
 		// Told here, because the answer does not say it and a middleware has no log.
 		if e := NewAPIError(err); e.Status >= 500 {
@@ -317,7 +328,7 @@ func (m *Manager) Admit(r *http.Request, need Need, dial Revocation) (context.Co
 	case need == NeedUser && !id.HasUser():
 		return nil, cannotGetOwnUser()
 	}
-	return NewContext(r.Context(), id), nil
+	return context.WithValue(r.Context(), admittedKey{}, admitted{m: m, id: id}), nil
 }
 
 var errNoManager = errors.New("sessions: the middleware has no Manager")

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // The codes of the HTTP API. docs/http-api.md says when each is answered.
@@ -39,6 +40,7 @@ const (
 	CodeForbidden                      = "FORBIDDEN"
 	CodeImpersonationNotAllowed        = "IMPERSONATION_NOT_ALLOWED"
 	CodeHandoffCodeNotFoundOrExpired   = "HANDOFF_CODE_NOT_FOUND_OR_EXPIRED"
+	CodeInsufficientUserAuthentication = "INSUFFICIENT_USER_AUTHENTICATION"
 	CodeNotFound                       = "NOT_FOUND"
 	CodeMethodNotAllowed               = "METHOD_NOT_ALLOWED"
 	CodeBodyTooLarge                   = "BODY_TOO_LARGE"
@@ -53,7 +55,7 @@ const (
 // unknownToSDK are the codes that go without the known-error header: the
 // published SDK answers a code it does not know with an appeal to update it.
 var unknownToSDK = map[string]bool{
-	CodeSessionNotFound: true, CodeForbidden: true, CodeImpersonationNotAllowed: true, CodeHandoffCodeNotFoundOrExpired: true, CodeNotFound: true, CodeMethodNotAllowed: true,
+	CodeSessionNotFound: true, CodeForbidden: true, CodeImpersonationNotAllowed: true, CodeHandoffCodeNotFoundOrExpired: true, CodeInsufficientUserAuthentication: true, CodeNotFound: true, CodeMethodNotAllowed: true,
 	CodeBodyTooLarge: true, CodeUnsupportedMediaType: true, CodeTemporarilyUnavailable: true, CodeInternal: true,
 	codeUnsupportedTokenType: true,
 }
@@ -73,6 +75,7 @@ type APIError struct {
 
 	cause     error
 	challenge string // the error code of the Bearer challenge (RFC 6750, section 3.1)
+	maxAge    int64  // its max_age, in seconds (RFC 9470, section 3); 0 is none
 	oauth     string // the error code of RFC 6749, section 5.2, where it is not the usual one
 	allow     string
 }
@@ -131,6 +134,13 @@ func NewAPIError(err error) *APIError {
 	if api, ok := errors.AsType[*APIError](err); ok {
 		return api
 	}
+	if old, ok := errors.AsType[*AuthenticationTooOldError](err); ok {
+		seconds := int64(old.MaxAge / time.Second)
+		return &APIError{
+			Status: 401, Code: CodeInsufficientUserAuthentication, Message: "The user has to authenticate again.",
+			Details: map[string]any{"max_age": seconds}, cause: err, challenge: "insufficient_user_authentication", maxAge: seconds,
+		}
+	}
 	for _, a := range answers {
 		if !errors.Is(err, a.err) {
 			continue
@@ -161,6 +171,9 @@ func (e *APIError) SetHeader(h http.Header, r *http.Request) {
 		value := `Bearer realm="sessile"`
 		if e.challenge != "" {
 			value += `, error="` + e.challenge + `", error_description="` + quotable(e.Message) + `"`
+		}
+		if e.maxAge > 0 {
+			value += `, max_age="` + strconv.FormatInt(e.maxAge, 10) + `"`
 		}
 		h.Set("WWW-Authenticate", value)
 	}

@@ -72,6 +72,14 @@ type Store interface {
 	// hash, or too late for the first time; nothing has changed.
 	Redeem(ctx context.Context, p RedeemParams) (Session, error)
 
+	// Ended returns the sessions whose EndedAt is at or after since, and those that
+	// were not ended by themselves but whose ActorSessionID is among the former,
+	// with the EndedAt of that one: each once, in no particular order. What was
+	// committed before the call began is among them. It is called every second, so
+	// its cost must follow from what it returns and not from what there is. None is
+	// an empty list and no error.
+	Ended(ctx context.Context, since time.Time) ([]EndedSession, error)
+
 	// Prune deletes at most p.Limit sessions that ended, expired or were last used
 	// before the times of p, and returns how many; at least one, if there are any.
 	// The caller's times are in the past, so it never deletes a live one.
@@ -180,6 +188,12 @@ type RedeemParams struct {
 	Moment Moment
 	// Client is who presented it.
 	Client Client
+}
+
+// EndedSession says when a session has ended.
+type EndedSession struct {
+	ID      string
+	EndedAt time.Time
 }
 
 // PruneParams says what is old enough to delete: EndedAt before EndedBefore,

@@ -263,6 +263,24 @@ func (s *Store) Redeem(ctx context.Context, p sessions.RedeemParams) (sessions.S
 	return row.Session(), nil
 }
 
+// Ended implements [sessions.Store] with one SELECT, by an index of the sessions
+// that have ended.
+func (s *Store) Ended(ctx context.Context, since time.Time) ([]sessions.EndedSession, error) {
+	type row struct {
+		id string
+		at int64
+	}
+	rows, err := read(ctx, s, "ended", s.stmts.ended, map[string]any{"since": since.UnixMicro()}, func(r *row) []any { return []any{&r.id, &r.at} })
+	if err != nil {
+		return nil, err
+	}
+	ended := make([]sessions.EndedSession, len(rows))
+	for i, r := range rows {
+		ended[i] = sessions.EndedSession{ID: r.id, EndedAt: fromMicro(r.at)}
+	}
+	return ended, nil
+}
+
 // Prune implements [sessions.Store] with one DELETE. Ended and expired sessions are
 // found by index; idle ones, whose time every refresh moves, only by reading the
 // table: run it at a quiet hour where that is large, with a limit of some thousands.

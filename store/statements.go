@@ -12,7 +12,7 @@ import "strings"
 // computed is computed before, and no argument stands next to a number.
 type statements struct {
 	create, createBehind, get, list, end, endMany, endDependents string
-	refresh, redeem                                              string
+	refresh, redeem, ended                                       string
 	// record and audit go on with values and with conditions.
 	record, audit string
 }
@@ -115,6 +115,11 @@ WHERE user_id = @user_id AND ` + live),
 		endDependents: text(`UPDATE {table} SET ended_at = @now, end_reason = @reason, ended_by = @by
 WHERE actor_session_id = @actor_session_id AND ended_at IS NULL AND expires_at > @now
 RETURNING ` + columns),
+		// The second half is for impersonations that nobody came to mark.
+		ended: text(`SELECT id, ended_at FROM {table} WHERE ended_at >= @since
+UNION ALL
+SELECT s.id, actor.ended_at FROM {table} AS actor JOIN {table} AS s ON s.actor_session_id = actor.id
+WHERE actor.ended_at >= @since AND s.ended_at IS NULL`),
 		refresh: text(refresh),
 		redeem:  text(redeem),
 		record:  text(`INSERT INTO {audit} (` + auditColumns + `) VALUES `),

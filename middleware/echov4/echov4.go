@@ -16,6 +16,7 @@ package echov4
 
 import (
 	"strings"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -31,7 +32,7 @@ type Config struct {
 	// refused with 500.
 	Manager *sessions.Manager
 	// Revocation says how soon the access tokens of an ended session are refused.
-	// Defaults to [sessions.Stateless].
+	// Defaults to [sessions.DefaultRevocation].
 	Revocation sessions.Revocation
 }
 
@@ -83,13 +84,29 @@ func guard(g sessions.Guard, next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
+// RequireRecent lets a request pass if its user has authenticated at most maxAge
+// ago, a second or more. Others are refused with 401 and the challenge of RFC 9470,
+// impersonations with 403. It goes behind [Require]; see [sessions.GuardRecent].
+//
+//	e.PUT("/email", setEmail, echov4.Require(manager), echov4.RequireRecent(5*time.Minute))
+func RequireRecent(maxAge time.Duration) echo.MiddlewareFunc {
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			if err := sessions.GuardRecent(c.Request().Context(), maxAge); err != nil {
+				return Error(c, err)
+			}
+			return next(c)
+		}
+	}
+}
+
 func (c Config) middleware(need sessions.Need) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(ec echo.Context) error {
 			if c.Skipper != nil && c.Skipper(ec) {
 				return next(ec)
 			}
-			ctx, err := c.Manager.Admit(ec.Request(), need, c.Revocation)
+			ctx, err := c.Manager.Admit(ec.Response(), ec.Request(), need, c.Revocation)
 			if err != nil {
 				return Error(ec, err)
 			}

@@ -21,6 +21,7 @@ const (
 	MethodEndMany       Method = "EndMany"
 	MethodEndDependents Method = "EndDependents"
 	MethodRedeem        Method = "Redeem"
+	MethodEnded         Method = "Ended"
 	MethodPrune         Method = "Prune"
 	MethodNow           Method = "Now"
 )
@@ -144,6 +145,11 @@ func (f *Faults) EndDependents(ctx context.Context, p sessions.EndDependentsPara
 // Redeem hands on to Store.Redeem.
 func (f *Faults) Redeem(ctx context.Context, p sessions.RedeemParams) (sessions.Session, error) {
 	return through(ctx, f, MethodRedeem, func() (sessions.Session, error) { return f.Store.Redeem(ctx, p) })
+}
+
+// Ended hands on to Store.Ended.
+func (f *Faults) Ended(ctx context.Context, since time.Time) ([]sessions.EndedSession, error) {
+	return through(ctx, f, MethodEnded, func() ([]sessions.EndedSession, error) { return f.Store.Ended(ctx, since) })
 }
 
 // Prune hands on to Store.Prune.

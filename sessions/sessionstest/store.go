@@ -225,6 +225,29 @@ func (st *Store) Redeem(ctx context.Context, p sessions.RedeemParams) (sessions.
 	return r.session, nil
 }
 
+// Ended returns the sessions that have ended at or after since, by themselves or
+// with the session of their actor.
+func (st *Store) Ended(ctx context.Context, since time.Time) ([]sessions.EndedSession, error) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	since = micro(since)
+
+	var ended []sessions.EndedSession
+	for id, r := range st.rows {
+		at := r.session.EndedAt
+		if actor, ok := st.rows[r.session.ActorSessionID]; ok && at.IsZero() {
+			at = actor.session.EndedAt
+		}
+		if !at.IsZero() && !at.Before(since) {
+			ended = append(ended, sessions.EndedSession{ID: id, EndedAt: at})
+		}
+	}
+	return ended, nil
+}
+
 // Prune deletes at most p.Limit sessions that are old enough, and returns how
 // many.
 func (st *Store) Prune(ctx context.Context, p sessions.PruneParams) (int, error) {

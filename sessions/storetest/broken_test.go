@@ -306,6 +306,21 @@ func (t *toy) Redeem(ctx context.Context, p sessions.RedeemParams) (sessions.Ses
 	return r.Session, nil
 }
 
+func (t *toy) Ended(ctx context.Context, since time.Time) ([]sessions.EndedSession, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if err := t.ctx(ctx); err != nil {
+		return nil, err
+	}
+	var ended []sessions.EndedSession
+	for _, r := range t.rows {
+		if !r.EndedAt.IsZero() && !r.EndedAt.Before(since) {
+			ended = append(ended, sessions.EndedSession{ID: r.ID, EndedAt: r.EndedAt})
+		}
+	}
+	return ended, nil
+}
+
 func (t *toy) Prune(ctx context.Context, p sessions.PruneParams) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

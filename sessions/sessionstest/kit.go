@@ -1,0 +1,189 @@
+package sessionstest
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/sessile-go/sessile/sessions"
+)
+
+// Kit is a Manager that needs nothing: a store in memory, a clock that stands
+// still, and users that the test adds. Make it with [New].
+type Kit struct {
+	*sessions.Manager
+	// Config is what the Manager was made of, for a test that wants another one
+	// over the same store, as a second replica is.
+	Config sessions.Config
+	// Clock is its clock. It stands at first at noon on 1 March 2026.
+	Clock *Clock
+	// Store has its sessions.
+	Store *Store
+	// Faults stands before Store and lets everything pass, until the test sets
+	// its Before or After.
+	Faults *Faults
+
+	mu     sync.Mutex
+	users  map[string]answer
+	events []sessions.Event
+}
+
+type answer struct {
+	user sessions.User
+	err  error
+}
+
+// New makes a Kit with the users "alice" and "bob". Each change is made to the
+// Config before the Manager is made of it. A Config that is refused fails t.
+func New(t testing.TB, change ...func(*sessions.Config)) *Kit {
+	t.Helper()
+	k := &Kit{
+		Clock: NewClock(time.Date(2026, time.March, 1, 12, 0, 0, 0, time.UTC)),
+		Store: NewStore(),
+		users: map[string]answer{},
+	}
+	k.Store.Clock = k.Clock.Now
+	k.Faults = &Faults{Store: k.Store}
+	for _, id := range []string{"alice", "bob"} {
+		k.SetUser(sessions.User{ID: id, Name: "Name of " + id, Email: id + "@example.com", EmailVerified: true, SignedUpAt: k.Clock.Now().Add(-time.Hour)}, nil)
+	}
+	secret := make([]byte, 32)
+	for i := range secret {
+		secret[i] = byte(i)
+	}
+	k.Config = sessions.Config{
+		Store:     k.Faults,
+		Users:     k.lookup,
+		Secrets:   [][]byte{secret},
+		Issuer:    "https://app.example/auth",
+		ProjectID: "6fbd1f36-94bb-4f4b-9d13-1a8f3d1f1c0a",
+		Now:       k.Clock.Now,
+		OnEvent: func(_ context.Context, e sessions.Event) {
+			k.mu.Lock()
+			defer k.mu.Unlock()
+			k.events = append(k.events, e)
+		},
+	}
+	for _, f := range change {
+		f(&k.Config)
+	}
+	m, err := sessions.New(k.Config)
+	if err != nil {
+		t.Fatalf("sessionstest: New: %v", err)
+	}
+	k.Manager = m
+	return k
+}
+
+// SetUser adds a user, or changes what the host answers when the user u.ID is
+// looked up: u, or err where that is not nil.
+func (k *Kit) SetUser(u sessions.User, err error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.users[u.ID] = answer{u, err}
+}
+
+func (k *Kit) lookup(_ context.Context, id string) (sessions.User, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	a, ok := k.users[id]
+	switch {
+	case !ok:
+		return sessions.User{}, sessions.ErrUserNotFound
+	case a.err != nil:
+		return sessions.User{}, a.err
+	default:
+		return a.user, nil
+	}
+}
+
+// TakeEvents returns the events since the last call.
+func (k *Kit) TakeEvents() []sessions.Event {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	events := k.events
+	k.events = nil
+	return events
+}
+
+// SignIn signs a user in.
+func (k *Kit) SignIn(t testing.TB, userID string) *SignedIn {
+	t.Helper()
+	return SignIn(t, k.Manager, userID)
+}
+
+// Impersonate makes a session in which actor acts as the user.
+func (k *Kit) Impersonate(t testing.TB, actor, userID string) *SignedIn {
+	t.Helper()
+	return Impersonate(t, k.Manager, actor, userID)
+}
+
+// SignedIn is a session in the hands of a test.
+type SignedIn struct {
+	// Grant is what create returned.
+	Grant sessions.Grant
+
+	m *sessions.Manager
+}
+
+// SignIn signs a user in with any Manager, the host's own one too, and fails t
+// where that is refused.
+func SignIn(t testing.TB, m *sessions.Manager, userID string) *SignedIn {
+	t.Helper()
+	return signIn(t, m, sessions.CreateParams{UserID: userID})
+}
+
+// Impersonate is [SignIn] for a session in which actor acts as the user, as a
+// trusted caller would create it: no policy is asked.
+func Impersonate(t testing.TB, m *sessions.Manager, actor, userID string) *SignedIn {
+	t.Helper()
+	return signIn(t, m, sessions.CreateParams{UserID: userID, Impersonation: true, Actor: actor})
+}
+
+func signIn(t testing.TB, m *sessions.Manager, p sessions.CreateParams) *SignedIn {
+	t.Helper()
+	grant, err := m.Create(t.Context(), p)
+	if err != nil {
+		t.Fatalf("sessionstest: sign %q in: %v", p.UserID, err)
+	}
+	return &SignedIn{Grant: grant, m: m}
+}
+
+// Identity is what [sessions.FromContext] says of a request of this session. A test
+// of a handler alone needs no middleware:
+//
+//	r = r.WithContext(sessions.NewContext(r.Context(), alice.Identity(t)))
+func (s *SignedIn) Identity(t testing.TB) sessions.Identity {
+	t.Helper()
+	id, err := s.m.Verify(s.Grant.AccessToken.Reveal())
+	if err != nil {
+		t.Fatalf("sessionstest: identity: %v", err)
+	}
+	return id
+}
+
+// Header has the credentials of a client of the HTTP API: Authorization: Bearer.
+func (s *SignedIn) Header() http.Header {
+	return http.Header{"Authorization": {"Bearer " + s.Grant.AccessToken.Reveal()}}
+}
+
+// Client returns a client whose requests carry [SignedIn.Header], unless they have
+// an Authorization of their own. It does not refresh.
+func (s *SignedIn) Client() *http.Client {
+	return &http.Client{Transport: bearer{s.Header()}}
+}
+
+type bearer struct{ header http.Header }
+
+func (b bearer) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Header.Get("Authorization") == "" {
+		r = r.Clone(r.Context()) // a RoundTripper must not change its request
+		for name, values := range b.header {
+			r.Header[name] = slices.Clone(values)
+		}
+	}
+	return http.DefaultTransport.RoundTrip(r)
+}
