@@ -148,6 +148,10 @@ func TestFaults(t *testing.T) {
 			s, _ := st.Get(ctx, session().ID)
 			return s.LastUsedAt.After(morning)
 		}},
+		{sessionstest.MethodEnded, func(st sessions.Store) (bool, error) {
+			l, err := st.Ended(ctx, time.Time{})
+			return l == nil, err
+		}, nil},
 		{sessionstest.MethodPrune, func(st sessions.Store) (bool, error) {
 			n, err := st.Prune(ctx, sessions.PruneParams{ExpiredBefore: morning.Add(2 * time.Hour), Limit: 1})
 			return n == 0, err

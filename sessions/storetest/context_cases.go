@@ -57,6 +57,10 @@ func contextCases() []testCase {
 			s, err := st.Redeem(ctx, sessions.RedeemParams{ID: id(5), Hash: hash(5), Moment: at(time.Second)})
 			return s == sessions.Session{}, err
 		}},
+		{"ended", func(ctx context.Context, st sessions.Store) (bool, error) {
+			l, err := st.Ended(ctx, start)
+			return l == nil, err
+		}},
 		{"prune", func(ctx context.Context, st sessions.Store) (bool, error) {
 			n, err := st.Prune(ctx, sessions.PruneParams{EndedBefore: start.Add(day), Limit: 10})
 			return n == 0, err

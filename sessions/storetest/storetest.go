@@ -76,6 +76,7 @@ func cases() []testCase {
 		endCases(),
 		actorCases(),
 		handoffCases(),
+		endedCases(),
 		pruneCases(),
 		userCases(),
 		contextCases(),
