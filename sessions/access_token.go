@@ -256,8 +256,8 @@ func (m *Manager) issue(s Session, user User, extra map[string]any, now time.Tim
 	if err != nil {
 		return Token{}, time.Time{}, time.Time{}, fmt.Errorf("sign the access token: %w", err)
 	}
-	if len(text) > maxAccessToken {
-		return Token{}, time.Time{}, time.Time{}, fmt.Errorf("the access token has %d bytes, at most %d are allowed", len(text), maxAccessToken)
+	if limit := m.cookies.limit(maxAccessToken); len(text) > limit {
+		return Token{}, time.Time{}, time.Time{}, fmt.Errorf("the access token has %d bytes, at most %d are allowed", len(text), limit)
 	}
 	return NewToken(text), issued, expires, nil
 }

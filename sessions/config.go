@@ -119,12 +119,21 @@ type Config struct {
 	// [StrictRotation] is RFC 9700 to the letter.
 	Rotation Rotation
 
+	// RevocationFallback is what [Bounded] routes do while the revocation feed does not
+	// run or is behind: Strict, or Stateless, which keeps them going while the
+	// database is away, at the price that sessions ended elsewhere go on for up to
+	// an access token's life. Defaults to Strict.
+	RevocationFallback Revocation
+
+	// Cookies sets cookie mode, for browsers. Defaults to off.
+	Cookies Cookies
+
 	// ClockSkew is how long after its exp an access token is still taken, up to
 	// 60 s. Defaults to 0.
 	ClockSkew time.Duration
 
 	// Retention is how long [Manager.Prune] keeps sessions that are over. Defaults
-	// to 30 days; not less than AccessTokenTTL.
+	// to 30 days; not less than AccessTokenTTL and ClockSkew together.
 	Retention time.Duration
 
 	// TrustedProxies are the proxies whose X-Forwarded-For is believed. Defaults
@@ -209,7 +218,8 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.Impersonation.MaxTTL, MaxImpersonationTTL)
 	setDefault(&c.Impersonation.TTL, min(DefaultImpersonationTTL, c.Impersonation.MaxTTL))
 	setDefault(&c.Rotation.Overlap, min(DefaultOverlap, c.AccessTokenTTL/2))
-	setDefault(&c.Retention, max(DefaultRetention, c.AccessTokenTTL))
+	setDefault(&c.Retention, max(DefaultRetention, c.AccessTokenTTL+c.ClockSkew))
+	setDefault(&c.RevocationFallback, Strict)
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -277,8 +287,14 @@ func (c Config) validate() error {
 	}
 	between("Impersonation.MaxTTL", c.Impersonation.MaxTTL, MinImpersonationTTL, MaxImpersonationTTL)
 	between("Impersonation.TTL", c.Impersonation.TTL, MinImpersonationTTL, c.Impersonation.MaxTTL)
+	if c.RevocationFallback != Strict && c.RevocationFallback != Stateless {
+		fault("RevocationFallback", "%d is neither Strict nor Stateless", c.RevocationFallback)
+	}
+	for _, problem := range c.Cookies.faults() {
+		fault("Cookies."+problem[0], "%s", problem[1])
+	}
 	between("ClockSkew", c.ClockSkew, 0, maxClockSkew)
-	between("Retention", c.Retention, c.AccessTokenTTL, 100*DefaultSessionTTL)
+	between("Retention", c.Retention, c.AccessTokenTTL+c.ClockSkew, 100*DefaultSessionTTL)
 
 	switch {
 	case c.Rotation.MaxRecoveries < NoRecovery:

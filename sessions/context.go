@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 )
 
 type admittedKey struct{}
@@ -60,34 +59,6 @@ func GuardImpersonation(ctx context.Context, method string, guard Guard) error {
 		return fmt.Errorf("%w: to do more than read", ErrImpersonationNotAllowed)
 	default:
 		return fmt.Errorf("%w: here", ErrImpersonationNotAllowed)
-	}
-}
-
-// GuardRecent decides whether the request of ctx may pass a route that asks for a
-// user who has authenticated at most maxAge ago, a second or more: step-up, for what
-// a stolen session should not be able to do. The middleware packages are this and
-// the writing of the refusal. After the host has asked for the password again it
-// calls [Manager.Reauthenticated].
-//
-// Errors: [*AuthenticationTooOldError], which is answered with the challenge of RFC
-// 9470; [ErrImpersonationNotAllowed] for impersonations, which have no
-// authentication time; [ErrNoCredentials] where there is no user; another one where
-// none of our middlewares has run before.
-func GuardRecent(ctx context.Context, maxAge time.Duration) error {
-	a, ok := ctx.Value(admittedKey{}).(admitted)
-	switch {
-	case !ok || a.m == nil:
-		return errNoMiddleware
-	case maxAge < time.Second:
-		return fmt.Errorf("sessions: RequireRecent(%v): a second is the least", maxAge)
-	case !a.id.HasUser():
-		return ErrNoCredentials
-	case a.id.Impersonation:
-		return fmt.Errorf("%w: it cannot authenticate", ErrImpersonationNotAllowed)
-	case a.m.now().Sub(a.id.AuthTime) > maxAge:
-		return &AuthenticationTooOldError{MaxAge: maxAge.Truncate(time.Second)}
-	default:
-		return nil
 	}
 }
 

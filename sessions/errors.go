@@ -25,6 +25,9 @@ var (
 	// wrapped, for "no"; and so does create for oneself, and for a caller that is
 	// an impersonation.
 	ErrImpersonationNotAllowed = errors.New("sessions: impersonation not allowed")
+	// ErrCrossOrigin: a request of an unsafe method that a page of another origin has
+	// sent, and that only cookies authenticate.
+	ErrCrossOrigin = errors.New("sessions: cross-origin request")
 	// ErrJoined: Refresh was called on a Manager from [Manager.WithStore]. The
 	// host's rollback would undo the end of a replayed session.
 	ErrJoined = errors.New("sessions: refresh cannot join a transaction")
@@ -94,14 +97,3 @@ func (e *ExpiredError) Error() string { return ErrExpired.Error() }
 
 // Unwrap makes an ExpiredError an [ErrExpired].
 func (e *ExpiredError) Unwrap() error { return ErrExpired }
-
-// AuthenticationTooOldError says that the user has to authenticate again, though the
-// session is good (RFC 9470). It is no [ErrUnauthenticated].
-type AuthenticationTooOldError struct {
-	// MaxAge is how long ago the user may have authenticated, in whole seconds.
-	MaxAge time.Duration
-}
-
-func (e *AuthenticationTooOldError) Error() string {
-	return fmt.Sprintf("sessions: authenticated more than %v ago", e.MaxAge)
-}

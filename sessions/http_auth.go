@@ -34,19 +34,36 @@ const (
 	Strict
 )
 
-// Authenticate says who makes a request, by either of two schemes: Authorization:
-// Bearer with a server key, an admin key or an access token; or the headers of the
-// x-stack or x-hexclave family. An access token is checked as far as the dial
-// says, also where it came beside a key. The middleware packages are made of this.
+// Authenticate says who makes a request, by one of these, the first that is there:
+// the headers of the x-stack or x-hexclave family; Authorization: Bearer with a
+// server key, an admin key or an access token; the cookies of [Config.Cookies]. An
+// access token is checked as far as the dial says, also where it came beside a key.
+// It writes nothing, so it does not refresh cookies that have run out; [Manager.Admit],
+// of which the middleware packages are made, does.
 //
 // A client that names its access type and sends no access token has an identity
 // without a user. Errors: [ErrNoCredentials] where the request has none;
-// [*APIError], [ErrInvalidToken], [*ExpiredError], [ErrUnavailable].
+// [*APIError], [ErrInvalidToken], [*ExpiredError], [ErrCrossOrigin], [ErrUnavailable].
 func (m *Manager) Authenticate(r *http.Request, dial Revocation) (Identity, error) {
-	if dial == Strict {
-		return m.authenticate(r, m.verifyStrict)
+	return m.authenticate(nil, r, m.checkOf(dial))
+}
+
+// checkOf is what a setting of the dial does.
+func (m *Manager) checkOf(dial Revocation) tokenCheck {
+	if dial == DefaultRevocation {
+		dial = Stateless
+		if m.feed.isRunning() {
+			dial = Bounded
+		}
 	}
-	return m.authenticate(r, func(_ context.Context, token string) (Identity, error) { return m.Verify(token) })
+	switch dial {
+	case Stateless:
+		return func(_ context.Context, token string) (Identity, error) { return m.Verify(token) }
+	case Bounded:
+		return m.verifyBounded
+	default:
+		return m.verifyStrict
+	}
 }
 
 // tokenCheck checks an access token.
@@ -64,19 +81,27 @@ func (m *Manager) verifyStrict(ctx context.Context, token string) (Identity, err
 	return id, nil
 }
 
-// authenticate leaves the access token to check. With a nil check it is not looked
-// at, and no identity comes of it.
-func (m *Manager) authenticate(r *http.Request, check tokenCheck) (Identity, error) {
-	id, named, err := m.stackIdentity(r, check)
+// authenticate leaves the access token to check. Cookies that have run out are
+// refreshed where w is not nil.
+func (m *Manager) authenticate(w http.ResponseWriter, r *http.Request, check tokenCheck) (Identity, error) {
+	id, err := m.headerIdentity(r, check)
+	if errors.Is(err, ErrNoCredentials) && m.cookies != nil {
+		id, err = m.cookieIdentity(w, r, check)
+	}
 	if err != nil {
 		return Identity{}, m.explain(err)
 	}
-	if !named {
-		if id, err = m.bearerIdentity(r, check); err != nil {
-			return Identity{}, m.explain(err)
-		}
-	}
 	return id, nil
+}
+
+// headerIdentity looks at headers only. With a nil check an access token is not
+// looked at, and no identity comes of it.
+func (m *Manager) headerIdentity(r *http.Request, check tokenCheck) (Identity, error) {
+	id, named, err := m.stackIdentity(r, check)
+	if err != nil || named {
+		return id, err
+	}
+	return m.bearerIdentity(r, check)
 }
 
 // explain gives an expired token the details that the SDK cannot do without.
@@ -86,6 +111,7 @@ func (m *Manager) explain(err error) error {
 		return err
 	}
 	e := NewAPIError(expired)
+	e.cause = err
 	e.Details = map[string]any{
 		"expired_at_millis": expired.ExpiredAt.UnixMilli(), "project_id": m.clientID,
 		"user_id": expired.UserID, "refresh_token_id": expired.SessionID,
@@ -310,9 +336,11 @@ func (m *Manager) Admit(w http.ResponseWriter, r *http.Request, need Need, dial 
 	if m == nil {
 		return nil, errNoManager
 	}
-	id, err := m.Authenticate(r, dial)
+	id, err := m.authenticate(w, r, m.checkOf(dial))
+	var dead *deadCookieError
 	switch {
-	case errors.Is(err, ErrNoCredentials) && need == NeedNothing:
+	// A browser cannot put a dead cookie away by itself.
+	case need == NeedNothing && (errors.Is(err, ErrNoCredentials) || errors.As(err, &dead)):
 		return context.WithValue(r.Context(), admittedKey{}, admitted{m: m, nobody: true}), nil
 	case err != nil:
 		// Told here, because the answer does not say it and a middleware has no log.

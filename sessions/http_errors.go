@@ -119,6 +119,7 @@ var answers = []struct {
 	{ErrInvalidToken, 401, CodeUnparsableAccessToken, "The access token is not valid.", "", "invalid_token"},
 	{ErrInvalidHandoff, 401, CodeHandoffCodeNotFoundOrExpired, "The hand-off code is not valid, has expired, or was used before.", "", "invalid_token"},
 	{ErrImpersonationNotAllowed, 403, CodeImpersonationNotAllowed, "This impersonation is not allowed.", "", ""},
+	{ErrCrossOrigin, 403, CodeForbidden, "A request of another origin cannot change anything by cookie.", "cross_origin", ""},
 	{ErrExpired, 401, CodeAccessTokenExpired, "The access token has expired, or its session has ended.", "", "invalid_token"},
 	{ErrUnauthenticated, 401, CodeAccessTypeRequired, "Credentials are required.", "", ""},
 	{ErrInvalidParams, 400, CodeSchemaError, "A parameter is not valid.", "", ""},

@@ -23,7 +23,8 @@ func refreshHeader(r *http.Request) (token string, present bool, err error) {
 }
 
 // Refresh is POST /auth/sessions/current/refresh: the refresh token comes in the
-// header x-stack-refresh-token.
+// header x-stack-refresh-token, or else, under [Config.Cookies], in its cookie, and
+// then the new tokens go into cookies and not into the body.
 func (h *Handler) Refresh() http.Handler { return h.endpoint(methods(http.MethodPost), h.refresh) }
 
 func (h *Handler) refresh(w http.ResponseWriter, r *http.Request) error {
@@ -36,6 +37,15 @@ func (h *Handler) refresh(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if !present && h.m.cookies != nil {
+		grant, err := h.m.refreshByCookie(w, r)
+		if err == nil {
+			writeJSON(w, http.StatusOK, newCookieGrantJSON(grant))
+		}
+		if !errors.Is(err, ErrNoCredentials) {
+			return err
+		}
+	}
 	if !present {
 		return newSchemaError(r, "headers.x-stack-refresh-token", "is required")
 	}
@@ -45,6 +55,26 @@ func (h *Handler) refresh(w http.ResponseWriter, r *http.Request) error {
 	}
 	writeJSON(w, http.StatusOK, newGrantJSON(grant))
 	return nil
+}
+
+// cookieGrantJSON is grantJSON without tokens: those are in cookies that scripts
+// cannot read, and shall stay there.
+type cookieGrantJSON struct {
+	ExpiresIn       int64  `json:"expires_in"`
+	SessionID       string `json:"session_id"`
+	UserID          string `json:"user_id"`
+	ExpiresAtMillis int64  `json:"expires_at_millis"`
+	IsImpersonation bool   `json:"is_impersonation"`
+}
+
+func newCookieGrantJSON(g Grant) cookieGrantJSON {
+	return cookieGrantJSON{
+		ExpiresIn:       g.expiresIn(),
+		SessionID:       g.Session.ID,
+		UserID:          g.Session.UserID,
+		ExpiresAtMillis: g.Session.ExpiresAt.UnixMilli(),
+		IsImpersonation: g.Session.Impersonation,
+	}
 }
 
 // oauthJSON is the answer of the token endpoint (RFC 6749, section 5.1).

@@ -52,7 +52,7 @@ func (h *Handler) create(w http.ResponseWriter, r *http.Request) error {
 	if err != nil && !errors.Is(err, errNotObject) {
 		return bodyParsingError("%s", err)
 	}
-	caller, authErr := h.m.authenticate(r, h.m.verifyStrict)
+	caller, authErr := h.m.authenticate(w, r, h.m.verifyStrict)
 	if authErr != nil {
 		h.refused(r, object, caller, authErr)
 		return authErr
@@ -372,7 +372,7 @@ func newSessionJSON(s Session, caller Identity) sessionJSON {
 func (h *Handler) List() http.Handler { return h.endpoint(methods(http.MethodGet), h.list) }
 
 func (h *Handler) list(w http.ResponseWriter, r *http.Request) error {
-	caller, err := h.m.authenticate(r, h.m.verifyStrict)
+	caller, err := h.m.authenticate(w, r, h.m.verifyStrict)
 	if err != nil {
 		return err
 	}
@@ -472,7 +472,7 @@ func (h *Handler) Current() http.Handler { return h.endpoint(methods(http.Method
 
 func (h *Handler) current(w http.ResponseWriter, r *http.Request) error {
 	var session Session
-	caller, err := h.m.authenticate(r, func(ctx context.Context, token string) (Identity, error) {
+	caller, err := h.m.authenticate(w, r, func(ctx context.Context, token string) (Identity, error) {
 		id, err := h.m.Verify(token)
 		if err != nil {
 			return Identity{}, err
@@ -496,7 +496,7 @@ func (h *Handler) current(w http.ResponseWriter, r *http.Request) error {
 func (h *Handler) End() http.Handler { return h.endpoint(methods(http.MethodDelete), h.endOne) }
 
 func (h *Handler) endOne(w http.ResponseWriter, r *http.Request) error {
-	caller, err := h.m.authenticate(r, h.m.verifyStrict)
+	caller, err := h.m.authenticate(w, r, h.m.verifyStrict)
 	if err != nil {
 		return err
 	}
@@ -545,7 +545,7 @@ type successJSON struct {
 func (h *Handler) EndMany() http.Handler { return h.endpoint(methods(http.MethodDelete), h.endMany) }
 
 func (h *Handler) endMany(w http.ResponseWriter, r *http.Request) error {
-	caller, err := h.m.authenticate(r, h.m.verifyStrict)
+	caller, err := h.m.authenticate(w, r, h.m.verifyStrict)
 	if err != nil {
 		return err
 	}
@@ -591,28 +591,28 @@ func (h *Handler) SignOut() http.Handler { return h.endpoint(methods(http.Method
 func (h *Handler) signOut(w http.ResponseWriter, r *http.Request) error {
 	// Expired will do, and so will the token of a session that is over: signing
 	// out must not fail for reasons of the session.
-	caller, err := h.m.authenticate(r, func(_ context.Context, token string) (Identity, error) { return h.m.parseAccess(token) })
+	caller, err := h.m.headerIdentity(r, h.m.parseOnly)
 	if err != nil && !errors.Is(err, ErrNoCredentials) {
 		return err
 	}
-	if caller.HasUser() {
-		by := caller.UserID
-		if caller.Impersonation {
-			by = caller.Actor // who really acted
-		}
-		_, err = h.m.end(r.Context(), EndParams{ID: caller.SessionID, UserID: caller.UserID, Reason: EndSignedOut, By: by})
-	} else {
-		token, present, tokenErr := refreshHeader(r)
-		switch {
-		case tokenErr != nil:
-			return tokenErr
-		case !present:
-			return &APIError{
-				Status: 401, Code: CodeAccessTokenExpired, Message: "Signing out needs an access token or a refresh token.",
-				Details: map[string]any{"expired_at_millis": h.m.now().UnixMilli(), "project_id": nil, "user_id": nil, "refresh_token_id": nil},
-			}
-		}
+	token, present, tokenErr := refreshHeader(r)
+	switch {
+	case caller.HasUser():
+		err = h.m.signOut(r.Context(), caller)
+	case tokenErr != nil:
+		return tokenErr
+	case present:
 		_, err = h.m.EndByRefreshToken(r.Context(), token, EndSignedOut, "")
+	case err != nil && h.m.cookies != nil: // ErrNoCredentials
+		err = h.m.signOutByCookie(w, r)
+	default:
+		err = ErrNoCredentials
+	}
+	if errors.Is(err, ErrNoCredentials) {
+		return &APIError{
+			Status: 401, Code: CodeAccessTokenExpired, Message: "Signing out needs an access token or a refresh token.",
+			Details: map[string]any{"expired_at_millis": h.m.now().UnixMilli(), "project_id": nil, "user_id": nil, "refresh_token_id": nil},
+		}
 	}
 	if errors.Is(err, ErrNotFound) {
 		err = fmt.Errorf("%w: %w", ErrSessionEnded, err)
@@ -622,4 +622,19 @@ func (h *Handler) signOut(w http.ResponseWriter, r *http.Request) error {
 	}
 	writeJSON(w, http.StatusOK, successJSON{Success: true})
 	return nil
+}
+
+// parseOnly checks an access token for signing out.
+func (m *Manager) parseOnly(_ context.Context, token string) (Identity, error) {
+	return m.parseAccess(token)
+}
+
+// signOut ends the session of an identity.
+func (m *Manager) signOut(ctx context.Context, caller Identity) error {
+	by := caller.UserID
+	if caller.Impersonation {
+		by = caller.Actor // who really acted
+	}
+	_, err := m.end(ctx, EndParams{ID: caller.SessionID, UserID: caller.UserID, Reason: EndSignedOut, By: by})
+	return err
 }

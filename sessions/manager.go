@@ -24,6 +24,9 @@ type Manager struct {
 	ring     *ring
 	jwks     []byte
 	ended    *recentlyEnded
+	feed     *feed
+	watches  *watches
+	cookies  *cookieMode // nil where it is off
 	// joined is set on a Manager from WithStore and holds back its events.
 	joined *heldEvents
 }
@@ -42,13 +45,17 @@ func New(cfg Config) (*Manager, error) {
 		return nil, err
 	}
 	cfg.Secrets, cfg.Signers = nil, nil // the ring has what is needed of them
+	tokenLife := max(cfg.AccessTokenTTL, minFreshness) + cfg.ClockSkew
 	m := &Manager{
 		cfg:      cfg,
 		clientID: cfg.ProjectID,
 		keys:     keys,
 		ring:     ring,
 		jwks:     jwks,
-		ended:    newRecentlyEnded(max(cfg.AccessTokenTTL, minFreshness) + cfg.ClockSkew),
+		ended:    newRecentlyEnded(tokenLife),
+		feed:     newFeed(tokenLife),
+		watches:  &watches{},
+		cookies:  newCookieMode(cfg.Cookies),
 	}
 	if m.clientID == "" {
 		m.clientID = cfg.Audience
@@ -96,6 +103,7 @@ func (m *Manager) Notify(ctx context.Context, events ...Event) {
 	for _, e := range events {
 		if !e.Session.EndedAt.IsZero() {
 			m.ended.add(e.Session.ID, m.now())
+			m.watches.end(e.Session.ID, e.Session.EndedAt)
 		}
 		if m.cfg.OnEvent != nil {
 			m.cfg.OnEvent(ctx, e)

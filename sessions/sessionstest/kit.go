@@ -187,3 +187,22 @@ func (b bearer) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	return http.DefaultTransport.RoundTrip(r)
 }
+
+// Cookies returns the cookies of a browser in cookie mode; add them to a request with
+// [http.Request.AddCookie]. Where [sessions.Config.Cookies] is not enabled it fails t.
+func (s *SignedIn) Cookies(t testing.TB) []*http.Cookie {
+	t.Helper()
+	w := headers{}
+	if err := s.m.SetCookies(w, s.Grant); err != nil {
+		t.Fatalf("sessionstest: cookies: %v", err)
+	}
+	answer := http.Response{Header: http.Header(w)}
+	return slices.DeleteFunc(answer.Cookies(), func(c *http.Cookie) bool { return c.MaxAge < 0 })
+}
+
+// headers is an answer of which only they matter.
+type headers http.Header
+
+func (h headers) Header() http.Header       { return http.Header(h) }
+func (headers) Write(b []byte) (int, error) { return len(b), nil }
+func (headers) WriteHeader(int)             {}

@@ -1,0 +1,352 @@
+package sessions
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Cookies sets cookie mode: the server keeps a browser's tokens in cookies that no
+// script can read, and refreshes them. After the host has signed a user in it calls
+// [Manager.SetCookies]; from then on the middlewares and our endpoints take the
+// access token from its cookie where a request has no credentials in a header.
+//
+// Where the access token has run out, the middlewares refresh on the way through and
+// set new cookies on the answer; concurrent requests share one refresh. Cookies that
+// have died are cleared. A request of an unsafe method that only cookies
+// authenticate has to come from the same origin, by [http.CrossOriginProtection];
+// one with a token in a header does not.
+//
+// An impersonation has cookies of its own beside the user's. While they are there
+// they count, and when they are gone the user's do again.
+//
+// All cookies are HttpOnly, Secure and SameSite=Lax, with Path=/ and the prefix
+// __Host-, so no other host can set them: __Host-sessile_access,
+// __Host-sessile_refresh, and for impersonations __Host-sessile_acting_access and
+// __Host-sessile_acting_refresh.
+type Cookies struct {
+	// Enabled switches cookie mode on. Defaults to false: cookies are not looked at.
+	Enabled bool
+
+	// Name is the middle of the names, for two Managers on one host: 1 to 32 letters,
+	// digits, '-' and '_'. Defaults to "sessile".
+	Name string
+
+	// RefreshPath is where alone browsers send the refresh cookie, which is then
+	// called __Secure-…: the path of our endpoint as browsers see it, or of a folder
+	// above. The middlewares never see it and do not refresh; the page has to call
+	// the endpoint. Sign-out by cookie needs it, too, once the access token has run
+	// out: "/auth/sessions/current" covers both. Defaults to none.
+	RefreshPath string
+
+	// InsecureCookie is for development over plain http, where browsers take no
+	// Secure cookie from any host but localhost: it drops Secure, and with it the
+	// prefixes. With it anybody on the network can take the session, and any
+	// neighbouring host can plant one; it MUST NOT be set in production. Defaults to
+	// false.
+	InsecureCookie bool
+}
+
+// faults are pairs of a field and what is wrong with it.
+func (c Cookies) faults() (faults [][2]string) {
+	if !c.Enabled {
+		if c != (Cookies{}) {
+			faults = append(faults, [2]string{"Enabled", "is false, and other fields are set"})
+		}
+		return faults
+	}
+	if c.Name != "" && (len(c.Name) > 32 || strings.ContainsFunc(c.Name, func(r rune) bool { return r == '.' || r == '~' || !isKeyChar(r) })) {
+		faults = append(faults, [2]string{"Name", "must be 1 to 32 letters, digits, '-' and '_'"})
+	}
+	if p := c.RefreshPath; p != "" && (len(p) > 255 || p[0] != '/' || p == "/" || strings.ContainsFunc(p, func(r rune) bool { return r <= ' ' || r > '~' || r == ';' || r == ',' })) {
+		faults = append(faults, [2]string{"RefreshPath", "must be a path below /, of up to 255 visible ASCII characters without ';' and ','"})
+	}
+	return faults
+}
+
+// cookiePair is the names of the cookies of one session.
+type cookiePair struct{ access, refresh string }
+
+// cookieMode is Cookies in use.
+type cookieMode struct {
+	own, acting cookiePair
+	refreshPath string
+	secure      bool
+	// through is whether the middlewares refresh.
+	through     bool
+	crossOrigin http.CrossOriginProtection
+
+	mu      sync.Mutex
+	flights map[string]*flight // by refresh token
+}
+
+func newCookieMode(c Cookies) *cookieMode {
+	if !c.Enabled {
+		return nil
+	}
+	setDefault(&c.Name, "sessile")
+	accessPrefix, refreshPrefix := "__Host-", "__Host-"
+	if c.RefreshPath != "" {
+		refreshPrefix = "__Secure-"
+	}
+	if c.InsecureCookie {
+		accessPrefix, refreshPrefix = "", ""
+	}
+	pair := func(middle string) cookiePair {
+		return cookiePair{accessPrefix + c.Name + middle + "_access", refreshPrefix + c.Name + middle + "_refresh"}
+	}
+	mode := &cookieMode{
+		own:         pair(""),
+		acting:      pair("_acting"),
+		refreshPath: c.RefreshPath,
+		secure:      !c.InsecureCookie,
+		through:     c.RefreshPath == "",
+		flights:     map[string]*flight{},
+	}
+	setDefault(&mode.refreshPath, "/")
+	return mode
+}
+
+// limit is what a token may have so that its cookie is not dropped: browsers take
+// 4,096 bytes for name and value together (RFC 6265bis, section 5.7).
+func (c *cookieMode) limit(most int) int {
+	if c == nil {
+		return most
+	}
+	return min(most, 4096-len(c.acting.access))
+}
+
+var errNoCookieMode = errors.New("sessions: Config.Cookies is not enabled")
+
+// SetCookies puts the tokens of a grant into cookies on the answer: after sign-in,
+// [Manager.Redeem] or [Manager.Reauthenticated]. It replaces cookies that are set on
+// w already, and makes w uncacheable. Those of an impersonation go beside the user's
+// own; the user's own end an impersonation of this browser.
+//
+// Errors: cookie mode is off, or the grant has no tokens; nothing is set then.
+func (m *Manager) SetCookies(w http.ResponseWriter, g Grant) error {
+	switch {
+	case m.cookies == nil:
+		return errNoCookieMode
+	case g.AccessToken == (Token{}) || g.RefreshToken == (Token{}):
+		return errors.New("sessions: SetCookies: the grant has no tokens")
+	}
+	m.setCookies(w, g)
+	if !g.Session.Impersonation {
+		m.cookies.clear(w, m.cookies.acting)
+	}
+	return nil
+}
+
+func (m *Manager) setCookies(w http.ResponseWriter, g Grant) {
+	c := m.cookies
+	pair := c.own
+	if g.Session.Impersonation {
+		pair = c.acting
+	}
+	c.set(w, pair.access, "/", g.AccessToken.Reveal(), g.AccessTokenExpiresAt.Sub(g.AccessTokenIssuedAt))
+	c.set(w, pair.refresh, c.refreshPath, g.RefreshToken.Reveal(), g.Session.ExpiresAt.Sub(m.now()))
+}
+
+// ClearCookies removes all cookies of ours from the browser: the user's own and those
+// of an impersonation. It ends no session. Where cookie mode is off it does nothing.
+func (m *Manager) ClearCookies(w http.ResponseWriter) {
+	if c := m.cookies; c != nil {
+		c.clear(w, c.own)
+		c.clear(w, c.acting)
+	}
+}
+
+// ClearImpersonationCookies removes those of an impersonation alone, so that the
+// browser is back in the user's own session.
+func (m *Manager) ClearImpersonationCookies(w http.ResponseWriter) {
+	if c := m.cookies; c != nil {
+		c.clear(w, c.acting)
+	}
+}
+
+func (c *cookieMode) clear(w http.ResponseWriter, pair cookiePair) {
+	c.set(w, pair.access, "/", "", 0)
+	c.set(w, pair.refresh, c.refreshPath, "", 0)
+}
+
+// set sets a cookie, or removes it where life is less than a second.
+func (c *cookieMode) set(w http.ResponseWriter, name, path, value string, life time.Duration) {
+	cookie := &http.Cookie{ //nolint:gosec // Secure is off only with InsecureCookie
+		Name: name, Value: value, Path: path, MaxAge: int(life / time.Second),
+		HttpOnly: true, Secure: c.secure, SameSite: http.SameSiteLaxMode,
+	}
+	if cookie.MaxAge <= 0 {
+		cookie.MaxAge = -1
+	}
+	h := w.Header()
+	h["Set-Cookie"] = slices.DeleteFunc(h["Set-Cookie"], func(line string) bool { return strings.HasPrefix(line, name+"=") })
+	http.SetCookie(w, cookie)
+	h.Set("Cache-Control", "no-store") // or a cache would hand the session to others
+}
+
+// held is what a browser has sent.
+type held struct {
+	pair            cookiePair
+	access, refresh string
+}
+
+// read returns the cookies of an impersonation, or else the user's own. Errors:
+// ErrNoCredentials; 400 for one that is there twice: somebody has planted one.
+func (c *cookieMode) read(r *http.Request) (held, error) {
+	for _, pair := range []cookiePair{c.acting, c.own} {
+		h := held{pair: pair}
+		for name, value := range map[string]*string{pair.access: &h.access, pair.refresh: &h.refresh} {
+			switch cookies := r.CookiesNamed(name); {
+			case len(cookies) > 1:
+				return held{}, newSchemaError(r, "cookies."+name, "must be there once")
+			case len(cookies) == 1:
+				*value = cookies[0].Value
+			}
+		}
+		if h.access != "" || h.refresh != "" {
+			return h, nil
+		}
+	}
+	return held{}, ErrNoCredentials
+}
+
+// readSameOrigin is read, for requests that are not forged.
+func (c *cookieMode) readSameOrigin(r *http.Request) (held, error) {
+	h, err := c.read(r)
+	if err != nil {
+		return held{}, err
+	}
+	if err := c.crossOrigin.Check(r); err != nil {
+		return held{}, fmt.Errorf("%w: %w", ErrCrossOrigin, err)
+	}
+	return h, nil
+}
+
+// deadCookieError is an error of cookies that authenticate nobody.
+type deadCookieError struct{ error }
+
+func (e *deadCookieError) Unwrap() error { return e.error }
+
+// cookieIdentity says whom the cookies authenticate, and refreshes them where the
+// access token is of no use any more and w is not nil.
+func (m *Manager) cookieIdentity(w http.ResponseWriter, r *http.Request, check tokenCheck) (Identity, error) {
+	h, err := m.cookies.readSameOrigin(r)
+	if err != nil {
+		return Identity{}, err
+	}
+	err = ErrNoCredentials
+	if h.access != "" {
+		var id Identity
+		if id, err = check(r.Context(), h.access); err == nil {
+			return id, nil
+		}
+	}
+	if !errors.Is(err, ErrUnauthenticated) {
+		return Identity{}, err // could not tell
+	}
+	if !m.cookies.through || w == nil {
+		return Identity{}, &deadCookieError{err}
+	}
+	grant, err := m.refreshHeld(w, r, h)
+	if err != nil {
+		return Identity{}, err
+	}
+	return check(r.Context(), grant.AccessToken.Reveal())
+}
+
+// refreshHeld refreshes cookies, or clears them where that can never succeed.
+func (m *Manager) refreshHeld(w http.ResponseWriter, r *http.Request, h held) (Grant, error) {
+	grant, err := m.refreshOnce(r.Context(), h.refresh, m.requestClient(r))
+	switch {
+	case err == nil:
+		m.setCookies(w, grant)
+		return grant, nil
+	case !errors.Is(err, ErrRefused):
+		return Grant{}, err
+	case !errors.Is(err, ErrUserRefused): // whose session is kept
+		m.cookies.clear(w, h.pair)
+	}
+	return Grant{}, &deadCookieError{err}
+}
+
+// refreshByCookie is the refresh endpoint's. Errors: ErrNoCredentials where no refresh
+// cookie came.
+func (m *Manager) refreshByCookie(w http.ResponseWriter, r *http.Request) (Grant, error) {
+	h, err := m.cookies.readSameOrigin(r)
+	switch {
+	case err != nil:
+		return Grant{}, err
+	case h.refresh == "":
+		return Grant{}, ErrNoCredentials
+	}
+	return m.refreshHeld(w, r, h)
+}
+
+// signOutByCookie ends the session that the cookies name and clears them, whatever
+// comes of it: nobody stays signed in at a browser that they have turned away from.
+// Another origin can do neither, and that is looked at first, because such a request
+// comes without cookies.
+func (m *Manager) signOutByCookie(w http.ResponseWriter, r *http.Request) error {
+	if err := m.cookies.crossOrigin.Check(r); err != nil {
+		return fmt.Errorf("%w: %w", ErrCrossOrigin, err)
+	}
+	h, err := m.cookies.read(r)
+	if err != nil {
+		m.ClearCookies(w)
+		return err
+	}
+	m.cookies.clear(w, h.pair)
+	if caller, err := m.parseAccess(h.access); err == nil {
+		return m.signOut(r.Context(), caller)
+	}
+	if h.refresh == "" {
+		return ErrNoCredentials
+	}
+	_, err = m.EndByRefreshToken(r.Context(), h.refresh, EndSignedOut, "")
+	return err
+}
+
+// flight is a refresh that concurrent requests of one browser share.
+type flight struct {
+	done  chan struct{}
+	grant Grant
+	err   error
+}
+
+// refreshOnce is Refresh, once for all who present a token at the same time. A
+// browser sends many requests when a page loads. It goes on when the client of the
+// first of them hangs up.
+func (m *Manager) refreshOnce(ctx context.Context, token string, client Client) (Grant, error) {
+	c := m.cookies
+	c.mu.Lock()
+	f, joins := c.flights[token]
+	if !joins {
+		f = &flight{done: make(chan struct{}), err: unavailable("refresh", errors.New("a hook has panicked"))}
+		c.flights[token] = f
+	}
+	c.mu.Unlock()
+	if joins {
+		select {
+		case <-f.done:
+			return f.grant, f.err
+		case <-ctx.Done():
+			return Grant{}, unavailable("refresh", ctx.Err())
+		}
+	}
+	defer func() { // also when a hook of the host panics
+		c.mu.Lock()
+		delete(c.flights, token)
+		c.mu.Unlock()
+		close(f.done)
+	}()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanUpLimit)
+	defer cancel()
+	f.grant, f.err = m.Refresh(ctx, token, client)
+	return f.grant, f.err
+}

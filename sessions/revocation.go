@@ -1,0 +1,249 @@
+package sessions
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+// RevocationBound is how soon bounded routes refuse the access tokens of an ended
+// session, counted from the commit of its end, where the clocks of all replicas
+// agree within 5 s and the commit comes within 5 s of the call that ended it. A
+// commit that comes later, at the end of a long transaction of the host, is heard of
+// within 30 s more.
+const RevocationBound = 5 * time.Second
+
+const (
+	// feedPause is between two polls.
+	feedPause = time.Second
+	// feedOverlap is how far behind the last poll the next one begins to read: what
+	// was stamped before that poll by another clock, or committed after it.
+	feedOverlap = 10 * time.Second
+	// feedWhole is how often the whole life of an access token is read instead, for
+	// commits that came later than the overlap, and to forget what is over.
+	feedWhole = 30 * time.Second
+)
+
+var (
+	errFeedRuns = errors.New("sessions: WatchRevocations runs already")
+	errSlowPoll = errors.New("sessions: the poll took too long")
+)
+
+// WatchRevocations keeps this process informed of the sessions that others end, until
+// ctx is done, and returns why it is. The host starts it beside its server:
+//
+//	go manager.WatchRevocations(ctx)
+//
+// It asks the store once a second for what has ended lately, one indexed statement,
+// and keeps it in memory for as long as an access token may live. Routes that are
+// [Bounded] then refuse within [RevocationBound], without database work, and
+// contexts from [Manager.Watch] are cancelled. It goes on through errors of the
+// store; [Manager.Health] tells of them, and so does the log, once each time.
+//
+// Errors: the cause of ctx's end; another one at once where it runs already.
+func (m *Manager) WatchRevocations(ctx context.Context) error {
+	f := m.feed
+	if !f.start() {
+		return errFeedRuns
+	}
+	defer f.stop()
+	ticker := time.NewTicker(feedPause)
+	defer ticker.Stop()
+	for {
+		m.pollEnded(ctx)
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-ticker.C:
+		}
+	}
+}
+
+// pollEnded reads what has ended since the last poll that went well.
+func (m *Manager) pollEnded(ctx context.Context) {
+	f := m.feed
+	began := m.cfg.Now()
+	since, whole := f.next(began)
+	limit := RevocationBound
+	if whole {
+		limit = feedWhole // there may be much to read
+	}
+	pollCtx, cancel := context.WithTimeoutCause(ctx, limit, errSlowPoll)
+	defer cancel()
+	ended, err := m.cfg.Store.Ended(pollCtx, since)
+	if ctx.Err() != nil {
+		return // stopped, which is no failure
+	}
+	wasBehind, fresh := f.done(began, whole, ended, err)
+	switch {
+	case err != nil && !wasBehind:
+		m.cfg.Logger.LogAttrs(ctx, slog.LevelError, "sessions: the revocation feed cannot read", slog.Any("error", err))
+	case err == nil && wasBehind:
+		m.cfg.Logger.LogAttrs(ctx, slog.LevelInfo, "sessions: the revocation feed reads again")
+	}
+	for _, e := range fresh {
+		m.watches.end(e.ID, e.EndedAt)
+	}
+}
+
+// FeedState says whether bounded routes can rely on the revocation feed.
+type FeedState string
+
+// The states of the revocation feed.
+const (
+	// FeedOff: [Manager.WatchRevocations] does not run.
+	FeedOff FeedState = "off"
+	// FeedCurrent: the feed is no older than [RevocationBound].
+	FeedCurrent FeedState = "current"
+	// FeedBehind: it is, or has not read yet; [Config.RevocationFallback] decides.
+	FeedBehind FeedState = "behind"
+)
+
+// Health says how a Manager is, for the host's health endpoint. A Manager without a
+// feed has no state of its own: whether its store answers is the host's to ask.
+type Health struct {
+	// Feed says whether bounded routes can rely on the revocation feed.
+	Feed FeedState `json:"feed"`
+	// FeedReadAt is when the last poll that went well began; zero before the first.
+	FeedReadAt time.Time `json:"feed_read_at,omitzero"`
+	// FeedError is why the last poll failed, nil where it did not. It is an error of
+	// the store, for the log and not for the public.
+	FeedError error `json:"-"`
+}
+
+// Health returns how the Manager is now, without asking the store.
+func (m *Manager) Health() Health { return m.feed.health(m.cfg.Now()) }
+
+// verifyBounded is the bounded setting of the dial.
+func (m *Manager) verifyBounded(ctx context.Context, token string) (Identity, error) {
+	id, err := m.Verify(token)
+	if err != nil {
+		return Identity{}, err
+	}
+	endedAt, ended, current := m.feed.at(id.SessionID, m.cfg.Now())
+	switch {
+	case ended:
+		return Identity{}, &ExpiredError{ExpiredAt: endedAt, UserID: id.UserID, SessionID: id.SessionID}
+	case !current && m.cfg.RevocationFallback == Strict:
+		if _, err := m.Check(ctx, id); err != nil {
+			return Identity{}, err
+		}
+	}
+	return id, nil
+}
+
+// feed is what WatchRevocations knows.
+type feed struct {
+	// window is how long before now an end matters: no access token of a session
+	// lives longer than that behind its end, whichever clock stamped it.
+	window time.Duration
+
+	mu      sync.RWMutex
+	running bool
+	ended   map[string]time.Time
+	// readAt is when the last good poll began, with the monotonic clock where there
+	// is one; wholeAt when the last good one of the whole window did.
+	readAt, wholeAt time.Time
+	err             error
+}
+
+func newFeed(window time.Duration) *feed {
+	return &feed{window: window + feedOverlap, ended: map[string]time.Time{}}
+}
+
+func (f *feed) start() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.running {
+		return false
+	}
+	f.running = true
+	return true
+}
+
+func (f *feed) stop() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.running = false
+}
+
+func (f *feed) isRunning() bool {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return f.running
+}
+
+// next says from when on a poll that begins now reads, and whether that is the
+// whole window. After an outage nothing is left out, however long it was: contexts
+// from Watch outlive access tokens.
+func (f *feed) next(now time.Time) (since time.Time, whole bool) {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	since = now // the clock may have been set back
+	if f.readAt.Before(now) {
+		since = f.readAt
+	}
+	since = since.Add(-feedOverlap)
+	if f.wholeAt.IsZero() || now.Sub(f.wholeAt) >= feedWhole {
+		if start := now.Add(-f.window); f.readAt.IsZero() || start.Before(since) {
+			since = start
+		}
+		whole = true
+	}
+	return since, whole
+}
+
+// done takes what a poll has read, and returns what is new of it, and whether the
+// poll before had failed.
+func (f *feed) done(began time.Time, whole bool, read []EndedSession, err error) (failedBefore bool, fresh []EndedSession) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	failedBefore = f.err != nil
+	if f.err = err; err != nil {
+		return failedBefore, nil
+	}
+	ended := f.ended
+	if whole {
+		ended = make(map[string]time.Time, len(read))
+		f.wholeAt = began
+	}
+	start := began.Add(-f.window)
+	for _, e := range read {
+		if _, known := f.ended[e.ID]; !known {
+			fresh = append(fresh, e)
+		}
+		if !e.EndedAt.Before(start) {
+			ended[e.ID] = e.EndedAt
+		}
+	}
+	f.ended, f.readAt = ended, began
+	return failedBefore, fresh
+}
+
+// at says whether a session is known to have ended, and since when, and whether what
+// is known can be relied on.
+func (f *feed) at(id string, now time.Time) (at time.Time, ended, current bool) {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	at, ended = f.ended[id]
+	return at, ended, f.state(now) == FeedCurrent
+}
+
+func (f *feed) state(now time.Time) FeedState {
+	switch {
+	case !f.running:
+		return FeedOff
+	case f.readAt.IsZero(), now.Sub(f.readAt) > RevocationBound:
+		return FeedBehind
+	default:
+		return FeedCurrent
+	}
+}
+
+func (f *feed) health(now time.Time) Health {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return Health{Feed: f.state(now), FeedReadAt: f.readAt.UTC(), FeedError: f.err}
+}

@@ -1,0 +1,100 @@
+package sessions
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// Watch is [Manager.Watch] with the Manager whose middleware the request of ctx has
+// passed. Behind none of ours the context it returns is cancelled already.
+func Watch(ctx context.Context, id Identity) (context.Context, context.CancelFunc) {
+	a, ok := ctx.Value(admittedKey{}).(admitted)
+	if !ok || a.m == nil {
+		ctx, cancel := context.WithCancelCause(ctx)
+		cancel(errNoMiddleware)
+		return ctx, func() {}
+	}
+	return a.m.Watch(ctx, id)
+}
+
+// Watch returns a context that is cancelled when the session of id ends or expires,
+// for connections that live longer than an access token, as server-sent events and
+// WebSockets do. The cause is then an [*ExpiredError]. Call cancel when the
+// connection is closed.
+//
+//	id, _ := sessions.FromContext(r.Context())
+//	ctx, cancel := sessions.Watch(r.Context(), id)
+//	defer cancel()
+//
+// What this process ends cancels at once, what others end within [RevocationBound]
+// where [Manager.WatchRevocations] runs, and not at all where it does not. While the
+// feed is behind, contexts are left alone; it catches up. An identity without a
+// session, a key's, has nothing to wait for.
+func (m *Manager) Watch(ctx context.Context, id Identity) (context.Context, context.CancelFunc) {
+	if id.SessionID == "" {
+		return context.WithCancel(ctx)
+	}
+	ctx, cancelCause := context.WithCancelCause(ctx)
+	expired := &ExpiredError{ExpiredAt: id.SessionExpiresAt, UserID: id.UserID, SessionID: id.SessionID}
+	ctx, cancel := context.WithTimeoutCause(ctx, id.SessionExpiresAt.Sub(m.now()), expired)
+
+	w := &watch{userID: id.UserID, cancel: cancelCause}
+	m.watches.add(id.SessionID, w)
+	context.AfterFunc(ctx, func() { m.watches.remove(id.SessionID, w) })
+	// Only now, so that an end is either found here or comes to the watch.
+	if at, ended := m.ended.at(id.SessionID); ended {
+		w.end(id.SessionID, at)
+	} else if at, ended, _ := m.feed.at(id.SessionID, m.cfg.Now()); ended {
+		w.end(id.SessionID, at)
+	}
+	return ctx, cancel
+}
+
+// watch is one context that waits for the end of a session.
+type watch struct {
+	userID string
+	cancel context.CancelCauseFunc
+}
+
+func (w *watch) end(sessionID string, at time.Time) {
+	w.cancel(&ExpiredError{ExpiredAt: at, UserID: w.userID, SessionID: sessionID})
+}
+
+// watches are those of a Manager, by session.
+type watches struct {
+	mu   sync.Mutex
+	byID map[string]map[*watch]struct{}
+}
+
+func (ws *watches) add(sessionID string, w *watch) {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	if ws.byID == nil {
+		ws.byID = map[string]map[*watch]struct{}{}
+	}
+	if ws.byID[sessionID] == nil {
+		ws.byID[sessionID] = map[*watch]struct{}{}
+	}
+	ws.byID[sessionID][w] = struct{}{}
+}
+
+func (ws *watches) remove(sessionID string, w *watch) {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	delete(ws.byID[sessionID], w)
+	if len(ws.byID[sessionID]) == 0 {
+		delete(ws.byID, sessionID)
+	}
+}
+
+// end cancels the contexts that wait for a session.
+func (ws *watches) end(sessionID string, at time.Time) {
+	ws.mu.Lock()
+	waiting := ws.byID[sessionID]
+	delete(ws.byID, sessionID)
+	ws.mu.Unlock()
+	for w := range waiting { // nobody else has them any more
+		w.end(sessionID, at)
+	}
+}
