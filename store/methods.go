@@ -270,7 +270,7 @@ func (s *Store) Ended(ctx context.Context, since time.Time) ([]sessions.EndedSes
 		id string
 		at int64
 	}
-	rows, err := read(ctx, s, "ended", s.stmts.ended, map[string]any{"since": since.UnixMicro()}, func(r *row) []any { return []any{&r.id, &r.at} })
+	rows, err := read(ctx, s, "ended", s.stmts.ended, map[string]any{"since": since.UnixMicro(), "forever": never}, func(r *row) []any { return []any{&r.id, &r.at} })
 	if err != nil {
 		return nil, err
 	}

@@ -162,6 +162,10 @@ func life(t *testing.T, st *store.Store) {
 	if err != nil || redeemed != offer {
 		t.Fatalf("redeem: %+v, %v, want %+v", redeemed, err, offer)
 	}
+	feed, err := st.Ended(ctx, t0)
+	if err != nil || len(feed) != 0 {
+		t.Fatalf("ended before any has: %+v, %v", feed, err)
+	}
 	behind, err := st.EndDependents(ctx, sessions.EndDependentsParams{ActorSessionID: s.ID, Now: now, Reason: sessions.EndActorEnded})
 	if err != nil || len(behind) != 1 || behind[0].ID != offer.ID || behind[0].EndReason != sessions.EndActorEnded {
 		t.Fatalf("end dependents: %+v, %v", behind, err)
@@ -173,6 +177,10 @@ func life(t *testing.T, st *store.Store) {
 	ended, err := st.End(ctx, sessions.EndParams{ID: s.ID, UserID: "user", NoImpersonation: true, Moment: at(now), Reason: sessions.EndSignedOut})
 	if err != nil || ended.EndReason != sessions.EndSignedOut {
 		t.Fatalf("end: %+v, %v", ended, err)
+	}
+	feed, err = st.Ended(ctx, now)
+	if err != nil || len(feed) != 3 || feed[0].EndedAt != now || feed[1].EndedAt != now || feed[2].EndedAt != now {
+		t.Fatalf("ended: %+v, %v, want three", feed, err)
 	}
 	n, err := st.Prune(ctx, sessions.PruneParams{EndedBefore: now.Add(1), ExpiredBefore: now, IdleBefore: t0, Limit: 10})
 	if err != nil || n != 0 {

@@ -156,6 +156,7 @@ func TestEveryMethodIsOneStatement(t *testing.T) {
 						_, err := st.EndMany(ctx, sessions.EndManyParams{UserID: "u", Moment: at(t0), Reason: sessions.EndRevoked})
 						return err
 					}},
+					{"SELECT", func() error { _, err := st.Ended(ctx, t0); return err }},
 					{"DELETE", func() error { _, err := st.Prune(ctx, sessions.PruneParams{EndedBefore: t0, Limit: 1}); return err }},
 				}
 				for range 2 { // the first one prepares
@@ -271,6 +272,14 @@ func TestPlansUseTheIndexes(t *testing.T) {
 				}},
 				{"the end of what an actor's session stands behind", "sessile_sessions_actor_idx", "Seq Scan", func(st *store.Store) error {
 					_, err := st.EndDependents(ctx, sessions.EndDependentsParams{ActorSessionID: rows[0].ID, Now: m.Now, Reason: sessions.EndActorEnded})
+					return err
+				}},
+				{"what has ended", "sessile_sessions_ended_idx", "Seq Scan", func(st *store.Store) error {
+					_, err := st.Ended(ctx, time.UnixMicro(4900))
+					return err
+				}},
+				{"what stands behind what has ended", "sessile_sessions_actor_idx", "Seq Scan", func(st *store.Store) error {
+					_, err := st.Ended(ctx, time.UnixMicro(4900))
 					return err
 				}},
 				{"a prune of what ended", "sessile_sessions_ended_idx", "Seq Scan", func(st *store.Store) error {

@@ -55,6 +55,10 @@ func TestInJoinsTheHostsTransaction(t *testing.T) {
 						if _, err := in.EndMany(ctx, sessions.EndManyParams{UserID: "u", ExceptID: young.ID, Moment: at(t0), Reason: sessions.EndRevoked}); err != nil {
 							return err
 						}
+						feed, err := in.Ended(ctx, t0)
+						if err != nil || len(feed) != 1 || feed[0].ID != old.ID {
+							t.Errorf("ended: %v, %v, want the old one", feed, err)
+						}
 						return tt.end
 					})
 					if !errors.Is(err, tt.end) {
@@ -67,6 +71,10 @@ func TestInJoinsTheHostsTransaction(t *testing.T) {
 					s, err := st.Get(ctx, old.ID)
 					if ended := !s.EndedAt.IsZero(); err != nil || ended != tt.created {
 						t.Errorf("ended is %t (%v), want %t", ended, err, tt.created)
+					}
+					feed, err := st.Ended(ctx, t0)
+					if got := len(feed) == 1; err != nil || got != tt.created {
+						t.Errorf("the feed has %v (%v), want the end: %t", feed, err, tt.created)
 					}
 				})
 			}
@@ -107,9 +115,10 @@ func TestInRefusesWhatIsNoTransactionOfItsDatabase(t *testing.T) {
 		_, manyErr := in.EndMany(ctx, sessions.EndManyParams{UserID: "u"})
 		_, dependentsErr := in.EndDependents(ctx, sessions.EndDependentsParams{ActorSessionID: s.ID})
 		_, redeemErr := in.Redeem(ctx, sessions.RedeemParams{ID: s.ID})
+		_, feedErr := in.Ended(ctx, t0)
 		_, pruneErr := in.Prune(ctx, sessions.PruneParams{Limit: 1})
 		_, nowErr := in.Now(ctx)
-		for _, err := range []error{in.Create(ctx, s), getErr, refreshErr, listErr, endErr, manyErr, dependentsErr, redeemErr, pruneErr, nowErr, in.Migrate(ctx), in.In(db).Migrate(ctx)} {
+		for _, err := range []error{in.Create(ctx, s), getErr, refreshErr, listErr, endErr, manyErr, dependentsErr, redeemErr, feedErr, pruneErr, nowErr, in.Migrate(ctx), in.In(db).Migrate(ctx)} {
 			if err == nil || !strings.HasPrefix(err.Error(), "store: ") || errors.Is(err, sessions.ErrNotFound) {
 				t.Errorf("%s: %v, want an error that says what is wrong", name, err)
 			}
@@ -161,9 +170,10 @@ func TestADoneContextChangesNothing(t *testing.T) {
 			_, manyErr := st.EndMany(ctx, sessions.EndManyParams{UserID: "u", Moment: at(t0)})
 			_, dependentsErr := st.EndDependents(ctx, sessions.EndDependentsParams{ActorSessionID: s.ID, Now: t0})
 			_, redeemErr := st.Redeem(ctx, sessions.RedeemParams{ID: s.ID, Moment: at(t0)})
+			_, feedErr := st.Ended(ctx, t0)
 			_, pruneErr := st.Prune(ctx, sessions.PruneParams{Limit: 1})
 			_, nowErr := st.Now(ctx)
-			for _, err := range []error{st.Create(ctx, session("u")), getErr, refreshErr, listErr, endErr, manyErr, dependentsErr, redeemErr, pruneErr, nowErr, st.Migrate(ctx)} {
+			for _, err := range []error{st.Create(ctx, session("u")), getErr, refreshErr, listErr, endErr, manyErr, dependentsErr, redeemErr, feedErr, pruneErr, nowErr, st.Migrate(ctx)} {
 				if !errors.Is(err, context.Canceled) {
 					t.Errorf("%v, want Canceled", err)
 				}
