@@ -1,0 +1,11 @@
+package sessions
+
+// Remembered is how many ended sessions the feed of m holds, and how many sessions
+// have a context that waits.
+func Remembered(m *Manager) (ended, watched int) {
+	m.feed.mu.RLock()
+	defer m.feed.mu.RUnlock()
+	m.watches.mu.Lock()
+	defer m.watches.mu.Unlock()
+	return len(m.feed.ended), len(m.watches.byID)
+}

@@ -1,0 +1,407 @@
+package sessions_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sessile-go/sessile/sessions"
+	"github.com/sessile-go/sessile/sessions/sessionstest"
+)
+
+// replicas are two processes on one store: here ends sessions, there has the routes.
+type replicas struct {
+	here, there *sessions.Manager
+	store       *sessionstest.Store
+	faults      *sessionstest.Faults // of there
+	log         bytes.Buffer         // of there
+}
+
+func newReplicas(t *testing.T, change ...func(*sessions.Config)) *replicas {
+	t.Helper()
+	change = append([]func(*sessions.Config){func(c *sessions.Config) { c.Now = time.Now }}, change...)
+	k := sessionstest.New(t, change...)
+	r := &replicas{here: k.Manager, store: k.Store, faults: &sessionstest.Faults{Store: k.Store}}
+	config := k.Config
+	config.Store, config.Logger = r.faults, slog.New(slog.NewTextHandler(&r.log, nil))
+	var err error
+	if r.there, err = sessions.New(config); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// watch starts the feed there, and returns what stops it and waits for its answer.
+func (r *replicas) watch(t *testing.T) (stop func() error) {
+	t.Helper()
+	cause := errors.New("the server stops")
+	ctx, cancel := context.WithCancelCause(context.WithoutCancel(t.Context()))
+	done := make(chan error, 1)
+	go func() { done <- r.there.WatchRevocations(ctx) }()
+	synctest.Wait()
+	stopped := false
+	stop = func() error {
+		stopped = true
+		cancel(cause)
+		err := <-done
+		if !errors.Is(err, cause) {
+			t.Errorf("WatchRevocations returned %v, want the cause", err)
+		}
+		return err
+	}
+	t.Cleanup(func() {
+		if !stopped {
+			_ = stop()
+		}
+	})
+	return stop
+}
+
+// admit is a request to a route there.
+func (r *replicas) admit(t *testing.T, s *sessionstest.SignedIn, dial sessions.Revocation) error {
+	t.Helper()
+	request := httptest.NewRequest(http.MethodGet, "/", nil)
+	request.Header = s.Header()
+	_, err := r.there.Admit(httptest.NewRecorder(), request, sessions.NeedUser, dial)
+	return err
+}
+
+func (r *replicas) wantAdmitted(t *testing.T, s *sessionstest.SignedIn, dial sessions.Revocation, want bool) {
+	t.Helper()
+	switch err := r.admit(t, s, dial); {
+	case want && err != nil:
+		t.Errorf("dial %d: refused: %v", dial, err)
+	case !want && !errors.Is(err, sessions.ErrExpired):
+		t.Errorf("dial %d: got %v, want ErrExpired", dial, err)
+	}
+}
+
+func end(t *testing.T, m *sessions.Manager, s *sessionstest.SignedIn) {
+	t.Helper()
+	if _, err := m.End(t.Context(), s.Grant.Session.ID, "", ""); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// endLate makes an end visible now that was stamped some time ago, as the commit of a
+// long transaction, or another clock, does.
+func (r *replicas) endLate(t *testing.T, s *sessionstest.SignedIn, ago time.Duration) {
+	t.Helper()
+	_, err := r.store.End(t.Context(), sessions.EndParams{ID: s.Grant.Session.ID, Moment: sessions.Moment{Now: time.Now().Add(-ago)}, Reason: sessions.EndRevoked})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// pass lets time pass inside a synctest bubble, where nobody waits for it.
+func pass(d time.Duration) { time.Sleep(d) } //nolint:forbidigo // the bubble's clock, not the real one
+
+func TestBoundedRoutesRefuseWithinTheBoundWhateverThePhase(t *testing.T) {
+	t.Parallel()
+	for _, phase := range []time.Duration{0, time.Millisecond, 500 * time.Millisecond, 999 * time.Millisecond, 29*time.Second + 999*time.Millisecond, 5 * time.Minute} {
+		t.Run(phase.String(), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				r := newReplicas(t)
+				alice, bob := sessionstest.SignIn(t, r.here, "alice"), sessionstest.SignIn(t, r.here, "bob")
+				r.watch(t)
+				pass(phase)
+				r.wantAdmitted(t, alice, sessions.Bounded, true)
+				end(t, r.here, alice)
+				reads := r.faults.Calls(sessionstest.MethodGet)
+				pass(sessions.RevocationBound)
+				synctest.Wait()
+				r.wantAdmitted(t, alice, sessions.Bounded, false)
+				r.wantAdmitted(t, alice, sessions.DefaultRevocation, false)
+				r.wantAdmitted(t, alice, sessions.Stateless, true)
+				r.wantAdmitted(t, bob, sessions.Bounded, true)
+				if n := r.faults.Calls(sessionstest.MethodGet) - reads; n != 0 {
+					t.Errorf("bounded routes asked the store %d times", n)
+				}
+			})
+		})
+	}
+}
+
+// What is refused once stays refused for as long as its token could be used.
+func TestABoundedRefusalLastsAsLongAsTheToken(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newReplicas(t, func(c *sessions.Config) { c.ClockSkew = time.Minute })
+		alice := sessionstest.SignIn(t, r.here, "alice")
+		r.watch(t)
+		end(t, r.here, alice)
+		pass(2 * time.Second)
+		for lived := 2 * time.Second; lived < sessions.DefaultAccessTokenTTL+2*time.Minute; lived += 7 * time.Second {
+			r.wantAdmitted(t, alice, sessions.Bounded, false)
+			pass(7 * time.Second)
+		}
+		pass(time.Minute)
+		if n, _ := sessions.Remembered(r.there); n != 0 {
+			t.Errorf("%d ended sessions are remembered for nothing", n)
+		}
+	})
+}
+
+func TestALateCommitIsFoundWithinHalfAMinuteMore(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct{ ago, within time.Duration }{
+		"by a clock 5 s behind":                       {5 * time.Second, sessions.RevocationBound},
+		"by a clock 5 s ahead":                        {-5 * time.Second, sessions.RevocationBound},
+		"5 s behind, and 4 s after the call":          {9 * time.Second, sessions.RevocationBound},
+		"at the end of a transaction of a minute":     {time.Minute, sessions.RevocationBound + 30*time.Second},
+		"of one almost as long as the token can live": {sessions.DefaultAccessTokenTTL - time.Minute, sessions.RevocationBound + 30*time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				r := newReplicas(t)
+				r.watch(t)
+				pass(42 * time.Second)
+				alice := sessionstest.SignIn(t, r.here, "alice")
+				pass(300 * time.Millisecond)
+				r.endLate(t, alice, test.ago)
+				pass(test.within)
+				synctest.Wait()
+				r.wantAdmitted(t, alice, sessions.Bounded, false)
+			})
+		})
+	}
+}
+
+func TestTheDefaultOfTheDialFollowsTheFeed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newReplicas(t)
+		alice := sessionstest.SignIn(t, r.here, "alice")
+		end(t, r.here, alice)
+		if got := r.there.Health().Feed; got != sessions.FeedOff {
+			t.Errorf("the feed is %s before it starts", got)
+		}
+		r.wantAdmitted(t, alice, sessions.DefaultRevocation, true)
+		// Without a feed a route that asks for the bound gets more, not less.
+		r.wantAdmitted(t, alice, sessions.Bounded, false)
+
+		stop := r.watch(t)
+		if got := r.there.Health(); got.Feed != sessions.FeedCurrent || got.FeedReadAt.IsZero() || got.FeedError != nil {
+			t.Errorf("health %+v", got)
+		}
+		r.wantAdmitted(t, alice, sessions.DefaultRevocation, false)
+		if err := r.there.WatchRevocations(t.Context()); err == nil {
+			t.Error("a second WatchRevocations ran")
+		}
+
+		_ = stop()
+		if got := r.there.Health().Feed; got != sessions.FeedOff {
+			t.Errorf("the feed is %s after it stopped", got)
+		}
+		r.wantAdmitted(t, alice, sessions.Bounded, false)
+		r.watch(t) // and it can be started again
+		r.wantAdmitted(t, alice, sessions.DefaultRevocation, false)
+	})
+}
+
+func TestInTheProcessThatEndedItARefusalIsImmediateWhateverTheDial(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newReplicas(t)
+		for _, dial := range []sessions.Revocation{sessions.DefaultRevocation, sessions.Stateless, sessions.Bounded, sessions.Strict} {
+			alice := sessionstest.SignIn(t, r.there, "alice")
+			r.wantAdmitted(t, alice, dial, true)
+			end(t, r.there, alice)
+			r.wantAdmitted(t, alice, dial, false)
+		}
+	})
+}
+
+var errAway = errors.New("the database is away")
+
+func TestWhereTheFeedIsBehindTheFallbackDecides(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		fallback sessions.Revocation
+		admitted bool
+	}{
+		"strict by default": {sessions.DefaultRevocation, false},
+		"strict":            {sessions.Strict, false},
+		"stateless":         {sessions.Stateless, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				r := newReplicas(t, func(c *sessions.Config) { c.RevocationFallback = test.fallback })
+				alice, bob := sessionstest.SignIn(t, r.here, "alice"), sessionstest.SignIn(t, r.here, "bob")
+				var away atomic.Bool
+				r.faults.Before = func(_ context.Context, c sessionstest.Call) error {
+					if away.Load() && c.Method == sessionstest.MethodEnded {
+						return errAway
+					}
+					return nil
+				}
+				r.watch(t)
+				synctest.Wait()
+				away.Store(true)
+				end(t, r.here, alice)
+				// Up to the bound what is known counts, although polls fail.
+				pass(sessions.RevocationBound - time.Second)
+				synctest.Wait()
+				if got := r.there.Health(); got.Feed != sessions.FeedCurrent || !errors.Is(got.FeedError, errAway) {
+					t.Errorf("within the bound: health %+v", got)
+				}
+				r.wantAdmitted(t, bob, sessions.Bounded, true)
+
+				pass(time.Second + time.Millisecond)
+				synctest.Wait()
+				if got := r.there.Health().Feed; got != sessions.FeedBehind {
+					t.Errorf("behind the bound the feed is %s", got)
+				}
+				r.wantAdmitted(t, alice, sessions.Bounded, test.admitted)
+				r.wantAdmitted(t, alice, sessions.DefaultRevocation, test.admitted)
+				r.wantAdmitted(t, bob, sessions.Bounded, true)
+
+				away.Store(false)
+				pass(time.Second)
+				synctest.Wait()
+				if got := r.there.Health(); got.Feed != sessions.FeedCurrent || got.FeedError != nil {
+					t.Errorf("after the outage: health %+v", got)
+				}
+				reads := r.faults.Calls(sessionstest.MethodGet)
+				r.wantAdmitted(t, alice, sessions.Bounded, false)
+				if r.faults.Calls(sessionstest.MethodGet) != reads {
+					t.Error("the fallback outlasts the outage")
+				}
+				log := r.log.String()
+				if n := strings.Count(log, "revocation feed cannot read"); n != 1 {
+					t.Errorf("the failure was logged %d times", n)
+				}
+				if n := strings.Count(log, "revocation feed reads again"); n != 1 {
+					t.Errorf("the recovery was logged %d times", n)
+				}
+			})
+		})
+	}
+}
+
+// A fallback that cannot look either says so, and admits nobody.
+func TestBehindAndWithoutADatabaseABoundedRouteIs503(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newReplicas(t)
+		alice := sessionstest.SignIn(t, r.here, "alice")
+		r.faults.Before = func(context.Context, sessionstest.Call) error { return errAway }
+		r.watch(t)
+		if err := r.admit(t, alice, sessions.Bounded); !errors.Is(err, sessions.ErrUnavailable) {
+			t.Errorf("got %v, want ErrUnavailable", err)
+		}
+		if got := r.there.Health(); got.Feed != sessions.FeedBehind || !got.FeedReadAt.IsZero() {
+			t.Errorf("health %+v", got)
+		}
+	})
+}
+
+// A poll that hangs is given up, and the next one is made.
+func TestAHangingPollIsGivenUp(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newReplicas(t)
+		var hang atomic.Bool
+		r.faults.Before = func(ctx context.Context, c sessionstest.Call) error {
+			if hang.Load() && c.Method == sessionstest.MethodEnded {
+				<-ctx.Done()
+				return ctx.Err()
+			}
+			return nil
+		}
+		stop := r.watch(t)
+		hang.Store(true)
+		pass(time.Minute)
+		if got := r.there.Health(); got.Feed != sessions.FeedBehind {
+			t.Errorf("while polls hang: health %+v", got)
+		}
+		hang.Store(false)
+		pass(time.Minute)
+		synctest.Wait()
+		if got := r.there.Health(); got.Feed != sessions.FeedCurrent {
+			t.Errorf("after that: health %+v", got)
+		}
+		logged := r.log.Len()
+		hang.Store(true)
+		pass(time.Second)
+		if _ = stop(); r.there.Health().FeedError != nil || r.log.Len() != logged {
+			t.Errorf("a poll that was stopped with the feed counts as failed: %v", r.there.Health().FeedError)
+		}
+	})
+}
+
+// The impersonation was never marked as ended: the mark failed, or is still to come.
+func TestTheFeedEndsAnImpersonationWithItsActorsSession(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newReplicas(t, func(c *sessions.Config) {
+			c.MayImpersonate = func(context.Context, sessions.Identity, sessions.User) error { return nil }
+		})
+		bob := sessionstest.SignIn(t, r.here, "bob")
+		grant, err := r.here.Impersonate(t.Context(), bob.Identity(t), sessions.CreateParams{UserID: "alice"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		acting, err := r.there.Verify(grant.AccessToken.Reveal())
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.watch(t)
+		ctx, cancel := r.there.Watch(t.Context(), acting)
+		defer cancel()
+		r.endLate(t, bob, 0) // the store alone: nobody marks
+		pass(sessions.RevocationBound)
+		synctest.Wait()
+		if !errors.Is(context.Cause(ctx), sessions.ErrExpired) {
+			t.Errorf("the watched context has %v", context.Cause(ctx))
+		}
+		request := httptest.NewRequest(http.MethodGet, "/", nil)
+		request.Header.Set("Authorization", "Bearer "+grant.AccessToken.Reveal())
+		if _, err := r.there.Authenticate(request, sessions.Bounded); !errors.Is(err, sessions.ErrExpired) {
+			t.Errorf("got %v, want ErrExpired", err)
+		}
+	})
+}
+
+// An unknown setting is a mistake, and mistakes are strict.
+func TestAnUnknownSettingOfTheDialIsStrict(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newReplicas(t)
+		alice := sessionstest.SignIn(t, r.here, "alice")
+		end(t, r.here, alice)
+		r.wantAdmitted(t, alice, sessions.Revocation(42), false)
+	})
+}
+
+func TestHealthMarshalsWithoutTheError(t *testing.T) {
+	t.Parallel()
+	text, err := json.Marshal(sessions.Health{Feed: sessions.FeedBehind, FeedError: errAway})
+	if err != nil || string(text) != `{"feed":"behind"}` {
+		t.Errorf("%s, %v", text, err)
+	}
+}
+
+func TestRevocationFallbackIsStrictOrStateless(t *testing.T) {
+	t.Parallel()
+	k := sessionstest.New(t)
+	for _, dial := range []sessions.Revocation{sessions.Bounded, -1, 42} {
+		config := k.Config
+		config.RevocationFallback = dial
+		if _, err := sessions.New(config); err == nil || !strings.Contains(err.Error(), "RevocationFallback") {
+			t.Errorf("%d: %v", dial, err)
+		}
+	}
+}
