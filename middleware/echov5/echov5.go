@@ -1,0 +1,180 @@
+// Package echov5 protects Echo v5 handlers with sessions, and mounts the HTTP API
+// on an Echo router.
+//
+// It has the surface of package middleware beside it, but is native: a refusal is a
+// returned error with a StatusCode, so the app's HTTPErrorHandler and outer
+// middleware see it. The identity is in the request's context and read with the same
+// [sessions.FromContext]:
+//
+//	e.GET("/me", me, echov5.Require(manager))
+//
+//	func me(c *echo.Context) error {
+//		id, _ := sessions.FromContext(c.Request().Context())
+//		return c.String(http.StatusOK, "hello "+id.UserID)
+//	}
+package echov5
+
+import (
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/labstack/echo/v5"
+
+	"github.com/sessile-go/sessile/sessions"
+)
+
+// Config has the settings of the middlewares, where the functions of this package
+// do not say enough.
+type Config struct {
+	// Skipper lets requests pass untouched where it returns true. Defaults to none.
+	Skipper func(c *echo.Context) bool
+	// Manager verifies credentials. Required: without one every request is
+	// refused with 500.
+	Manager *sessions.Manager
+	// Revocation says how soon the access tokens of an ended session are refused.
+	// Defaults to [sessions.DefaultRevocation].
+	Revocation sessions.Revocation
+}
+
+// Require lets a request pass if it carries a good access token, alone or beside a
+// key. Others are refused: 401, 400 where credentials are malformed, 503 where it
+// could not be told.
+func Require(m *sessions.Manager) echo.MiddlewareFunc { return Config{Manager: m}.Require() }
+
+// Optional also lets requests without credentials pass; they have no identity.
+// Wrong or dead credentials are refused all the same.
+func Optional(m *sessions.Manager) echo.MiddlewareFunc { return Config{Manager: m}.Optional() }
+
+// RequireServer lets a request pass if it carries a server key or an admin key.
+func RequireServer(m *sessions.Manager) echo.MiddlewareFunc {
+	return Config{Manager: m}.RequireServer()
+}
+
+// Require is [Require] with the settings of c.
+func (c Config) Require() echo.MiddlewareFunc { return c.middleware(sessions.NeedUser) }
+
+// Optional is [Optional] with the settings of c.
+func (c Config) Optional() echo.MiddlewareFunc { return c.middleware(sessions.NeedNothing) }
+
+// RequireServer is [RequireServer] with the settings of c.
+func (c Config) RequireServer() echo.MiddlewareFunc { return c.middleware(sessions.NeedServer) }
+
+// ForbidImpersonation refuses requests in which somebody else acts as the user,
+// with 403. It goes behind one of the middlewares above; without one in front it
+// refuses everything with 500.
+//
+//	e.POST("/password", password, echov5.Require(manager), echov5.ForbidImpersonation)
+func ForbidImpersonation(next echo.HandlerFunc) echo.HandlerFunc {
+	return guard(sessions.Forbid, next)
+}
+
+// ReadOnlyImpersonation lets requests in which somebody else acts as the user pass
+// if their method is safe (RFC 9110, section 9.2.1), and refuses others with 403.
+// It goes behind one of the middlewares above.
+func ReadOnlyImpersonation(next echo.HandlerFunc) echo.HandlerFunc {
+	return guard(sessions.ReadOnly, next)
+}
+
+func guard(g sessions.Guard, next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c *echo.Context) error {
+		if err := sessions.GuardImpersonation(c.Request().Context(), c.Request().Method, g); err != nil {
+			return Error(c, err)
+		}
+		return next(c)
+	}
+}
+
+// RequireRecent lets a request pass if its user has authenticated at most maxAge
+// ago, a second or more. Others are refused with 401 and the challenge of RFC 9470,
+// impersonations with 403. It goes behind [Require]; see [sessions.GuardRecent].
+//
+//	e.PUT("/email", setEmail, echov5.Require(manager), echov5.RequireRecent(5*time.Minute))
+func RequireRecent(maxAge time.Duration) echo.MiddlewareFunc {
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c *echo.Context) error {
+			if err := sessions.GuardRecent(c.Request().Context(), maxAge); err != nil {
+				return Error(c, err)
+			}
+			return next(c)
+		}
+	}
+}
+
+func (c Config) middleware(need sessions.Need) echo.MiddlewareFunc {
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(ec *echo.Context) error {
+			if c.Skipper != nil && c.Skipper(ec) {
+				return next(ec)
+			}
+			ctx, err := c.Manager.Admit(ec.Response(), ec.Request(), need, c.Revocation)
+			if err != nil {
+				return Error(ec, err)
+			}
+			ec.SetRequest(ec.Request().WithContext(ctx))
+			return next(ec)
+		}
+	}
+}
+
+// Error makes an error of ours, or an [*sessions.APIError] of the host's, into one
+// for Echo's HTTPErrorHandler: it has the StatusCode of the answer, its JSON is the
+// body, and errors.As finds the [*sessions.APIError] in it, errors.Is what err was.
+// Its headers, the Bearer challenge among them, are set on the answer. A handler
+// returns it:
+//
+//	return echov5.Error(c, err)
+//
+// It is no [*echo.HTTPError], whose message is text in v5.
+func Error(c *echo.Context, err error) error {
+	e := sessions.NewAPIError(err)
+	e.SetHeader(c.Response().Header(), c.Request())
+	return &apiError{APIError: e, cause: err}
+}
+
+// apiError is what Echo's own error handler looks for: an [echo.HTTPStatusCoder]
+// that is a json.Marshaler, too.
+type apiError struct {
+	*sessions.APIError
+
+	cause error
+}
+
+var _ echo.HTTPStatusCoder = (*apiError)(nil)
+
+// StatusCode is the status of the answer.
+func (e *apiError) StatusCode() int { return e.Status }
+
+// Unwrap also has the cause, which may have wrapped the APIError in what its
+// caller looks for.
+func (e *apiError) Unwrap() []error { return []error{e.APIError, e.cause} }
+
+// Router is what Mount needs of [*echo.Echo] and [*echo.Group].
+type Router interface {
+	Add(method, path string, handler echo.HandlerFunc, middleware ...echo.MiddlewareFunc) echo.RouteInfo
+}
+
+// Mount registers every route of h at a router or a group. Our routes write their
+// own answers, errors included, and return nil; unknown paths and methods stay the
+// app's.
+func Mount(router Router, h *sessions.Handler) {
+	for _, route := range h.Routes() {
+		path := strings.NewReplacer("{", ":", "}", "").Replace(route.Pattern)
+		handler := serve(route)
+		router.Add(route.Method, path, handler)
+		if route.Method == http.MethodGet {
+			router.Add(http.MethodHead, path, handler)
+		}
+	}
+}
+
+func serve(route sessions.Route) echo.HandlerFunc {
+	return func(c *echo.Context) error {
+		r := c.Request()
+		for _, param := range c.PathValues() {
+			r.SetPathValue(param.Name, param.Value)
+		}
+		route.Handler.ServeHTTP(c.Response(), r)
+		return nil
+	}
+}

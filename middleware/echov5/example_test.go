@@ -1,0 +1,72 @@
+package echov5_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log"
+	"net/http"
+	"net/http/httptest"
+
+	"github.com/labstack/echo/v5"
+
+	"github.com/sessile-go/sessile/middleware/echov5"
+	"github.com/sessile-go/sessile/sessions"
+	"github.com/sessile-go/sessile/sessions/sessionstest"
+)
+
+func newManager() *sessions.Manager {
+	manager, err := sessions.New(sessions.Config{
+		Store:     sessionstest.NewStore(),
+		Users:     func(_ context.Context, id string) (sessions.User, error) { return sessions.User{ID: id}, nil },
+		Secrets:   [][]byte{bytes.Repeat([]byte("example "), 4)},
+		Issuer:    "https://app.example",
+		ProjectID: "my-app",
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	return manager
+}
+
+func ExampleRequire() {
+	manager := newManager()
+	e := echo.New()
+	e.GET("/me", func(c *echo.Context) error {
+		id, _ := sessions.FromContext(c.Request().Context())
+		return c.String(http.StatusOK, "hello "+id.UserID)
+	}, echov5.Require(manager))
+
+	grant, err := manager.Create(context.Background(), sessions.CreateParams{UserID: "alice"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	r := httptest.NewRequest(http.MethodGet, "/me", nil)
+	r.Header.Set("Authorization", "Bearer "+grant.AccessToken.Reveal())
+	w := httptest.NewRecorder()
+	e.ServeHTTP(w, r)
+	fmt.Println(w.Code, w.Body)
+	// Output: 200 hello alice
+}
+
+// The whole HTTP API under a group.
+func ExampleMount() {
+	e := echo.New()
+	echov5.Mount(e.Group("/api/v1"), sessions.NewHandler(newManager()))
+
+	w := httptest.NewRecorder()
+	e.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/api/v1/auth/sessions?user_id=me", nil))
+	fmt.Println(w.Code, w.Header().Get("WWW-Authenticate"))
+	// Output: 401 Bearer realm="sessile"
+}
+
+// A refusal is an error of the app like any other.
+func ExampleError() {
+	e := echo.New()
+	e.GET("/users/:id", func(c *echo.Context) error { return echov5.Error(c, sessions.ErrUserNotFound) })
+
+	w := httptest.NewRecorder()
+	e.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/users/nobody", nil))
+	fmt.Print(w.Code, " ", w.Body)
+	// Output: 404 {"code":"USER_NOT_FOUND","error":"The user does not exist."}
+}
