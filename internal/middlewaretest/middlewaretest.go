@@ -1,0 +1,186 @@
+// Package middlewaretest is the contract between sessions and routers: the same
+// requests have the same answers, whatever framework the host has. The tests of
+// each adapter call [Run].
+//
+// An app is data here, a [Group], and an [Adapter] builds it with its own router, so
+// that no case knows a framework. Cases go in sections, one file each, with a row in
+// the table of Run. What frameworks do differently by design (who writes a refusal,
+// for instance) is tested beside the adapter.
+package middlewaretest
+
+import (
+	"net/http"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/sessile-go/sessile/sessions"
+)
+
+// Adapter builds apps with one framework.
+type Adapter struct {
+	// Name is the framework, for the names of the tests.
+	Name string
+	// Build makes an app. It reports to t what it sees of the framework's own
+	// rules, as that refusals are returned errors, and may do so until the app's
+	// last request is answered.
+	Build func(t testing.TB, app Group) http.Handler
+	// NoDial is set where the middlewares are made without a [sessions.Revocation].
+	NoDial bool
+	// Refuses are the methods that the router itself answers, with 404 or 405,
+	// because it does not know them.
+	Refuses []string
+	// Lenient is set where the router redirects a path that is not clean, or
+	// decodes a path before it matches.
+	Lenient bool
+}
+
+// Group is an app, or a part of one under a prefix and behind middlewares.
+type Group struct {
+	// Prefix begins with a slash and does not end with one. It may be empty.
+	Prefix string
+	// Recover puts the framework's own recover middleware in front, if it has one.
+	// Only the app as a whole has it.
+	Recover bool
+	// With are the middlewares, the outermost first.
+	With []Middleware
+	// Routes, Mounts and Groups are what is in it.
+	Routes []Route
+	Mounts []Mount
+	Groups []Group
+}
+
+// Route is a route of the host.
+type Route struct {
+	// Method is the only one that it serves. Empty are all that the router knows.
+	Method string
+	// Path begins with a slash and is without parameters.
+	Path string
+	// With are middlewares of this route alone, the outermost first.
+	With []Middleware
+	// Handler serves it, with the request and the writer that the framework has.
+	Handler http.HandlerFunc
+}
+
+// Mount is the HTTP API.
+type Mount struct {
+	Handler *sessions.Handler
+	// Whole mounts the handler as one, behind http.StripPrefix, in a group with a
+	// prefix of its own. Otherwise each of its routes is registered, with the path
+	// parameters of the router in [http.Request.SetPathValue], GET for HEAD, too.
+	Whole bool
+}
+
+// Middleware is one of ours.
+type Middleware struct {
+	// Kind is which.
+	Kind Kind
+	// Manager and Revocation are for [Require], [Optional] and [RequireServer].
+	Manager    *sessions.Manager
+	Revocation sessions.Revocation
+	// MaxAge is for [RequireRecent].
+	MaxAge time.Duration
+}
+
+// Kind is the name of a middleware.
+type Kind string
+
+// The middlewares that every adapter has.
+const (
+	Require               Kind = "Require"
+	Optional              Kind = "Optional"
+	RequireServer         Kind = "RequireServer"
+	ForbidImpersonation   Kind = "ForbidImpersonation"
+	ReadOnlyImpersonation Kind = "ReadOnlyImpersonation"
+	RequireRecent         Kind = "RequireRecent"
+)
+
+// Surface is what the package of an adapter exports, with M its framework's type for
+// a middleware.
+type Surface[M any] struct {
+	Require, Optional, RequireServer           func(*sessions.Manager, sessions.Revocation) M
+	ForbidImpersonation, ReadOnlyImpersonation M
+	RequireRecent                              func(maxAge time.Duration) M
+}
+
+// Make makes middlewares, in their order.
+func (s Surface[M]) Make(with []Middleware) []M {
+	made := make([]M, len(with))
+	for i, m := range with {
+		switch m.Kind {
+		case Require:
+			made[i] = s.Require(m.Manager, m.Revocation)
+		case Optional:
+			made[i] = s.Optional(m.Manager, m.Revocation)
+		case RequireServer:
+			made[i] = s.RequireServer(m.Manager, m.Revocation)
+		case ForbidImpersonation:
+			made[i] = s.ForbidImpersonation
+		case ReadOnlyImpersonation:
+			made[i] = s.ReadOnlyImpersonation
+		case RequireRecent:
+			made[i] = s.RequireRecent(m.MaxAge)
+		default:
+			panic("middlewaretest: no such middleware: " + string(m.Kind))
+		}
+	}
+	return made
+}
+
+// suite is a run of the contract with one adapter.
+type suite struct {
+	Adapter
+
+	cases, requests atomic.Int64
+}
+
+// Run holds every adapter to the contract, and logs how many cases each of them ran.
+func Run(t *testing.T, adapters ...Adapter) {
+	t.Helper()
+	for _, a := range adapters {
+		t.Run(a.Name, func(t *testing.T) {
+			t.Parallel()
+			s := &suite{Adapter: a}
+			t.Cleanup(func() { // when the parallel cases have run
+				t.Logf("%s: %d cases, %d requests", a.Name, s.cases.Load(), s.requests.Load())
+			})
+			for _, section := range []struct {
+				name string
+				run  func(*suite, *testing.T)
+			}{
+				{"callers", (*suite).callers},
+				{"revocation", (*suite).revocation},
+				{"guards", (*suite).guards},
+				{"recent", (*suite).recent},
+				{"groups", (*suite).groups},
+				{"mount", (*suite).mount},
+				{"proxies", (*suite).proxies},
+				{"servers", (*suite).servers},
+			} {
+				t.Run(section.name, func(t *testing.T) {
+					t.Parallel()
+					section.run(s, t)
+				})
+			}
+		})
+	}
+}
+
+// run runs one case.
+func (s *suite) run(t *testing.T, name string, test func(t *testing.T)) {
+	t.Helper()
+	t.Run(name, func(t *testing.T) {
+		t.Parallel()
+		s.cases.Add(1)
+		test(t)
+	})
+}
+
+// dials are the settings of the dial that the adapter has. A file about another
+// setting adds its own cases; here are those that every Manager has.
+func (s *suite) dials() map[string]sessions.Revocation {
+	if s.NoDial {
+		return map[string]sessions.Revocation{"by default": sessions.DefaultRevocation}
+	}
+	return map[string]sessions.Revocation{"by default": sessions.DefaultRevocation, "stateless": sessions.Stateless, "strict": sessions.Strict}
+}

@@ -1,0 +1,135 @@
+package echov5_test
+
+import (
+	"errors"
+	"net/http"
+	"testing"
+
+	"github.com/labstack/echo/v5"
+	echomiddleware "github.com/labstack/echo/v5/middleware"
+
+	"github.com/sessile-go/sessile/internal/middlewaretest"
+	"github.com/sessile-go/sessile/middleware/echov5"
+	"github.com/sessile-go/sessile/sessions"
+)
+
+var surface = middlewaretest.Surface[echo.MiddlewareFunc]{
+	Require: func(m *sessions.Manager, dial sessions.Revocation) echo.MiddlewareFunc {
+		return echov5.Config{Manager: m, Revocation: dial}.Require()
+	},
+	Optional: func(m *sessions.Manager, dial sessions.Revocation) echo.MiddlewareFunc {
+		return echov5.Config{Manager: m, Revocation: dial}.Optional()
+	},
+	RequireServer: func(m *sessions.Manager, dial sessions.Revocation) echo.MiddlewareFunc {
+		return echov5.Config{Manager: m, Revocation: dial}.RequireServer()
+	},
+	ForbidImpersonation:   echov5.ForbidImpersonation,
+	ReadOnlyImpersonation: echov5.ReadOnlyImpersonation,
+	RequireRecent:         echov5.RequireRecent,
+}
+
+// shortForm is made without a Config.
+var shortForm = middlewaretest.Surface[echo.MiddlewareFunc]{
+	Require:               func(m *sessions.Manager, _ sessions.Revocation) echo.MiddlewareFunc { return echov5.Require(m) },
+	Optional:              func(m *sessions.Manager, _ sessions.Revocation) echo.MiddlewareFunc { return echov5.Optional(m) },
+	RequireServer:         func(m *sessions.Manager, _ sessions.Revocation) echo.MiddlewareFunc { return echov5.RequireServer(m) },
+	ForbidImpersonation:   surface.ForbidImpersonation,
+	ReadOnlyImpersonation: surface.ReadOnlyImpersonation,
+	RequireRecent:         surface.RequireRecent,
+}
+
+// add adds a group of the contract to one of Echo; path is all of its prefix.
+func add(to *echo.Group, s middlewaretest.Surface[echo.MiddlewareFunc], g middlewaretest.Group, path string) {
+	for _, route := range g.Routes {
+		handler := answers(func(c *echo.Context) error {
+			route.Handler(c.Response(), c.Request())
+			return nil
+		})
+		if with := s.Make(route.With); route.Method == "" {
+			to.Any(route.Path, handler, with...)
+		} else {
+			to.Add(route.Method, route.Path, handler, with...)
+		}
+	}
+	for _, m := range g.Mounts {
+		if m.Whole {
+			to.Any("/*", answers(echo.WrapHandler(http.StripPrefix(path, m.Handler))))
+		} else {
+			echov5.Mount(router{to}, m.Handler)
+		}
+	}
+	for _, inner := range g.Groups {
+		add(to.Group(inner.Prefix, s.Make(inner.With)...), s, inner, path+inner.Prefix)
+	}
+}
+
+// reached is set in the context of a request that a handler behind the middlewares
+// answers.
+const reached = "reached"
+
+func answers(handler echo.HandlerFunc) echo.HandlerFunc {
+	return func(c *echo.Context) error {
+		c.Set(reached, true)
+		return handler(c)
+	}
+}
+
+// router marks what is mounted.
+type router struct{ *echo.Group }
+
+func (r router) Add(method, path string, handler echo.HandlerFunc, with ...echo.MiddlewareFunc) echo.RouteInfo {
+	return r.Group.Add(method, path, answers(handler), with...)
+}
+
+// errorsAreReturned holds that a refusal is returned with nothing written, as the
+// error that Echo's HTTPErrorHandler takes, and that nothing else is returned.
+func errorsAreReturned(t testing.TB) echo.MiddlewareFunc {
+	t.Helper()
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c *echo.Context) error {
+			err := next(c)
+			response, unwrapErr := echo.UnwrapResponse(c.Response())
+			if unwrapErr != nil {
+				t.Error(unwrapErr)
+				return err
+			}
+			switch isReached := c.Get(reached) != nil; {
+			case isReached != (err == nil):
+				if c.Request().Method != http.MethodOptions { // which Echo answers itself
+					t.Errorf("%s %s: reached %v, returned %v", c.Request().Method, c.Request().URL, isReached, err)
+				}
+			case err == nil:
+			case response.Committed:
+				t.Errorf("written and returned: %v", err)
+			case errors.Is(err, echo.ErrNotFound) || errors.Is(err, echo.ErrMethodNotAllowed): // the router's
+			default:
+				if api, ok := errors.AsType[*sessions.APIError](err); !ok || api.Status != echo.StatusCode(err) {
+					t.Errorf("returned %#v", err)
+				}
+			}
+			return err
+		}
+	}
+}
+
+// TestContract runs what all adapters have in common.
+func TestContract(t *testing.T) {
+	t.Parallel()
+	build := func(s middlewaretest.Surface[echo.MiddlewareFunc]) func(testing.TB, middlewaretest.Group) http.Handler {
+		return func(t testing.TB, app middlewaretest.Group) http.Handler {
+			t.Helper()
+			e := echo.New()
+			if app.Recover {
+				e.Use(echomiddleware.Recover())
+			} else {
+				e.Use(errorsAreReturned(t))
+			}
+			add(e.Group(""), s, app, "")
+			return e
+		}
+	}
+	middlewaretest.Run(t,
+		middlewaretest.Adapter{Name: "Echo v5", Build: build(surface)},
+		middlewaretest.Adapter{Name: "Echo v5, short form", Build: build(shortForm), NoDial: true},
+	)
+}
