@@ -21,7 +21,8 @@
 //
 // In process the same is [Manager.Create], [Manager.Refresh], [Manager.Verify],
 // [Manager.List] and [Manager.End]. A handler behind the middleware reads who it is
-// with [FromContext].
+// with [FromContext]. Beside the server a host runs [Manager.WatchRevocations], to
+// hear of what other processes end; for browsers see [Cookies].
 //
 // # What is promised
 //
@@ -29,10 +30,10 @@
 // one session who both keep coming back are found out; docs/refresh.md has the
 // protocol and its limits. Nothing in the database can be used as a token or as a
 // key. An ended session is never refreshed again; its access tokens are refused at
-// once by our own endpoints and by the process that ended it, on strict routes
-// everywhere, and on other routes when they expire, after 10 minutes by default.
-// Nothing is written before everything is checked, and nothing is answered before
-// it is committed.
+// once by our own endpoints and by the process that ended it, and on the host's routes
+// as soon as each one's [Revocation] says: at once, within [RevocationBound], or when
+// they expire, after 10 minutes by default. Nothing is written before everything is
+// checked, and nothing is answered before it is committed.
 //
 // # What is not
 //

@@ -242,3 +242,8 @@ func (st *looseStore) EndDependents(context.Context, sessions.EndDependentsParam
 func (st *looseStore) Redeem(context.Context, sessions.RedeemParams) (sessions.Session, error) {
 	return sessions.Session{}, sessions.ErrNotFound
 }
+
+// Ended is not asked: no proof of histories watches.
+func (st *looseStore) Ended(context.Context, time.Time) ([]sessions.EndedSession, error) {
+	return nil, errors.ErrUnsupported
+}
