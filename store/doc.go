@@ -34,6 +34,10 @@
 // from 331 ms to 35 ms with FULL. An app that reads much opens a second handle for
 // that. It works with any number of connections.
 //
+// Without cgo, hand a pool of modernc.org/sqlite to gorm.io/driver/sqlite, in
+// sqlite.Config.Conn. That driver spells the settings _pragma=journal_mode(WAL) and
+// so on.
+//
 // # Postgres
 //
 // Version 12 or later, at any default_transaction_isolation. Behind a pooler that

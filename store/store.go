@@ -100,13 +100,18 @@ func New(db *gorm.DB, cfg Config) (*Store, error) {
 // transaction that the host began and ends:
 //
 //	err := db.Transaction(func(tx *gorm.DB) error {
-//		_, _, err := manager.WithStore(st.In(tx)).Create(ctx, params)
+//		_, err := manager.WithStore(st.In(tx)).Create(ctx, params)
 //		return err
 //	})
 //
+// Everything inside has to go through tx, the lookup of Config.Users too, or it
+// waits for the connection that tx holds where there is only one. The lookup gets
+// the context of the call; the Examples show how that carries tx.
+//
 // Nothing is tried again there, since only the whole transaction can be. Refresh
 // and Redeem are refused with [sessions.ErrJoined]: a rollback would undo the end of
-// a replayed session. Where tx is no transaction, every method returns an error that says so.
+// a replayed session. Where tx is no transaction, every method returns an error that
+// says so.
 // The store is as safe for concurrent use as tx is, which with most drivers is not
 // at all.
 func (s *Store) In(tx *gorm.DB) *Store {
