@@ -13,7 +13,7 @@ import (
 	"gorm.io/gorm"
 )
 
-// go test ./store -run TestEndedCostsTheSame -ended.rows 10000000 -v shows the
+// go test ./store -run TestEndedCostsTheSame -ended.rows=10000000 -v shows the
 // figures at a size that takes minutes to fill.
 var endedRows = flag.Int("ended.rows", 100_000, "rows of the larger table in TestEndedCostsTheSameHoweverManyThereAre")
 
