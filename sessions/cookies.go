@@ -23,7 +23,8 @@ import (
 // one with a token in a header does not.
 //
 // An impersonation has cookies of its own beside the user's. While they are there
-// they count, and when they are gone the user's do again.
+// they count. The request that finds them dead is refused and clears them, so that it
+// is never done to the user's own account; from the next one on the user's count.
 //
 // All cookies are HttpOnly, Secure and SameSite=Lax, with Path=/ and the prefix
 // __Host-, so no other host can set them: __Host-sessile_access,
@@ -34,14 +35,15 @@ type Cookies struct {
 	Enabled bool
 
 	// Name is the middle of the names, for two Managers on one host: 1 to 32 letters,
-	// digits, '-' and '_'. Defaults to "sessile".
+	// digits, '-' and '_', without "_acting" at its end. Defaults to "sessile".
 	Name string
 
-	// RefreshPath is where alone browsers send the refresh cookie, which is then
-	// called __Secure-…: the path of our endpoint as browsers see it, or of a folder
-	// above. The middlewares never see it and do not refresh; the page has to call
-	// the endpoint. Sign-out by cookie needs it, too, once the access token has run
-	// out: "/auth/sessions/current" covers both. Defaults to none.
+	// RefreshPath is where alone browsers send the refresh cookie: the path of our
+	// endpoint as browsers see it, or of a folder above. The middlewares never see it
+	// and do not refresh; the page has to call the endpoint. Sign-out by cookie needs
+	// it, too, once the access token has run out: "/auth/sessions/current" covers
+	// both. The cookie is then called __Secure-…, a name that neighbouring hosts of
+	// the domain can set, too. Defaults to none.
 	RefreshPath string
 
 	// InsecureCookie is for development over plain http, where browsers take no
@@ -60,14 +62,17 @@ func (c Cookies) faults() (faults [][2]string) {
 		}
 		return faults
 	}
-	if c.Name != "" && (len(c.Name) > 32 || strings.ContainsFunc(c.Name, func(r rune) bool { return r == '.' || r == '~' || !isKeyChar(r) })) {
-		faults = append(faults, [2]string{"Name", "must be 1 to 32 letters, digits, '-' and '_'"})
+	if c.Name != "" && (len(c.Name) > 32 || strings.HasSuffix(c.Name, actingMiddle) || strings.ContainsFunc(c.Name, func(r rune) bool { return r == '.' || r == '~' || !isKeyChar(r) })) {
+		faults = append(faults, [2]string{"Name", "must be 1 to 32 letters, digits, '-' and '_', and not end in " + actingMiddle})
 	}
 	if p := c.RefreshPath; p != "" && (len(p) > 255 || p[0] != '/' || p == "/" || strings.ContainsFunc(p, func(r rune) bool { return r <= ' ' || r > '~' || r == ';' || r == ',' })) {
 		faults = append(faults, [2]string{"RefreshPath", "must be a path below /, of up to 255 visible ASCII characters without ';' and ','"})
 	}
 	return faults
 }
+
+// actingMiddle stands in the names of an impersonation's cookies behind Cookies.Name.
+const actingMiddle = "_acting"
 
 // cookiePair is the names of the cookies of one session.
 type cookiePair struct{ access, refresh string }
@@ -102,7 +107,7 @@ func newCookieMode(c Cookies) *cookieMode {
 	}
 	mode := &cookieMode{
 		own:         pair(""),
-		acting:      pair("_acting"),
+		acting:      pair(actingMiddle),
 		refreshPath: c.RefreshPath,
 		secure:      !c.InsecureCookie,
 		through:     c.RefreshPath == "",
@@ -145,12 +150,27 @@ func (m *Manager) SetCookies(w http.ResponseWriter, g Grant) error {
 
 func (m *Manager) setCookies(w http.ResponseWriter, g Grant) {
 	c := m.cookies
-	pair := c.own
+	pair := c.pairOf(g.Session.Impersonation)
+	accessLife, refreshLife := g.AccessTokenExpiresAt.Sub(g.AccessTokenIssuedAt), g.Session.ExpiresAt.Sub(m.now())
 	if g.Session.Impersonation {
-		pair = c.acting
+		// They stay until a request has been told that it is over. If the browser
+		// dropped them by itself, what was meant for the impersonated user would be
+		// done to the user's own account.
+		accessLife, refreshLife = actingLife, actingLife
 	}
-	c.set(w, pair.access, "/", g.AccessToken.Reveal(), g.AccessTokenExpiresAt.Sub(g.AccessTokenIssuedAt))
-	c.set(w, pair.refresh, c.refreshPath, g.RefreshToken.Reveal(), g.Session.ExpiresAt.Sub(m.now()))
+	c.set(w, pair.access, "/", g.AccessToken.Reveal(), accessLife)
+	c.set(w, pair.refresh, c.refreshPath, g.RefreshToken.Reveal(), refreshLife)
+}
+
+// actingLife is how long a browser keeps the cookies of an impersonation, and not how
+// long they are good for. Browsers allow 400 days (RFC 6265bis, section 5.5).
+const actingLife = 365 * 24 * time.Hour
+
+func (c *cookieMode) pairOf(impersonation bool) cookiePair {
+	if impersonation {
+		return c.acting
+	}
+	return c.own
 }
 
 // ClearCookies removes all cookies of ours from the browser: the user's own and those
@@ -242,8 +262,13 @@ func (m *Manager) cookieIdentity(w http.ResponseWriter, r *http.Request, check t
 	}
 	err = ErrNoCredentials
 	if h.access != "" {
-		var id Identity
-		if id, err = check(r.Context(), h.access); err == nil {
+		id, checkErr := check(r.Context(), h.access)
+		switch {
+		case checkErr != nil:
+			err = checkErr
+		case m.cookies.pairOf(id.Impersonation) != h.pair:
+			err = ErrInvalidToken // planted
+		default:
 			return id, nil
 		}
 	}
@@ -263,16 +288,33 @@ func (m *Manager) cookieIdentity(w http.ResponseWriter, r *http.Request, check t
 // refreshHeld refreshes cookies, or clears them where that can never succeed.
 func (m *Manager) refreshHeld(w http.ResponseWriter, r *http.Request, h held) (Grant, error) {
 	grant, err := m.refreshOnce(r.Context(), h.refresh, m.requestClient(r))
+	if err == nil && m.cookies.pairOf(grant.Session.Impersonation) != h.pair {
+		err = ErrMalformed // planted
+	}
 	switch {
 	case err == nil:
 		m.setCookies(w, grant)
 		return grant, nil
 	case !errors.Is(err, ErrRefused):
 		return Grant{}, err
-	case !errors.Is(err, ErrUserRefused): // whose session is kept
+	case errors.Is(err, ErrUserRefused): // whose session is kept
+	case errors.Is(err, ErrSessionEnded) && m.isReplaced(r.Context(), h.refresh):
+		// The browser has the next session's cookies by now, or soon.
+	default:
 		m.cookies.clear(w, h.pair)
 	}
 	return Grant{}, &deadCookieError{err}
+}
+
+// isReplaced reports whether the session of a refresh token gave way to another one
+// in the same browser.
+func (m *Manager) isReplaced(ctx context.Context, token string) bool {
+	presented, err := m.ring.parseRefresh(token)
+	if err != nil {
+		return false
+	}
+	s, err := m.cfg.Store.Get(ctx, presented.sessionID)
+	return err == nil && s.EndReason == EndReplaced
 }
 
 // refreshByCookie is the refresh endpoint's. Errors: ErrNoCredentials where no refresh
