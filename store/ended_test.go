@@ -141,8 +141,9 @@ func TestEndedCostsTheSameHoweverManyThereAre(t *testing.T) {
 					for _, mode := range []string{"auto", "force_custom_plan", "force_generic_plan"} {
 						e, what := analyzed(t, db, mode, query, args), fmt.Sprintf("%s, vacuumed %t", mode, vacuum)
 						t.Logf("%d rows, %s: %v", n, what, e)
-						// 100 ends, each looked up in an index of up to three more levels.
-						if few := buffers[what]; few > 0 && e.buffers > few+300 || strings.Contains(e.plan, `"Seq Scan"`) {
+						// 100 ends, each looked up in an index of up to three more levels. 200 rows
+						// more where another test's snapshot keeps a vacuum from its work.
+						if few := buffers[what]; few > 0 && e.buffers > few+500 || strings.Contains(e.plan, `"Seq Scan"`) {
 							t.Errorf("%d rows, %s: %d buffers, %d of the smaller table\n%s", n, what, e.buffers, few, e.plan)
 						}
 						buffers[what] = e.buffers
