@@ -98,7 +98,7 @@ func quiet(next http.Handler) http.Handler {
 type noLog struct{}
 
 func (noLog) Write(int, int, http.Header, time.Duration, any) {}
-func (noLog) Panic(any, []byte)                                {}
+func (noLog) Panic(any, []byte)                               {}
 
 func buildGin(_ testing.TB, app middlewaretest.Group) http.Handler {
 	e := gin.New()
