@@ -115,10 +115,10 @@ func errorsAreReturned(t testing.TB) echo.MiddlewareFunc {
 // TestContract runs what all adapters have in common.
 func TestContract(t *testing.T) {
 	t.Parallel()
-	build := func(s middlewaretest.Surface[echo.MiddlewareFunc]) func(testing.TB, middlewaretest.Group) http.Handler {
+	build := func(s middlewaretest.Surface[echo.MiddlewareFunc], config echo.RouterConfig) func(testing.TB, middlewaretest.Group) http.Handler {
 		return func(t testing.TB, app middlewaretest.Group) http.Handler {
 			t.Helper()
-			e := echo.New()
+			e := echo.NewWithConfig(echo.Config{Router: echo.NewRouter(config)})
 			if app.Recover {
 				e.Use(echomiddleware.Recover())
 			} else {
@@ -128,8 +128,11 @@ func TestContract(t *testing.T) {
 			return e
 		}
 	}
+	byDefault := echo.RouterConfig{AllowOverwritingRoute: true} // as echo.New has it
+	every := echo.RouterConfig{UnescapePathParamValues: true, UseEscapedPathForMatching: true, AutoHandleHEAD: true}
 	middlewaretest.Run(t,
-		middlewaretest.Adapter{Name: "Echo v5", Build: build(surface)},
-		middlewaretest.Adapter{Name: "Echo v5, short form", Build: build(shortForm), NoDial: true},
+		middlewaretest.Adapter{Name: "Echo v5", Build: build(surface, byDefault)},
+		middlewaretest.Adapter{Name: "Echo v5, every option of the router", Build: build(surface, every), Lenient: true},
+		middlewaretest.Adapter{Name: "Echo v5, short form", Build: build(shortForm, byDefault), NoDial: true},
 	)
 }

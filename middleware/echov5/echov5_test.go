@@ -247,3 +247,18 @@ func TestErrorKeepsItsCause(t *testing.T) {
 		})
 	}
 }
+
+// What is mounted takes no parameter from the app's own routes.
+func TestMountLeavesTheAppsParameters(t *testing.T) {
+	t.Parallel()
+	k, _ := newKit(t)
+	e := echo.New()
+	echov5.Mount(e, sessions.NewHandler(k.Manager))
+	e.GET("/users/:id", func(c *echo.Context) error { return c.String(http.StatusOK, c.Param("id")) })
+	e.GET("/auth/:provider/callback/:id", func(c *echo.Context) error { return c.String(http.StatusOK, c.Param("provider")+" "+c.Param("id")) })
+	for path, want := range map[string]string{"/users/7": "7", "/auth/sessions/callback/8": "sessions 8"} {
+		if w := send(t, e, http.MethodGet, path, nil); w.Code != http.StatusOK || w.Body.String() != want {
+			t.Errorf("%s: %d %s", path, w.Code, w.Body)
+		}
+	}
+}
