@@ -3,6 +3,7 @@ package sessions_test
 import (
 	"context"
 	"errors"
+	"net/http"
 	"net/http/httptest"
 	"slices"
 	"testing"
@@ -15,7 +16,7 @@ import (
 // admitted is the context of a request with this bearer token, behind the middleware.
 func admitted(t *testing.T, m *sessions.Manager, token string) context.Context {
 	t.Helper()
-	r := httptest.NewRequestWithContext(t.Context(), "POST", "/", nil)
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", nil)
 	if token != "" {
 		r.Header.Set("Authorization", "Bearer "+token)
 	}
@@ -104,7 +105,7 @@ func TestGuardRecentRefusesWhomItCannotJudge(t *testing.T) {
 // RFC 9470, section 3.
 func TestAnOldAuthenticationIsAnsweredWithTheChallenge(t *testing.T) {
 	t.Parallel()
-	r := httptest.NewRequest("POST", "/", nil)
+	r := httptest.NewRequest(http.MethodPost, "/", nil)
 	r.Header.Set("X-Stack-Access-Type", "client")
 	w := httptest.NewRecorder()
 	sessions.WriteError(w, r, &sessions.AuthenticationTooOldError{MaxAge: 5 * time.Minute})
@@ -226,10 +227,10 @@ func TestReauthenticatedEndsImpersonationsBehindTheOldSession(t *testing.T) {
 	}
 }
 
-// live are the sessions of a user that somebody could still use.
-func live(t *testing.T, k *sessionstest.Kit, userID string) []string {
+// live are the sessions of alice that somebody could still use.
+func live(t *testing.T, k *sessionstest.Kit) []string {
 	t.Helper()
-	list, err := k.Store.List(t.Context(), sessions.ListParams{UserID: userID, Impersonations: true, Moment: sessions.Moment{Now: k.Clock.Now()}})
+	list, err := k.Store.List(t.Context(), sessions.ListParams{UserID: "alice", Impersonations: true, Moment: sessions.Moment{Now: k.Clock.Now()}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -306,7 +307,7 @@ func TestReauthenticatedIsRefused(t *testing.T) {
 			alice := k.SignIn(t, "alice").Grant
 			id := test.prepare(t, k, alice)
 			made := k.Faults.Calls(sessionstest.MethodCreate)
-			before := live(t, k, "alice")
+			before := live(t, k)
 			grant, err := k.Reauthenticated(t.Context(), id)
 			if !errors.Is(err, test.is) || grant != (sessions.Grant{}) {
 				t.Errorf("got %v and error %v", grant, err)
@@ -318,7 +319,7 @@ func TestReauthenticatedIsRefused(t *testing.T) {
 			if n := k.Faults.Calls(sessionstest.MethodCreate); n != made {
 				t.Error("a session was made")
 			}
-			after := live(t, k, "alice")
+			after := live(t, k)
 			if !slices.Equal(before, after) || slices.Contains(after, alice.Session.ID) != test.lives {
 				t.Errorf("live are %v, were %v", after, before)
 			}
@@ -351,7 +352,7 @@ func TestAFailingReauthenticationLeavesNoSecondSession(t *testing.T) {
 			if !errors.Is(err, sessions.ErrUnavailable) || !errors.Is(err, errAway) || grant != (sessions.Grant{}) {
 				t.Errorf("got %v and error %v", grant, err)
 			}
-			left := live(t, k, "alice")
+			left := live(t, k)
 			if slices.Contains(left, old.Session.ID) != test.oldLives {
 				t.Errorf("the old session lives: %t", !test.oldLives)
 			}
@@ -380,7 +381,7 @@ func TestReauthenticatedClearsUpThoughTheCallerBeGone(t *testing.T) {
 	if _, err := k.Reauthenticated(ctx, old.Session.ID); !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v", err)
 	}
-	if left := live(t, k, "alice"); !slices.Equal(left, []string{old.Session.ID}) {
+	if left := live(t, k); !slices.Equal(left, []string{old.Session.ID}) {
 		t.Errorf("live are %v", left)
 	}
 }
@@ -410,7 +411,7 @@ func TestReauthenticatedDoesNotOutliveAnEndThatCameMeanwhile(t *testing.T) {
 		if !errors.Is(err, want) || grant != (sessions.Grant{}) {
 			t.Errorf("got %v and error %v, want %v", grant, err, want)
 		}
-		if left := live(t, k, "alice"); len(left) != orphans {
+		if left := live(t, k); len(left) != orphans {
 			t.Errorf("live are %v", left)
 		}
 		if s, err := k.Get(t.Context(), old.Session.ID); err != nil || s.EndedBy != "root" {

@@ -435,7 +435,7 @@ func (e *env) judge(t testing.TB, r *http.Request, sent []byte, response *http.R
 		t.Errorf("%s: x-stack-request-id is %q, X-Request-Id %q", where, got, id)
 	}
 	for name, values := range a.header {
-		if len(values) != 1 {
+		if len(values) != 1 && name != "Set-Cookie" {
 			t.Errorf("%s: header %s is there %d times", where, name, len(values))
 		}
 		if !slices.Contains(answerHeaders, name) {
@@ -492,6 +492,7 @@ func (e *env) judge(t testing.TB, r *http.Request, sent []byte, response *http.R
 		t.Errorf("%s: status %d with Allow %q", where, a.status, got)
 	}
 
+	e.checkCookies(t, where, a)
 	e.checkOpenAPI(t, where, r, path, sent, a)
 	if a.status == http.StatusOK {
 		for _, name := range []string{"refresh_token", "access_token", "handoff_code"} {
@@ -520,12 +521,12 @@ var (
 
 	// schemaMessage has a line for each problem, which begins with the path of its
 	// field, as the wire contract has it.
-	schemaMessage = regexp.MustCompile(`^Request validation failed on [A-Z]+ /[^\n]*:(\n- (body|query|params|headers)[^\n]* [^\n]+)+$`)
+	schemaMessage = regexp.MustCompile(`^Request validation failed on [A-Z]+ /[^\n]*:(\n- (body|query|params|headers|cookies)[^\n]* [^\n]+)+$`)
 
 	// answerHeaders are all headers that an answer may have.
 	answerHeaders = []string{
 		"Accept-Ranges", "Allow", "Cache-Control", "Connection", "Content-Length", "Content-Range", "Content-Type", "Date", "Etag",
-		"Pragma", "Retry-After", "Www-Authenticate", "X-Content-Type-Options", "X-Request-Id",
+		"Pragma", "Retry-After", "Set-Cookie", "Www-Authenticate", "X-Content-Type-Options", "X-Request-Id",
 		"X-Stack-Actual-Status", "X-Stack-Known-Error", "X-Stack-Request-Id",
 		"X-Hexclave-Actual-Status", "X-Hexclave-Known-Error", "X-Hexclave-Request-Id",
 	}
