@@ -162,6 +162,25 @@ var faults = []struct {
 			return require(m, dial)
 		}
 	}},
+	{"bounded is taken for stateless", "feed", func(a *adapter) {
+		require := a.Require
+		a.Require = func(m *sessions.Manager, dial sessions.Revocation) wrap {
+			if dial == sessions.Bounded {
+				dial = sessions.Stateless
+			}
+			return require(m, dial)
+		}
+	}},
+	{"the identity is handed on alone", "feed", func(a *adapter) {
+		a.Require = admit(sessions.NeedUser, func(w http.ResponseWriter, r *http.Request, ctx context.Context, err error, next http.Handler) {
+			if err != nil {
+				sessions.WriteError(w, r, err)
+				return
+			}
+			id, _ := sessions.FromContext(ctx)
+			next.ServeHTTP(w, r.WithContext(sessions.NewContext(r.Context(), id)))
+		})
+	}},
 	{"ForbidImpersonation is ReadOnlyImpersonation", "guards", func(a *adapter) { a.ForbidImpersonation = a.ReadOnlyImpersonation }},
 	{"a method is safe in any letters", "guards", func(a *adapter) {
 		guard := a.ReadOnlyImpersonation

@@ -150,6 +150,7 @@ func Run(t *testing.T, adapters ...Adapter) {
 			}{
 				{"callers", (*suite).callers},
 				{"revocation", (*suite).revocation},
+				{"feed", (*suite).feed},
 				{"guards", (*suite).guards},
 				{"recent", (*suite).recent},
 				{"groups", (*suite).groups},
