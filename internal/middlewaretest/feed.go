@@ -135,7 +135,9 @@ func watch(t *testing.T, m *sessions.Manager) {
 	go func() { done <- m.WatchRevocations(ctx) }()
 	t.Cleanup(func() {
 		cancel()
-		_ = <-done
+		if err := <-done; !errors.Is(err, context.Canceled) {
+			t.Errorf("WatchRevocations returned %v", err)
+		}
 	})
 	pause := time.NewTicker(time.Millisecond)
 	defer pause.Stop()

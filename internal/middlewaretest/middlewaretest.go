@@ -153,6 +153,7 @@ func Run(t *testing.T, adapters ...Adapter) {
 				{"feed", (*suite).feed},
 				{"guards", (*suite).guards},
 				{"recent", (*suite).recent},
+				{"cookies", (*suite).cookies},
 				{"groups", (*suite).groups},
 				{"mount", (*suite).mount},
 				{"proxies", (*suite).proxies},

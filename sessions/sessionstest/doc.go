@@ -1,10 +1,13 @@
 // Package sessionstest helps a host to test the code around its sessions without
 // a database, without waiting and without luck.
 //
-// [Clock] is a clock that stands still until it is told to move: give its Now
-// method as [sessions.Config.Now]. [Store] keeps sessions in memory. [Faults]
-// wraps any store, that one or the real one, and makes chosen calls fail before
-// they happen, fail after they happened, or wait.
+// Start with [New]: a whole Manager in memory. [SignIn] signs a user in with it, or
+// with the host's own, and gives the test a client, a header, cookies or an identity.
+//
+// Its parts work by themselves, too. [Clock] is a clock that stands still until it is
+// told to move: give its Now method as [sessions.Config.Now]. [Store] keeps sessions
+// in memory. [Faults] wraps any store, that one or the real one, and makes chosen
+// calls fail before they happen, fail after they happened, or wait.
 //
 // The package is for tests. Nothing in it is durable, and a Store in memory knows
 // nothing of the host's transactions.

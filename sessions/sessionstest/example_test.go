@@ -4,8 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"testing"
 	"time"
 
+	"github.com/sessile-go/sessile/middleware"
 	"github.com/sessile-go/sessile/sessions"
 	"github.com/sessile-go/sessile/sessions/sessionstest"
 )
@@ -78,4 +83,78 @@ func ExampleClock() {
 	// Output:
 	// 08:00:00
 	// 08:01:30
+}
+
+// A handler is tested behind the real middleware: no database, no sign-in page, and
+// the clock goes where the test wants it.
+func ExampleNew() {
+	t := &testing.T{} // yours
+	kit := sessionstest.New(t)
+	alice := kit.SignIn(t, "alice")
+
+	server := httptest.NewServer(middleware.Require(kit.Manager)(http.HandlerFunc(greet)))
+	defer server.Close()
+	get := func(client *http.Client) {
+		response, err := client.Get(server.URL)
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		defer func() { _ = response.Body.Close() }()
+		body, _ := io.ReadAll(response.Body)
+		fmt.Println(response.StatusCode, string(body[:min(len(body), 30)]))
+	}
+	get(alice.Client())
+	get(kit.Impersonate(t, "support", "bob").Client())
+	get(http.DefaultClient)
+	kit.Clock.Advance(time.Hour)
+	get(alice.Client())
+	// Output:
+	// 200 hello alice
+	// 200 hello bob, or rather support
+	// 401 {"code":"ACCESS_TYPE_REQUIRED"
+	// 401 {"code":"ACCESS_TOKEN_EXPIRED"
+}
+
+func greet(w http.ResponseWriter, r *http.Request) {
+	id, _ := sessions.FromContext(r.Context())
+	fmt.Fprint(w, "hello ", id.UserID)
+	if id.Impersonation {
+		fmt.Fprint(w, ", or rather ", id.Actor)
+	}
+}
+
+// A handler that only asks who it is needs no middleware at all.
+func ExampleSignedIn_Identity() {
+	t := &testing.T{} // yours
+	alice := sessionstest.New(t).SignIn(t, "alice")
+
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	w := httptest.NewRecorder()
+	greet(w, r.WithContext(sessions.NewContext(r.Context(), alice.Identity(t))))
+	fmt.Println(w.Body)
+	// Output: hello alice
+}
+
+// A browser in cookie mode: the access token has run out, and the middleware
+// refreshes on the way through.
+func ExampleSignedIn_Cookies() {
+	t := &testing.T{} // yours
+	kit := sessionstest.New(t, func(c *sessions.Config) { c.Cookies = sessions.Cookies{Enabled: true} })
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	for _, cookie := range kit.SignIn(t, "alice").Cookies(t) {
+		r.AddCookie(cookie)
+	}
+
+	kit.Clock.Advance(time.Hour)
+	w := httptest.NewRecorder()
+	middleware.Require(kit.Manager)(http.HandlerFunc(greet)).ServeHTTP(w, r)
+	fmt.Println(w.Body)
+	for _, cookie := range w.Result().Cookies() {
+		fmt.Println(cookie.Name, cookie.MaxAge)
+	}
+	// Output:
+	// hello alice
+	// __Host-sessile_access 600
+	// __Host-sessile_refresh 31532400
 }

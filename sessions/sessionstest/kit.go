@@ -145,7 +145,7 @@ func Impersonate(t testing.TB, m *sessions.Manager, actor, userID string) *Signe
 
 func signIn(t testing.TB, m *sessions.Manager, p sessions.CreateParams) *SignedIn {
 	t.Helper()
-	grant, err := m.Create(t.Context(), p)
+	grant, err := m.Create(context.Background(), p)
 	if err != nil {
 		t.Fatalf("sessionstest: sign %q in: %v", p.UserID, err)
 	}
