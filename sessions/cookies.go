@@ -210,6 +210,17 @@ func (c *cookieMode) set(w http.ResponseWriter, name, path, value string, life t
 	h.Set("Cache-Control", "no-store") // or a cache would hand the session to others
 }
 
+// setAlready is the value that an answer sets a cookie to.
+func setAlready(w http.ResponseWriter, name string) string {
+	for _, line := range w.Header()["Set-Cookie"] {
+		if rest, ok := strings.CutPrefix(line, name+"="); ok {
+			value, _, _ := strings.Cut(rest, ";")
+			return value
+		}
+	}
+	return ""
+}
+
 // held is what a browser has sent.
 type held struct {
 	pair            cookiePair
@@ -259,6 +270,12 @@ func (m *Manager) cookieIdentity(w http.ResponseWriter, r *http.Request, check t
 	h, err := m.cookies.readSameOrigin(r)
 	if err != nil {
 		return Identity{}, err
+	}
+	if w != nil {
+		// A middleware of ours further out has refreshed them for this answer.
+		if fresh := setAlready(w, h.pair.access); fresh != "" {
+			h.access = fresh
+		}
 	}
 	err = ErrNoCredentials
 	if h.access != "" {

@@ -478,6 +478,37 @@ func TestAuthenticateReadsCookiesAndWritesNone(t *testing.T) {
 	}
 }
 
+// Optional in front of all routes and Require in front of some is one refresh: where
+// the token is strict, a second one would end the session.
+func TestMiddlewaresInARowRefreshOnce(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, func(c *sessions.Config) { c.Rotation = sessions.StrictRotation() })
+	s.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for _, need := range []sessions.Need{sessions.NeedNothing, sessions.NeedUser} {
+			for _, dial := range []sessions.Revocation{sessions.Stateless, sessions.Strict} {
+				ctx, err := s.Admit(w, r, need, dial)
+				if err != nil {
+					sessions.WriteError(w, r, err)
+					return
+				}
+				r = r.WithContext(ctx)
+			}
+		}
+		id, _ := sessions.FromContext(r.Context())
+		_, _ = io.WriteString(w, id.UserID)
+	})
+	alice := s.SignIn(t, "alice")
+	b := s.browse(t, alice)
+	for range 3 {
+		s.Clock.Advance(time.Hour)
+		b.send(t, "GET", "/").want(t, 200, "alice", bothSet)
+	}
+	if _, err := s.End(t.Context(), alice.Grant.Session.ID, "", ""); err != nil {
+		t.Fatal(err)
+	}
+	b.send(t, "GET", "/").want(t, 401, "REFRESH_TOKEN_NOT_FOUND_OR_EXPIRED ended", bothCleared)
+}
+
 func TestUnderRefreshPathOnlyTheEndpointRefreshes(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, func(c *sessions.Config) { c.Cookies.RefreshPath = "/auth/sessions/current" })

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"slices"
@@ -208,6 +209,30 @@ var faults = []struct {
 	{"RequireRecent is not connected", "recent", func(a *adapter) { a.RequireRecent = func(time.Duration) wrap { return through } }},
 	{"RequireRecent asks for less", "recent", func(a *adapter) {
 		a.RequireRecent = func(maxAge time.Duration) wrap { return middleware.RequireRecent(maxAge + time.Millisecond) }
+	}},
+	{"cookies are set on another answer", "cookies", func(a *adapter) {
+		a.Require = func(m *sessions.Manager, dial sessions.Revocation) wrap {
+			return func(next http.Handler) http.Handler {
+				return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					ctx, err := m.Admit(httptest.NewRecorder(), r, sessions.NeedUser, dial)
+					if err != nil {
+						sessions.WriteError(w, r, err)
+						return
+					}
+					next.ServeHTTP(w, r.WithContext(ctx))
+				})
+			}
+		}
+	}},
+	{"a refusal takes the cookies off again", "cookies", func(a *adapter) {
+		a.Require = admit(sessions.NeedUser, func(w http.ResponseWriter, r *http.Request, ctx context.Context, err error, next http.Handler) {
+			if err != nil {
+				w.Header().Del("Set-Cookie")
+				sessions.WriteError(w, r, err)
+				return
+			}
+			next.ServeHTTP(w, r.WithContext(ctx))
+		})
 	}},
 	{"the context of the request is lost", "groups", func(a *adapter) {
 		a.Require = admit(sessions.NeedUser, func(w http.ResponseWriter, r *http.Request, ctx context.Context, err error, next http.Handler) {
