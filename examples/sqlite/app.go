@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/labstack/echo/v4"
 	echomiddleware "github.com/labstack/echo/v4/middleware"
@@ -19,17 +20,27 @@ import (
 	"github.com/sessile-go/sessile/store"
 )
 
-// newApp is the app: the sessions API, and routes of its own that sessions protect.
-func newApp(manager *sessions.Manager, st *store.Store, users users, projectID string, logger *slog.Logger) http.Handler {
+// newApp is the app: the sessions API, pages, and routes of its own that sessions protect.
+func newApp(manager *sessions.Manager, st *store.Store, users users, cfg config, logger *slog.Logger) http.Handler {
+	pages := pages{manager: manager, users: users, insecure: cfg.insecureCookie, crossOrigin: http.NewCrossOriginProtection()}
 	e := echo.New()
+	e.IPExtractor = echo.ExtractIPDirect() // what Echo believes otherwise, anybody can send
 	e.Use(cors())
 	e.HTTPErrorHandler = func(err error, c echo.Context) {
 		var known *echo.HTTPError
 		if !errors.As(err, &known) || known.Code >= http.StatusInternalServerError {
 			logger.ErrorContext(c.Request().Context(), "request failed", "route", c.Path(), "error", err)
 		}
-		e.DefaultHTTPErrorHandler(err, c)
+		if !pages.wanted(c, err) {
+			e.DefaultHTTPErrorHandler(err, c)
+			return
+		}
+		if err := pages.fail(c, err); err != nil {
+			logger.ErrorContext(c.Request().Context(), "the page of an error", "route", c.Path(), "error", err)
+			e.DefaultHTTPErrorHandler(err, c)
+		}
 	}
+	pages.register(e)
 
 	// At the root for curl, and where the published SDK of Stack Auth looks for it.
 	api := sessions.NewHandler(manager)
@@ -53,8 +64,12 @@ func newApp(manager *sessions.Manager, st *store.Store, users users, projectID s
 	// What the SDK asks an app for beside sessions.
 	v1.GET("/users/me", users.stackMe, auth.Require())
 	v1.GET("/users/:id", users.stackUser, auth.RequireServer())
-	v1.GET("/projects/current", project(projectID), auth.Optional())
-	e.GET("/health", func(c echo.Context) error { return c.JSON(http.StatusOK, echo.Map{"status": "ok"}) })
+	v1.GET("/projects/current", project(cfg.projectID), auth.Optional())
+	// 200 also while the revocation feed is behind: routes then ask the database, and
+	// a restart would mend nothing.
+	e.GET("/health", func(c echo.Context) error {
+		return c.JSON(http.StatusOK, echo.Map{"status": "ok", "sessions": manager.Health()})
+	})
 
 	// Gives those routes the headers and the errors that the SDK understands.
 	return sessions.StackHeaders(e)
@@ -85,7 +100,7 @@ func (u users) rename(c echo.Context) error {
 	if err := readBody(c, &body); err != nil {
 		return err
 	}
-	if strings.TrimSpace(body.Name) == "" || len(body.Name) > 100 || strings.ContainsFunc(body.Name, unicode.IsControl) {
+	if !validName(body.Name) {
 		return badRequest(c, "name must be a string of 1 to 100 bytes without control characters")
 	}
 	id, _ := sessions.FromContext(c.Request().Context())
@@ -93,6 +108,10 @@ func (u users) rename(c echo.Context) error {
 		return echov4.Error(c, err)
 	}
 	return u.me(c)
+}
+
+func validName(name string) bool {
+	return strings.TrimSpace(name) != "" && len(name) <= 100 && utf8.ValidString(name) && !strings.ContainsFunc(name, unicode.IsControl)
 }
 
 // setAdministrator makes a user an administrator, or no longer one.
@@ -193,8 +212,9 @@ func project(id string) echo.HandlerFunc {
 	}
 }
 
-// cors lets pages of any origin ask. That is safe because nothing here is in a
-// cookie: a page has only the tokens that it was given.
+// cors lets pages of any origin ask. That is safe because a browser shows them no
+// answer to a request with cookies: "*" is not for those. So such a page has only the
+// tokens that it was given.
 func cors() echo.MiddlewareFunc {
 	both := func(names ...string) []string {
 		var all []string

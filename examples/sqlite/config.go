@@ -30,6 +30,8 @@ type config struct {
 	hashes                         []sessions.ServerKey
 
 	accessTTL, overlap time.Duration
+
+	insecureCookie bool
 }
 
 // key is a credential of a caller.
@@ -55,7 +57,15 @@ func readConfig(getenv func(string) string) (config, error) {
 	}
 	c.accessTTL, errTTL = readDuration(getenv, "SESSILE_ACCESS_TTL")
 	c.overlap, errOverlap = readDuration(getenv, "SESSILE_OVERLAP")
-	if err := errors.Join(errDatabase, errServer, errAdmin, errTTL, errOverlap); err != nil {
+	var errCookie error
+	switch insecure := getenv("SESSILE_INSECURE_COOKIE"); insecure {
+	case "", "0":
+	case "1":
+		c.insecureCookie = true
+	default:
+		errCookie = fmt.Errorf("SESSILE_INSECURE_COOKIE: %q is neither 0 nor 1", insecure)
+	}
+	if err := errors.Join(errDatabase, errServer, errAdmin, errTTL, errOverlap, errCookie); err != nil {
 		return config{}, err
 	}
 
@@ -178,7 +188,8 @@ func (c config) greet(out io.Writer, base string) {
 		}
 		return "as given"
 	}
-	fmt.Fprintf(out, "listening on %s\n\n", base)
+	fmt.Fprintf(out, "listening on %s\n", base)
+	fmt.Fprintf(out, "pages        %s/\n\n", base)
 	fmt.Fprintf(out, "project id  %s\n", c.projectID)
 	fmt.Fprintf(out, "server key  %s\n", show(c.serverKey))
 	fmt.Fprintf(out, "admin key   %s\n", show(c.adminKey))

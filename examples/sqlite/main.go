@@ -16,9 +16,14 @@
 //	SESSILE_CLIENT_KEY  the publishable key of clients; made at every start
 //	SESSILE_ACCESS_TTL  how long access tokens live, as 10m
 //	SESSILE_OVERLAP     how long a spent refresh token still gets its successor, as 60s
+//	SESSILE_INSECURE_COOKIE
+//	                    1 for development only: lets browsers keep the cookies of the
+//	                    pages over plain http from a host other than 127.0.0.1 and
+//	                    localhost, and Safari from those, too
 //
-// Here in main.go everything is put together, app.go has the routes, users.go the
-// users, database.go and config.go what is around them.
+// Here in main.go everything is put together, app.go has the routes of the API and
+// pages.go those of the pages, users.go the users, html.go, database.go and config.go
+// what is around them.
 package main
 
 import (
@@ -91,6 +96,7 @@ func run(ctx context.Context, getenv func(string) string, out, logs io.Writer) (
 		ClientKeys:     []string{cfg.clientKey.text},
 		AccessTokenTTL: cfg.accessTTL,
 		Rotation:       sessions.Rotation{Overlap: cfg.overlap},
+		Cookies:        sessions.Cookies{Enabled: true, InsecureCookie: cfg.insecureCookie},
 		OnEvent:        recordRefused(st, logger),
 		Logger:         logger,
 	})
@@ -107,9 +113,10 @@ func run(ctx context.Context, getenv func(string) string, out, logs io.Writer) (
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	background.Go(func() { prune(ctx, manager, logger) })
+	background.Go(func() { _ = manager.WatchRevocations(ctx) }) // returns that ctx is done
 
 	server := &http.Server{
-		Handler:           newApp(manager, st, users, cfg.projectID, logger),
+		Handler:           newApp(manager, st, users, cfg, logger),
 		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelWarn),
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,

@@ -71,6 +71,15 @@ func (u users) find(ctx context.Context, id string) (user, error) {
 	return found, nil
 }
 
+// all returns every user. Its error is sessions.ErrUnavailable.
+func (u users) all(ctx context.Context) ([]user, error) {
+	var found []user
+	if err := u.db.WithContext(ctx).Order("id").Find(&found).Error; err != nil {
+		return nil, fmt.Errorf("%w: list the users: %w", sessions.ErrUnavailable, err)
+	}
+	return found, nil
+}
+
 // set changes one column of a user. Its errors are those of find.
 func (u users) set(ctx context.Context, id, column string, value any) error {
 	if uuid.Validate(id) != nil {

@@ -1,0 +1,335 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/sessile-go/sessile/middleware/echov4"
+	"github.com/sessile-go/sessile/sessions"
+)
+
+// pages are what people see: plain HTML that works without a script. Here are the
+// routes and what they do, html.go has how it looks.
+type pages struct {
+	manager *sessions.Manager
+	users   users
+	// insecure is for plain http on a host that is not this machine.
+	insecure bool
+
+	crossOrigin *http.CrossOriginProtection
+}
+
+// recently is how fresh a sign-in has to be for what a stolen session should not do.
+const recently = 5 * time.Minute
+
+func (p pages) register(e *echo.Echo) {
+	// Looking is bounded: an end elsewhere counts within seconds, and no request pays
+	// for that. What changes something asks the database.
+	look := echov4.Config{Manager: p.manager}
+	change := echov4.Config{Manager: p.manager, Revocation: sessions.Strict}
+
+	p.get(e, "/", p.welcome, look.Optional())
+	p.post(e, "/sign-in", p.signIn, change.Optional())
+	p.post(e, "/sign-out", p.signOut, change.Require())
+
+	p.get(e, "/devices", p.devices, look.Require())
+	p.post(e, "/devices/:id/revoke", p.revoke, change.Require(), echov4.ReadOnlyImpersonation)
+	p.post(e, "/devices/revoke-others", p.revokeOthers, change.Require(), echov4.ReadOnlyImpersonation)
+
+	p.get(e, "/profile", p.profile, look.Require())
+	p.post(e, "/profile", p.rename, change.Require(), echov4.ReadOnlyImpersonation, echov4.RequireRecent(recently))
+	p.get(e, "/confirm", p.confirm, look.Require(), echov4.ForbidImpersonation)
+	p.post(e, "/confirm", p.confirmed, change.Require(), echov4.ForbidImpersonation)
+
+	p.get(e, "/people", p.people, look.Require(), p.administrators)
+	p.post(e, "/people/:id/impersonate", p.impersonate, change.Require()) // Config.MayImpersonate decides
+	p.get(e, "/people/:id/continue", p.handoff, look.Require(), p.administrators)
+	p.post(e, "/people/:id/continue", p.redeem, change.Require(), p.administrators)
+
+	e.Match([]string{http.MethodGet, http.MethodHead}, "/style.css", asset("pages/style.css", "text/css; charset=utf-8"))
+	e.Match([]string{http.MethodGet, http.MethodHead}, "/icon.svg", asset("pages/icon.svg", "image/svg+xml"))
+}
+
+func (p pages) get(e *echo.Echo, path string, handler echo.HandlerFunc, guards ...echo.MiddlewareFunc) {
+	e.Match([]string{http.MethodGet, http.MethodHead}, path, handler, slices.Insert(guards, 0, p.page)...)
+}
+
+func (p pages) post(e *echo.Echo, path string, handler echo.HandlerFunc, guards ...echo.MiddlewareFunc) {
+	e.POST(path, handler, slices.Insert(guards, 0, p.page)...)
+}
+
+// page is in front of every page.
+func (p pages) page(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		beAPage(c)
+		r := c.Request()
+		// Require does this for requests with our cookies. A sign-in has none yet, and
+		// another site must not sign anybody in as somebody else.
+		if err := p.crossOrigin.Check(r); err != nil {
+			return echov4.Error(c, fmt.Errorf("%w: %w", sessions.ErrCrossOrigin, err))
+		}
+		r.Body = http.MaxBytesReader(c.Response(), r.Body, 8<<10)
+		return next(c)
+	}
+}
+
+// administrators lets nobody else pass, nor anybody who acts as a user: an
+// administrator cannot be acted as.
+func (p pages) administrators(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		user, err := p.users.find(c.Request().Context(), identity(c).UserID)
+		switch {
+		case err != nil:
+			return echov4.Error(c, err)
+		case !user.Administrator:
+			return echo.ErrForbidden
+		}
+		return next(c)
+	}
+}
+
+func identity(c echo.Context) sessions.Identity {
+	id, _ := sessions.FromContext(c.Request().Context())
+	return id
+}
+
+func client(c echo.Context) sessions.Client {
+	return sessions.Client{IP: c.RealIP(), UserAgent: c.Request().UserAgent()}
+}
+
+// welcome is where one signs in.
+func (p pages) welcome(c echo.Context) error {
+	if identity(c).HasUser() {
+		notice := ""
+		if c.QueryParam("notice") == "over" { // an impersonation was, and one's own session is not
+			notice = "own"
+		}
+		return see(c, "/devices", notice)
+	}
+	all, err := p.users.all(c.Request().Context())
+	if err != nil {
+		return echov4.Error(c, err)
+	}
+	return p.show(c, http.StatusOK, "sign-in", "Sign in", all)
+}
+
+// signIn believes what it is told, because this is a demo. A real app asks for a
+// password or a passkey first, and goes on as here.
+func (p pages) signIn(c echo.Context) error {
+	if identity(c).HasUser() {
+		return see(c, "/devices", "already") // a second session would leave the first one behind
+	}
+	grant, err := p.manager.Create(c.Request().Context(), sessions.CreateParams{UserID: c.FormValue("user"), Client: client(c)})
+	if err == nil {
+		err = p.manager.SetCookies(c.Response(), grant)
+	}
+	if err != nil {
+		return echov4.Error(c, err)
+	}
+	return see(c, "/devices", "")
+}
+
+// signOut ends the session that the cookies are of: an impersonation where there is
+// one, and then the browser is back in its own.
+func (p pages) signOut(c echo.Context) error {
+	id := identity(c)
+	by := id.UserID
+	if id.Impersonation {
+		by = id.Actor
+	}
+	_, err := p.manager.End(c.Request().Context(), id.SessionID, sessions.EndSignedOut, by)
+	if err != nil && !errors.Is(err, sessions.ErrNotFound) {
+		return echov4.Error(c, err)
+	}
+	if id.Impersonation {
+		p.manager.ClearImpersonationCookies(c.Response())
+		return see(c, "/people", "ended")
+	}
+	p.manager.ClearCookies(c.Response())
+	return see(c, "/", "signed-out")
+}
+
+// device is a session as its user sees it.
+type device struct {
+	ID, Name    string
+	Here        bool
+	Since, Used time.Time
+	Idle        string
+}
+
+func (p pages) devices(c echo.Context) error {
+	ctx, id := c.Request().Context(), identity(c)
+	list, err := p.manager.List(ctx, id.UserID, sessions.ListOptions{Impersonations: id.Impersonation})
+	if err != nil {
+		return echov4.Error(c, err)
+	}
+	var all []device
+	for _, s := range list.Sessions {
+		here := s.ID == id.SessionID
+		if id.Impersonation && !here {
+			continue // where else a user is signed in is not for others to see
+		}
+		used := s.LastUsedAt.Truncate(time.Hour) // the minute would help a thief more than the owner
+		all = append(all, device{ID: s.ID, Name: deviceName(s.Client.UserAgent), Here: here, Since: s.CreatedAt, Used: used, Idle: ago(time.Now(), used)})
+	}
+	slices.SortStableFunc(all, func(a, b device) int {
+		if a.Here == b.Here {
+			return 0
+		}
+		if a.Here {
+			return -1
+		}
+		return 1
+	})
+	return p.show(c, http.StatusOK, "devices", "Your devices", all)
+}
+
+func (p pages) revoke(c echo.Context) error {
+	ctx, id := c.Request().Context(), identity(c)
+	s, err := p.manager.Get(ctx, c.Param("id"))
+	if err == nil && (s.UserID != id.UserID || s.Impersonation) {
+		err = sessions.ErrNotFound // not theirs, or not theirs to know of
+	}
+	if err == nil {
+		_, err = p.manager.End(ctx, s.ID, sessions.EndRevoked, id.UserID)
+	}
+	if err != nil {
+		return echov4.Error(c, err)
+	}
+	return see(c, "/devices", "revoked")
+}
+
+func (p pages) revokeOthers(c echo.Context) error {
+	id := identity(c)
+	if _, err := p.manager.EndMany(c.Request().Context(), id.UserID, id.SessionID, sessions.EndRevoked, id.UserID); err != nil {
+		return echov4.Error(c, err)
+	}
+	return see(c, "/devices", "others")
+}
+
+// profileData is what the page "Profile" shows.
+type profileData struct {
+	Name, Problem string
+	// Fresh is whether the name may be changed without another confirmation.
+	Fresh bool
+}
+
+func (p pages) profile(c echo.Context) error {
+	ctx := c.Request().Context()
+	user, err := p.users.find(ctx, identity(c).UserID)
+	if err != nil {
+		return echov4.Error(c, err)
+	}
+	// Told before the form is filled in, because the way to /confirm would lose it.
+	fresh := sessions.GuardRecent(ctx, recently) == nil
+	return p.show(c, http.StatusOK, "profile", "Profile", profileData{Name: user.Name, Fresh: fresh})
+}
+
+func (p pages) rename(c echo.Context) error {
+	name := strings.TrimSpace(c.FormValue("name"))
+	if !validName(name) {
+		problem := "Please give 1 to 100 characters."
+		return p.show(c, http.StatusUnprocessableEntity, "profile", "Profile", profileData{Name: name, Problem: problem, Fresh: true})
+	}
+	if err := p.users.set(c.Request().Context(), identity(c).UserID, "name", name); err != nil {
+		return echov4.Error(c, err)
+	}
+	return see(c, "/profile", "renamed")
+}
+
+func (p pages) confirm(c echo.Context) error {
+	return p.show(c, http.StatusOK, "confirm", "Confirm it is you", nil)
+}
+
+// confirmed believes, as signIn does. The session is replaced, so that whoever has
+// stolen the old one is not promoted with it.
+func (p pages) confirmed(c echo.Context) error {
+	grant, err := p.manager.Reauthenticated(c.Request().Context(), identity(c).SessionID)
+	if err == nil {
+		err = p.manager.SetCookies(c.Response(), grant)
+	}
+	if err != nil {
+		return echov4.Error(c, err)
+	}
+	return see(c, "/profile", "confirmed")
+}
+
+func (p pages) people(c echo.Context) error {
+	all, err := p.users.all(c.Request().Context())
+	if err != nil {
+		return echov4.Error(c, err)
+	}
+	return p.show(c, http.StatusOK, "people", "People", all)
+}
+
+// impersonate asks for a session as another user. What it gets is a code, which
+// could be redeemed on another host as well, where the user's pages are.
+func (p pages) impersonate(c echo.Context) error {
+	reason := strings.TrimSpace(c.FormValue("reason"))
+	if reason == "" && !identity(c).Impersonation {
+		return see(c, "/people", "reason")
+	}
+	grant, err := p.manager.Impersonate(c.Request().Context(), identity(c), sessions.CreateParams{
+		UserID: c.Param("id"), Reason: reason, Client: client(c), Handoff: true,
+	})
+	if err != nil {
+		return echov4.Error(c, err)
+	}
+	path := "/people/" + grant.Session.UserID + "/continue"
+	c.SetCookie(p.handoffCookie(path, grant.Handoff.Reveal(), 60))
+	return see(c, path, "")
+}
+
+// handoffCookie carries a code to the page that redeems it. In the URL it would be in
+// histories and logs. Going there redeems nothing: browsers fetch links in advance,
+// and a code that is redeemed twice ends the impersonation.
+func (p pages) handoffCookie(path, code string, seconds int) *http.Cookie {
+	return &http.Cookie{ //nolint:gosec // Secure is off only for development
+		Name: p.handoffName(), Value: code, Path: path, MaxAge: seconds,
+		HttpOnly: true, Secure: !p.insecure, SameSite: http.SameSiteStrictMode,
+	}
+}
+
+func (p pages) handoffName() string {
+	if p.insecure {
+		return "handoff"
+	}
+	return "__Secure-handoff"
+}
+
+func (p pages) handoff(c echo.Context) error {
+	if _, err := c.Cookie(p.handoffName()); err != nil {
+		return see(c, "/people", "handoff")
+	}
+	user, err := p.users.find(c.Request().Context(), c.Param("id"))
+	if err != nil {
+		return echov4.Error(c, err)
+	}
+	return p.show(c, http.StatusOK, "continue", "Continue as "+user.Name, user)
+}
+
+func (p pages) redeem(c echo.Context) error {
+	code, err := c.Cookie(p.handoffName())
+	if err != nil {
+		return see(c, "/people", "handoff")
+	}
+	c.SetCookie(p.handoffCookie(c.Request().URL.Path, "", -1))
+	grant, err := p.manager.Redeem(c.Request().Context(), code.Value, client(c))
+	switch {
+	case errors.Is(err, sessions.ErrInvalidHandoff):
+		return see(c, "/people", "handoff")
+	case err != nil:
+		return echov4.Error(c, err)
+	}
+	// Beside one's own, which are back when these are gone.
+	if err := p.manager.SetCookies(c.Response(), grant); err != nil {
+		return err
+	}
+	return see(c, "/devices", "")
+}
