@@ -1103,6 +1103,18 @@ func TestWhatCannotBeToldClearsNothing(t *testing.T) {
 	b.send(t, "GET", "/me").want(t, 200, "alice", bothSet)
 }
 
+// A good access token that could not be looked up is no reason to refresh.
+func TestALookupThatFailsRefreshesNothing(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	b := s.browse(t, s.SignIn(t, "alice"))
+	s.Faults.Before = sessionstest.FailAt(sessionstest.MethodGet, 0, errAway)
+	b.send(t, "GET", "/auth/sessions/current").want(t, 503, "TEMPORARILY_UNAVAILABLE", "")
+	if n := s.Faults.Calls(sessionstest.MethodRefresh); n != 0 {
+		t.Errorf("%d refreshes", n)
+	}
+}
+
 // A request that was on its way when the user authenticated again is answered after
 // the new cookies are set.
 func TestAReplacedSessionDoesNotClearTheCookiesOfTheNextOne(t *testing.T) {
