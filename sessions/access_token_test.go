@@ -136,7 +136,7 @@ func TestAccessTokenClaims(t *testing.T) {
 		t.Error("no jti")
 	}
 	delete(claims, "jti")
-	project := f.config.ProjectID
+	project := f.Config.ProjectID
 	want := map[string]any{
 		"iss": "https://app.example/auth", "sub": "alice", "aud": "https://api.example",
 		"iat": float64(start.Unix()), "exp": float64(start.Unix() + 600), "auth_time": float64(start.Unix()),
@@ -299,8 +299,8 @@ func TestVerifyRefusesHostileClaims(t *testing.T) {
 		"another issuer":          f.with(t, "iss", `"https://app.example/auth/"`),
 		"an issuer in a list":     f.with(t, "iss", `["https://app.example/auth"]`),
 		"another audience":        f.with(t, "aud", `"other"`),
-		"an audience in a list":   f.with(t, "aud", `["`+f.config.ProjectID+`"]`),
-		"the audience as prefix":  f.with(t, "aud", `"`+f.config.ProjectID+`:anon"`),
+		"an audience in a list":   f.with(t, "aud", `["`+f.Config.ProjectID+`"]`),
+		"the audience as prefix":  f.with(t, "aud", `"`+f.Config.ProjectID+`:anon"`),
 		"an empty subject":        f.with(t, "sub", `""`),
 		"a subject of number":     f.with(t, "sub", `1`),
 		"a subject with NUL":      f.with(t, "sub", `"a\u0000"`),
@@ -369,11 +369,11 @@ func TestAccessTokenTimes(t *testing.T) {
 			if got := g.AccessTokenExpiresAt.Sub(start); got != c.lives {
 				t.Errorf("exp after %v, want %v", got, c.lives)
 			}
-			k.clock.Set(start.Add(c.verifiesUntil - time.Microsecond))
+			k.Clock.Set(start.Add(c.verifiesUntil - time.Microsecond))
 			if _, err := k.Verify(g.AccessToken.Reveal()); err != nil {
 				t.Errorf("just before its end: %v", err)
 			}
-			k.clock.Set(start.Add(c.verifiesUntil))
+			k.Clock.Set(start.Add(c.verifiesUntil))
 			_, err := k.Verify(g.AccessToken.Reveal())
 			var expired *sessions.ExpiredError
 			if !errors.As(err, &expired) || !errors.Is(err, sessions.ErrExpired) || expired.SessionID != g.Session.ID || expired.UserID != "alice" {
@@ -433,13 +433,7 @@ func FuzzVerify(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	m, err := sessions.New(sessions.Config{
-		Store: nopStore{}, Users: (&kit{}).lookup, Secrets: [][]byte{secret(0)}, Signers: []crypto.Signer{key},
-		Issuer: "https://app.example", ProjectID: "p", Now: func() time.Time { return start },
-	})
-	if err != nil {
-		f.Fatal(err)
-	}
+	m := newKit(f, func(c *sessions.Config) { c.Signers = []crypto.Signer{key} })
 	f.Add(`{"alg":"ES256","kid":"k","typ":"at+jwt"}`, `{"sub":"a"}`, []byte("x"))
 	f.Add("", `{"sub":"a","SUB":"b"}`, make([]byte, 64))
 	f.Fuzz(func(t *testing.T, header, claims string, signature []byte) {
@@ -453,13 +447,7 @@ func FuzzVerify(f *testing.F) {
 }
 
 func FuzzRefreshToken(f *testing.F) {
-	m, err := sessions.New(sessions.Config{
-		Store: nopStore{}, Users: (&kit{}).lookup, Secrets: [][]byte{secret(0)},
-		Issuer: "https://app.example", ProjectID: "p", Now: func() time.Time { return start },
-	})
-	if err != nil {
-		f.Fatal(err)
-	}
+	m := newKit(f, func(c *sessions.Config) { c.Store = nopStore{} })
 	f.Add("srt1_9HrE4wGJCl2slndLvM6zAgmagFcAAAAAAAAAAYyKeontGxI69XumVWchBONeYyrE0rXvug7M9yIEwP2t")
 	f.Add("srt1_")
 	f.Fuzz(func(t *testing.T, token string) {

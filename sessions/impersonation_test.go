@@ -66,7 +66,7 @@ func (g *governed) impersonate(t testing.TB, caller sessions.Identity, p session
 	if p.UserID == "" {
 		p.UserID = "bob"
 	}
-	grant, err := g.Impersonate(t.Context(), caller, p)
+	grant, err := g.Manager.Impersonate(t.Context(), caller, p)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -140,7 +140,7 @@ func TestImpersonationIsRefused(t *testing.T) {
 		{"for longer than a day", alice, sessions.CreateParams{UserID: "bob", Reason: "x", TTL: 25 * time.Hour}, sessions.ErrInvalidParams, sessions.RefusalInvalid},
 		{"with a reason of 501 bytes", alice, sessions.CreateParams{UserID: "bob", Reason: strings.Repeat("x", 501)}, sessions.ErrInvalidParams, sessions.RefusalInvalid},
 	} {
-		grant, err := g.Impersonate(t.Context(), c.caller, c.p)
+		grant, err := g.Manager.Impersonate(t.Context(), c.caller, c.p)
 		if !errors.Is(err, c.want) || grant != (sessions.Grant{}) {
 			t.Errorf("%s: %v, want %v", c.name, err, c.want)
 		}
@@ -159,7 +159,7 @@ func TestImpersonationIsRefused(t *testing.T) {
 		if name == "the policy cannot tell" {
 			want, refusal = sessions.ErrUnavailable, sessions.RefusalUnavailable
 		}
-		if _, err := g.Impersonate(t.Context(), alice, sessions.CreateParams{UserID: "bob", Reason: "x"}); !errors.Is(err, want) {
+		if _, err := g.Manager.Impersonate(t.Context(), alice, sessions.CreateParams{UserID: "bob", Reason: "x"}); !errors.Is(err, want) {
 			t.Errorf("%s: %v, want %v", name, err, want)
 		}
 		g.oneRefusal(t, name, refusal)
@@ -174,10 +174,7 @@ func TestImpersonationIsRefused(t *testing.T) {
 
 func (g *governed) oneRefusal(t *testing.T, name string, want sessions.Refusal) {
 	t.Helper()
-	g.mu.Lock()
-	events := g.events
-	g.events = nil
-	g.mu.Unlock()
+	events := g.TakeEvents()
 	if len(events) != 1 || events[0].Type != sessions.EventImpersonationRefused || events[0].Refusal != want || events[0].Session.ID != "" || !events[0].Session.Impersonation {
 		t.Errorf("%s: events %+v, want one refusal %q", name, events, want)
 	}
@@ -198,7 +195,7 @@ func TestKeysImpersonateUnderTheSettings(t *testing.T) {
 	if s := k.create(t, sessions.CreateParams{Impersonation: true, By: "support", Actor: "root", Reason: "x"}).Session; s.Actor != "root" || s.ActorSessionID != "" {
 		t.Errorf("session %+v", s)
 	}
-	if _, err := k.Impersonate(t.Context(), sessions.Identity{Access: sessions.AccessClient, UserID: "bob", SessionID: "01890a5d-ac96-774b-bcce-b302099a8057"},
+	if _, err := k.Manager.Impersonate(t.Context(), sessions.Identity{Access: sessions.AccessClient, UserID: "bob", SessionID: "01890a5d-ac96-774b-bcce-b302099a8057"},
 		sessions.CreateParams{UserID: "alice", Reason: "x"}); !errors.Is(err, sessions.ErrImpersonationNotAllowed) {
 		t.Errorf("a user, without a policy: %v", err)
 	}
@@ -236,13 +233,11 @@ func TestImpersonationEndsByItself(t *testing.T) {
 			g.refuse(t, actor.RefreshToken, sessions.ErrReplay)
 		}, sessions.EndActorEnded, sessions.ErrSessionEnded, false},
 		{"the actor's account goes", func(t *testing.T, g *governed, actor sessions.Grant) {
-			g.mu.Lock()
-			delete(g.users, "alice")
-			g.mu.Unlock()
+			g.setUser("alice", sessions.ErrUserNotFound)
 			g.refuse(t, actor.RefreshToken, sessions.ErrUserGone)
 		}, sessions.EndActorEnded, sessions.ErrSessionEnded, false},
 		{"the actor's session falls idle", func(_ *testing.T, g *governed, _ sessions.Grant) {
-			g.clock.Advance(6 * time.Minute) // eleven after its sign-in
+			g.Clock.Advance(6 * time.Minute) // eleven after its sign-in
 		}, sessions.EndActorEnded, sessions.ErrActorEnded, true},
 		{"the actor is demoted", func(_ *testing.T, g *governed, _ sessions.Grant) {
 			g.setPolicy(func(admins map[string]bool) error { delete(admins, "alice"); return nil })
@@ -254,9 +249,7 @@ func TestImpersonationEndsByItself(t *testing.T) {
 			g.setPolicy(func(admins map[string]bool) error { admins["bob"] = true; return nil })
 		}, sessions.EndNotAllowed, sessions.ErrNotAllowed, true},
 		{"the target is gone", func(_ *testing.T, g *governed, _ sessions.Grant) {
-			g.mu.Lock()
-			defer g.mu.Unlock()
-			delete(g.users, "bob")
+			g.setUser("bob", sessions.ErrUserNotFound)
 		}, sessions.EndUserGone, sessions.ErrUserGone, true},
 		{"its own token is replayed", func(_ *testing.T, _ *governed, _ sessions.Grant) {}, sessions.EndReplay, sessions.ErrReplay, true},
 	} {
@@ -265,7 +258,7 @@ func TestImpersonationEndsByItself(t *testing.T) {
 			g := newGoverned(t, func(config *sessions.Config) { config.IdleTimeout = 10 * time.Minute })
 			id, actor := g.signIn(t, "alice")
 			imp := g.impersonate(t, id, sessions.CreateParams{})
-			g.clock.Advance(5 * time.Minute)
+			g.Clock.Advance(5 * time.Minute)
 			first := imp
 			imp = g.refresh(t, imp.RefreshToken) // so that it is not idle itself
 			if c.reason == sessions.EndReplay {
@@ -289,20 +282,18 @@ func TestImpersonationEndsByItself(t *testing.T) {
 				}
 			}
 			g.refuse(t, imp.RefreshToken, c.want)
-			if s := g.session(t, imp.Session.ID); s.EndReason != c.reason || s.EndedAt != g.clock.Now() {
+			if s := g.session(t, imp.Session.ID); s.EndReason != c.reason || s.EndedAt != g.Clock.Now() {
 				t.Errorf("ended %v for %q, want %q", s.EndedAt, s.EndReason, c.reason)
 			}
 			if _, err := g.Verify(imp.AccessToken.Reveal()); !errors.Is(err, sessions.ErrExpired) {
 				t.Errorf("its access token: %v", err)
 			}
 			ends := 0
-			g.mu.Lock()
-			for _, e := range g.events {
+			for _, e := range g.TakeEvents() {
 				if e.Session.ID == imp.Session.ID && !e.Session.EndedAt.IsZero() {
 					ends++
 				}
 			}
-			g.mu.Unlock()
 			if ends != 1 {
 				t.Errorf("%d events say that it has ended", ends)
 			}
@@ -332,7 +323,7 @@ func TestImpersonationLeavesNoFootprints(t *testing.T) {
 	g := newGoverned(t)
 	alice, _ := g.signIn(t, "alice")
 	_, own := g.signIn(t, "bob")
-	g.clock.Advance(time.Minute)
+	g.Clock.Advance(time.Minute)
 	before := g.session(t, own.Session.ID)
 	g.refresh(t, g.impersonate(t, alice, sessions.CreateParams{}).RefreshToken)
 	if after := g.session(t, own.Session.ID); after != before {
@@ -353,7 +344,7 @@ func TestHandoff(t *testing.T) {
 	if asked.RefreshToken != (sessions.Token{}) || asked.AccessToken != (sessions.Token{}) || !strings.HasPrefix(asked.Handoff.Reveal(), "shc1_") {
 		t.Fatalf("the answer has tokens, or no code: %+v", asked)
 	}
-	g.clock.Advance(59 * time.Second)
+	g.Clock.Advance(59 * time.Second)
 	grant, err := g.Redeem(t.Context(), asked.Handoff.Reveal(), sessions.Client{IP: "192.0.2.7"})
 	if err != nil || grant.Session.ID != asked.Session.ID || grant.Session.Client.IP != "192.0.2.7" {
 		t.Fatalf("redeem: %+v, %v", grant, err)
@@ -362,7 +353,7 @@ func TestHandoff(t *testing.T) {
 	equalTypes(t, g.takeEvents(), sessions.EventHandedOff, sessions.EventRedeemed, sessions.EventRotated)
 
 	// Two hold the code: neither may go on.
-	g.clock.Advance(time.Hour / 2)
+	g.Clock.Advance(time.Hour / 2)
 	if again, err := g.Redeem(t.Context(), asked.Handoff.Reveal(), sessions.Client{}); !errors.Is(err, sessions.ErrInvalidHandoff) || again != (sessions.Grant{}) {
 		t.Errorf("second redemption: %v", err)
 	}
@@ -378,7 +369,7 @@ func TestHandoffRefusals(t *testing.T) {
 	g := newGoverned(t)
 	alice, _ := g.signIn(t, "alice")
 	late := g.impersonate(t, alice, sessions.CreateParams{Handoff: true}).Handoff.Reveal()
-	g.clock.Advance(time.Minute)
+	g.Clock.Advance(time.Minute)
 	good := g.impersonate(t, alice, sessions.CreateParams{Handoff: true}).Handoff.Reveal()
 	other := []byte(good)
 	other[len(other)-1] = 'A' + (other[len(other)-1]-'A'+1)%26
@@ -387,9 +378,7 @@ func TestHandoffRefusals(t *testing.T) {
 		"late": late, "empty": "", "garbage": "shc1_", "cut": good[:len(good)-1], "extended": good + "A", "another secret": string(other),
 		"a line break": good[:30] + "\n" + good[31:], "a refresh token": g.create(t, sessions.CreateParams{}).RefreshToken.Reveal(), "long": strings.Repeat("A", 1<<16),
 	} {
-		g.mu.Lock()
-		g.events = nil
-		g.mu.Unlock()
+		g.TakeEvents()
 		if grant, err := g.Redeem(t.Context(), code, sessions.Client{}); !errors.Is(err, sessions.ErrInvalidHandoff) || grant != (sessions.Grant{}) {
 			t.Errorf("%s: %v", name, err)
 		}

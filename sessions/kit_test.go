@@ -1,10 +1,8 @@
 package sessions_test
 
 import (
-	"context"
 	"errors"
 	"slices"
-	"sync"
 	"testing"
 	"time"
 
@@ -14,16 +12,10 @@ import (
 
 var start = time.Date(2026, time.March, 1, 12, 0, 0, 0, time.UTC)
 
-// kit is a Manager over a store in memory, with a clock that stands still.
+// kit is one of sessionstest with a third user, carol, who is disabled, and shorthands.
 type kit struct {
-	*sessions.Manager
-	store  *sessionstest.Store
-	clock  *sessionstest.Clock
-	config sessions.Config
-
-	mu     sync.Mutex
-	users  map[string]error // what the host's lookup answers; absent is unknown
-	events []sessions.Event
+	*sessions.Manager // which may be another replica's
+	*sessionstest.Kit
 }
 
 func secret(first byte) []byte {
@@ -36,63 +28,18 @@ func secret(first byte) []byte {
 
 func newKit(t testing.TB, change ...func(*sessions.Config)) *kit {
 	t.Helper()
-	k := &kit{
-		store: sessionstest.NewStore(),
-		clock: sessionstest.NewClock(start),
-		users: map[string]error{"alice": nil, "bob": nil, "carol": sessions.ErrUserDisabled},
-	}
-	k.store.Clock = k.clock.Now
-	k.config = sessions.Config{
-		Store:     k.store,
-		Users:     k.lookup,
-		Secrets:   [][]byte{secret(0)},
-		Issuer:    "https://app.example/auth",
-		ProjectID: "6fbd1f36-94bb-4f4b-9d13-1a8f3d1f1c0a",
-		Now:       k.clock.Now,
-		OnEvent: func(_ context.Context, e sessions.Event) {
-			k.mu.Lock()
-			defer k.mu.Unlock()
-			k.events = append(k.events, e)
-		},
-	}
-	for _, f := range change {
-		f(&k.config)
-	}
-	m, err := sessions.New(k.config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	k.Manager = m
-	return k
+	k := sessionstest.New(t, change...)
+	k.SetUser(sessions.User{ID: "carol"}, sessions.ErrUserDisabled)
+	return &kit{k.Manager, k}
 }
 
-func (k *kit) lookup(_ context.Context, id string) (sessions.User, error) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	err, known := k.users[id]
-	if !known {
-		err = sessions.ErrUserNotFound
-	}
-	if err != nil {
-		return sessions.User{}, err
-	}
-	return sessions.User{ID: id, Name: "Name of " + id, Email: id + "@example.com", EmailVerified: true, SignedUpAt: start.Add(-time.Hour)}, nil
-}
-
-func (k *kit) setUser(id string, err error) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.users[id] = err
-}
+func (k *kit) setUser(id string, err error) { k.SetUser(sessions.User{ID: id}, err) }
 
 func (k *kit) takeEvents() []sessions.EventType {
-	k.mu.Lock()
-	defer k.mu.Unlock()
 	var types []sessions.EventType
-	for _, e := range k.events {
+	for _, e := range k.TakeEvents() {
 		types = append(types, e.Type)
 	}
-	k.events = nil
 	return types
 }
 

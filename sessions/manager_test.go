@@ -53,10 +53,11 @@ func TestNoClientInfoIsRecordedAnywhere(t *testing.T) {
 	if s := k.session(t, g.Session.ID); s.Client != (sessions.Client{}) {
 		t.Errorf("on the row: %+v", s.Client)
 	}
-	if len(k.events) != 3 {
-		t.Errorf("%d events, want 3", len(k.events))
+	events := k.TakeEvents()
+	if len(events) != 3 {
+		t.Errorf("%d events, want 3", len(events))
 	}
-	for _, e := range k.events {
+	for _, e := range events {
 		if e.Client != (sessions.Client{}) || e.Session.Client != (sessions.Client{}) {
 			t.Errorf("event %s: %+v, %+v", e.Type, e.Client, e.Session.Client)
 		}
@@ -97,7 +98,7 @@ func TestCreateRefuses(t *testing.T) {
 			t.Errorf("%s: %v, %v; want %v", c.name, g, err, c.want)
 		}
 	}
-	for user := range k.users {
+	for _, user := range []string{"alice", "bob", "carol", "broken"} {
 		if list, err := k.List(t.Context(), user, sessions.ListOptions{Impersonations: true}); err != nil || len(list.Sessions) > 0 {
 			t.Errorf("%s has sessions: %v, %v", user, list, err)
 		}
@@ -113,8 +114,8 @@ func TestAFailingStoreLeavesNoGrant(t *testing.T) {
 	t.Parallel()
 	broken := errors.New("disk full")
 	k := newKit(t)
-	k.config.Store = &sessionstest.Faults{Store: k.store, Before: sessionstest.FailAt(sessionstest.MethodCreate, 1, broken)}
-	m := mustNew(t, k.config)
+	k.Config.Store = &sessionstest.Faults{Store: k.Store, Before: sessionstest.FailAt(sessionstest.MethodCreate, 1, broken)}
+	m := mustNew(t, k.Config)
 	g, err := m.Create(t.Context(), sessions.CreateParams{UserID: "alice"})
 	if !errors.Is(err, sessions.ErrUnavailable) || !errors.Is(err, broken) || g != (sessions.Grant{}) {
 		t.Errorf("got %v, %v", g, err)
@@ -132,7 +133,7 @@ func TestRefreshProtocol(t *testing.T) {
 	if again.RefreshToken.Reveal() != g2.RefreshToken.Reveal() {
 		t.Error("two presentations inside the window have two successors")
 	}
-	k.clock.Advance(time.Minute)
+	k.Clock.Advance(time.Minute)
 	g3 := k.refresh(t, g1.RefreshToken) // the reply was lost
 	if g3.RefreshToken.Reveal() == g2.RefreshToken.Reveal() {
 		t.Error("the displaced successor was handed out again")
@@ -146,7 +147,7 @@ func TestRefreshProtocol(t *testing.T) {
 	}
 	equalTypes(t, k.takeEvents())
 	s := k.session(t, g1.Session.ID)
-	if s.EndReason != sessions.EndReplay || s.EndedAt != k.clock.Now() || s.EndedBy != "" {
+	if s.EndReason != sessions.EndReplay || s.EndedAt != k.Clock.Now() || s.EndedBy != "" {
 		t.Errorf("ended session %+v", s)
 	}
 	if _, err := k.Verify(g3.AccessToken.Reveal()); !errors.Is(err, sessions.ErrExpired) {
@@ -159,7 +160,7 @@ func TestAStaticClientKeepsItsFirstToken(t *testing.T) {
 	k := newKit(t)
 	g := k.create(t, sessions.CreateParams{})
 	for range 50 {
-		k.clock.Advance(10 * time.Minute)
+		k.Clock.Advance(10 * time.Minute)
 		k.refresh(t, g.RefreshToken)
 	}
 }
@@ -170,7 +171,7 @@ func TestRecoveryLimit(t *testing.T) {
 	g := k.create(t, sessions.CreateParams{})
 	for range 3 { // rotated, and recovered twice
 		k.refresh(t, g.RefreshToken)
-		k.clock.Advance(10 * time.Minute)
+		k.Clock.Advance(10 * time.Minute)
 	}
 	k.takeEvents()
 	k.refuse(t, g.RefreshToken, sessions.ErrRecoveryLimit)
@@ -196,10 +197,10 @@ func TestSessionsExpire(t *testing.T) {
 			k := newKit(t)
 			token := k.create(t, c.p).RefreshToken
 			for at := c.step; at < c.deadAt; at += c.step {
-				k.clock.Set(start.Add(at))
+				k.Clock.Set(start.Add(at))
 				token = k.refresh(t, token).RefreshToken
 			}
-			k.clock.Set(start.Add(c.deadAt - time.Microsecond))
+			k.Clock.Set(start.Add(c.deadAt - time.Microsecond))
 			if c.step == c.deadAt { // the last instant counts as use, so look without refreshing
 				list, err := k.List(t.Context(), "alice", sessions.ListOptions{})
 				if err != nil || len(list.Sessions) != 1 {
@@ -208,7 +209,7 @@ func TestSessionsExpire(t *testing.T) {
 			} else {
 				token = k.refresh(t, token).RefreshToken
 			}
-			k.clock.Set(start.Add(c.deadAt))
+			k.Clock.Set(start.Add(c.deadAt))
 			k.refuse(t, token, c.want)
 		})
 	}
@@ -223,16 +224,14 @@ func TestRefreshAsksForTheUser(t *testing.T) {
 	k.setUser("alice", errors.New("connection refused"))
 	k.refuse(t, g.RefreshToken, sessions.ErrUnavailable)
 	k.setUser("alice", sessions.ErrUserDisabled)
-	k.clock.Advance(time.Hour)
+	k.Clock.Advance(time.Hour)
 	k.refuse(t, g.RefreshToken, sessions.ErrUserRefused)
 	k.setUser("alice", nil)
-	k.clock.Advance(time.Hour)
+	k.Clock.Advance(time.Hour)
 	g = k.refresh(t, g.RefreshToken) // the token that the client holds still works
 	k.takeEvents()
 
-	k.mu.Lock()
-	delete(k.users, "alice")
-	k.mu.Unlock()
+	k.setUser("alice", sessions.ErrUserNotFound)
 	k.refuse(t, g.RefreshToken, sessions.ErrUserGone)
 	equalTypes(t, k.takeEvents(), sessions.EventRotated, sessions.EventEnded)
 	if s := k.session(t, g.Session.ID); s.EndReason != sessions.EndUserGone {
@@ -254,9 +253,9 @@ func TestEnd(t *testing.T) {
 		t.Errorf("check of a live session: %v", err)
 	}
 	k.takeEvents()
-	k.clock.Advance(time.Second)
+	k.Clock.Advance(time.Second)
 	s, err := k.End(t.Context(), g.Session.ID, "", "root")
-	if err != nil || s.EndReason != sessions.EndRevoked || s.EndedBy != "root" || s.EndedAt != k.clock.Now() {
+	if err != nil || s.EndReason != sessions.EndRevoked || s.EndedBy != "root" || s.EndedAt != k.Clock.Now() {
 		t.Fatalf("End: %+v, %v", s, err)
 	}
 	equalTypes(t, k.takeEvents(), sessions.EventEnded)
@@ -269,7 +268,7 @@ func TestEnd(t *testing.T) {
 	if _, err := k.Verify(g.AccessToken.Reveal()); !errors.Is(err, sessions.ErrExpired) {
 		t.Errorf("Verify here: %v", err)
 	}
-	elsewhere := mustNew(t, k.config)
+	elsewhere := mustNew(t, k.Config)
 	if _, err := elsewhere.Verify(g.AccessToken.Reveal()); err != nil {
 		t.Errorf("stateless Verify elsewhere: %v", err)
 	}
@@ -311,7 +310,7 @@ func TestListPages(t *testing.T) {
 	for i := range 7 {
 		k.create(t, sessions.CreateParams{})
 		if i%3 == 0 {
-			k.clock.Advance(time.Millisecond)
+			k.Clock.Advance(time.Millisecond)
 		}
 	}
 	all, err := k.List(t.Context(), "alice", sessions.ListOptions{})
@@ -348,7 +347,7 @@ func TestJoinedManagerHoldsEventsBack(t *testing.T) {
 	k := newKit(t)
 	g := k.create(t, sessions.CreateParams{})
 	k.takeEvents()
-	joined := k.WithStore(k.store)
+	joined := k.WithStore(k.Store)
 	if _, err := joined.Refresh(t.Context(), g.RefreshToken.Reveal(), sessions.Client{}); !errors.Is(err, sessions.ErrJoined) {
 		t.Errorf("Refresh: %v", err)
 	}
@@ -408,7 +407,7 @@ func TestPrune(t *testing.T) {
 		{sessions.DefaultRetention + sessions.DefaultIdleTimeout, 0, nil},
 		{sessions.DefaultRetention + sessions.DefaultIdleTimeout + time.Hour, 1, []string{idle}},
 	} {
-		k.clock.Set(start.Add(step.at))
+		k.Clock.Set(start.Add(step.at))
 		if n, err := k.Prune(t.Context()); err != nil || n != step.want {
 			t.Errorf("after %v: pruned %d, %v; want %d", step.at, n, err, step.want)
 		}
@@ -431,7 +430,7 @@ func TestCheckClock(t *testing.T) {
 	} {
 		var log strings.Builder
 		k := newKit(t, func(config *sessions.Config) { config.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
-		k.store.Clock = func() time.Time { return start.Add(c.apart) }
+		k.Store.Clock = func() time.Time { return start.Add(c.apart) }
 		err := k.CheckClock(t.Context())
 		if (err != nil) != c.fails || strings.Contains(log.String(), "differ") != c.warned {
 			t.Errorf("%v apart: %v, log %q", c.apart, err, log.String())

@@ -64,7 +64,7 @@ func TestSecretDerivationIsFrozen(t *testing.T) {
 			}
 
 			s := sessions.Session{ID: id, UserID: "alice", CreatedAt: start, LastUsedAt: start, ExpiresAt: start.Add(time.Hour), AuthTime: start}
-			if err := k.store.Create(t.Context(), s); err != nil {
+			if err := k.Store.Create(t.Context(), s); err != nil {
 				t.Fatal(err)
 			}
 			if g := k.refresh(t, sessions.NewToken(v.one)); g.RefreshToken.Reveal() != v.two {
@@ -90,9 +90,8 @@ func TestRingWithSeveralSecrets(t *testing.T) {
 	k := newKit(t, ring(older))
 	g := k.create(t, sessions.CreateParams{})
 
-	appended := &kit{store: k.store, clock: k.clock, users: k.users}
-	k.config.Secrets = [][]byte{older, newer}
-	appended.Manager = mustNew(t, k.config)
+	k.Config.Secrets = [][]byte{older, newer}
+	appended := &kit{mustNew(t, k.Config), k.Kit}
 	if _, err := appended.Verify(g.AccessToken.Reveal()); err != nil {
 		t.Errorf("new secret behind the old one: access token: %v", err)
 	}
@@ -100,8 +99,8 @@ func TestRingWithSeveralSecrets(t *testing.T) {
 		t.Error("the second secret signs")
 	}
 
-	k.config.Secrets = [][]byte{newer, older}
-	moved := &kit{Manager: mustNew(t, k.config), store: k.store}
+	k.Config.Secrets = [][]byte{newer, older}
+	moved := &kit{mustNew(t, k.Config), k.Kit}
 	if _, err := moved.Verify(g.AccessToken.Reveal()); err != nil {
 		t.Errorf("new secret in front: access token of the old one: %v", err)
 	}
@@ -110,14 +109,12 @@ func TestRingWithSeveralSecrets(t *testing.T) {
 	if sameKid(next.AccessToken, g.AccessToken) {
 		t.Error("new secret in front: the old one still signs")
 	}
-	k.mu.Lock()
-	if len(k.events) != 1 || !k.events[0].OldSecret {
-		t.Errorf("refresh with a token of the old secret: events %+v, want one with OldSecret", k.events)
+	if events := k.TakeEvents(); len(events) != 1 || !events[0].OldSecret {
+		t.Errorf("refresh with a token of the old secret: events %+v, want one with OldSecret", events)
 	}
-	k.mu.Unlock()
 
-	k.config.Secrets = [][]byte{newer}
-	dropped := &kit{Manager: mustNew(t, k.config), store: k.store}
+	k.Config.Secrets = [][]byte{newer}
+	dropped := &kit{mustNew(t, k.Config), k.Kit}
 	dropped.refuse(t, g.RefreshToken, sessions.ErrMalformed)
 	if _, err := dropped.Verify(g.AccessToken.Reveal()); !errors.Is(err, sessions.ErrInvalidToken) {
 		t.Errorf("access token of a dropped secret: %v, want ErrInvalidToken", err)
@@ -244,7 +241,7 @@ func TestConfigFaultsAreJoined(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			config := newKit(t).config
+			config := newKit(t).Config
 			c.change(&config)
 			m, err := sessions.New(config)
 			if m != nil || err == nil || !strings.Contains(err.Error(), "sessions: Config."+c.field+": ") {
@@ -258,7 +255,7 @@ func TestNewCopiesTheConfig(t *testing.T) {
 	t.Parallel()
 	k := newKit(t)
 	g := k.create(t, sessions.CreateParams{})
-	clear(k.config.Secrets[0])
+	clear(k.Config.Secrets[0])
 	k.refresh(t, g.RefreshToken)
 }
 
@@ -306,18 +303,18 @@ func TestNothingPrintsASecret(t *testing.T) {
 	k := newKit(t)
 	g := k.create(t, sessions.CreateParams{})
 	wrapped := struct{ grant sessions.Grant }{g}
-	values := map[string]any{"grant": g, "wrapped grant": wrapped, "config": k.config, "pointer to config": &k.config, "manager": k.Manager, "handler": sessions.NewHandler(k.Manager)}
+	values := map[string]any{"grant": g, "wrapped grant": wrapped, "config": k.Config, "pointer to config": &k.Config, "manager": k.Manager, "handler": sessions.NewHandler(k.Manager)}
 	for name, v := range values {
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
 			out := fmt.Sprintf(verb, v)
-			for _, secret := range []string{g.RefreshToken.Reveal(), g.AccessToken.Reveal(), string(k.config.Secrets[0]), fmt.Sprintf("%x", k.config.Secrets[0]), fmt.Sprintf("%d", k.config.Secrets[0]), fmt.Sprintf("%x", g.RefreshToken.Reveal())} {
+			for _, secret := range []string{g.RefreshToken.Reveal(), g.AccessToken.Reveal(), string(k.Config.Secrets[0]), fmt.Sprintf("%x", k.Config.Secrets[0]), fmt.Sprintf("%d", k.Config.Secrets[0]), fmt.Sprintf("%x", g.RefreshToken.Reveal())} {
 				if strings.Contains(out, secret) {
 					t.Errorf("%s with %s shows a secret: %s", name, verb, out)
 				}
 			}
 		}
 	}
-	text, err := json.Marshal(map[string]any{"grant": g, "config": k.config})
+	text, err := json.Marshal(map[string]any{"grant": g, "config": k.Config})
 	if err != nil || bytes.Contains(text, []byte("srt1_")) || bytes.Contains(text, []byte("eyJ")) {
 		t.Errorf("json: %s, %v", text, err)
 	}
