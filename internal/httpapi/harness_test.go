@@ -43,8 +43,8 @@ var began = time.Date(2026, time.March, 14, 15, 9, 26, 535898000, time.UTC)
 
 // env is a handler with all that is around it, for one test.
 type env struct {
+	kit     *sessionstest.Kit
 	rows    *rows
-	faults  *sessionstest.Faults
 	clock   *sessionstest.Clock
 	manager *sessions.Manager
 	handler *sessions.Handler
@@ -58,7 +58,6 @@ type env struct {
 	users  func(ctx context.Context, id string) (sessions.User, error)
 	claims func(context.Context, sessions.Session, sessions.User) (map[string]any, error)
 	fault  sessionstest.Fault
-	events []sessions.Event
 	log    bytes.Buffer
 	// secrets must show up in no log and in no error.
 	secrets []string
@@ -66,14 +65,7 @@ type env struct {
 
 func newEnv(t testing.TB, configure ...func(*sessions.Config)) *env {
 	t.Helper()
-	e := &env{clock: sessionstest.NewClock(began)}
-	e.rows = &rows{Store: &sessionstest.Store{Clock: e.clock.Now}}
-	e.faults = &sessionstest.Faults{Store: e.rows, Before: func(ctx context.Context, c sessionstest.Call) error {
-		if fault := locked(e, func() sessionstest.Fault { return e.fault }); fault != nil {
-			return fault(ctx, c)
-		}
-		return nil
-	}}
+	e := &env{}
 	var keys []sessions.ServerKey
 	for name, access := range map[string]sessions.AccessType{"backend": sessions.AccessServer, "console": sessions.AccessAdmin} {
 		key, err := sessions.NewServerKey(access)
@@ -92,40 +84,37 @@ func newEnv(t testing.TB, configure ...func(*sessions.Config)) *env {
 			e.adminKey = key
 		}
 	}
-	cfg := sessions.Config{
-		Store: e.faults,
-		Users: func(ctx context.Context, id string) (sessions.User, error) {
+	e.kit = sessionstest.New(t, append([]func(*sessions.Config){func(c *sessions.Config) {
+		c.Users = func(ctx context.Context, id string) (sessions.User, error) {
 			if users := locked(e, func() func(context.Context, string) (sessions.User, error) { return e.users }); users != nil {
 				return users(ctx, id)
 			}
 			return knownUsers(ctx, id)
-		},
-		Claims: func(ctx context.Context, s sessions.Session, u sessions.User) (map[string]any, error) {
+		}
+		c.Claims = func(ctx context.Context, s sessions.Session, u sessions.User) (map[string]any, error) {
 			if claims := locked(e, func() func(context.Context, sessions.Session, sessions.User) (map[string]any, error) { return e.claims }); claims != nil {
 				return claims(ctx, s, u)
 			}
 			return nil, nil
-		},
-		Secrets:    [][]byte{bytes.Repeat([]byte("k"), 32)},
-		Issuer:     "https://sessile.test/api/v1/projects/" + project,
-		ProjectID:  project,
-		ServerKeys: keys,
-		ClientKeys: []string{clientKey},
-		Logger:     slog.New(slog.NewTextHandler(lockedWriter{e}, &slog.HandlerOptions{Level: slog.LevelDebug})),
-		Now:        e.clock.Now,
-		OnEvent: func(_ context.Context, event sessions.Event) {
-			e.mu.Lock()
-			defer e.mu.Unlock()
-			e.events = append(e.events, event)
-		},
+		}
+		c.Secrets = [][]byte{bytes.Repeat([]byte("k"), 32)}
+		c.Issuer = "https://sessile.test/api/v1/projects/" + project
+		c.ProjectID = project
+		c.ServerKeys = keys
+		c.ClientKeys = []string{clientKey}
+		c.Logger = slog.New(slog.NewTextHandler(lockedWriter{e}, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	}}, configure...)...)
+	e.rows = &rows{Store: e.kit.Store}
+	e.kit.Faults.Store = e.rows
+	e.kit.Faults.Before = func(ctx context.Context, c sessionstest.Call) error {
+		if fault := locked(e, func() sessionstest.Fault { return e.fault }); fault != nil {
+			return fault(ctx, c)
+		}
+		return nil
 	}
-	for _, f := range configure {
-		f(&cfg)
-	}
-	var err error
-	if e.manager, err = sessions.New(cfg); err != nil {
-		t.Fatal(err)
-	}
+	e.clock = e.kit.Clock
+	e.clock.Set(began)
+	e.manager = e.kit.Manager
 	e.handler = sessions.NewHandler(e.manager)
 	e.serve = e.handler
 	return e
@@ -188,13 +177,7 @@ func (e *env) takeEvents() []sessions.EventType {
 }
 
 // takeWholeEvents returns the events since the last call.
-func (e *env) takeWholeEvents() []sessions.Event {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	events := e.events
-	e.events = nil
-	return events
-}
+func (e *env) takeWholeEvents() []sessions.Event { return e.kit.TakeEvents() }
 
 // toldRefusal fails the test unless one event was told since the last call, of an
 // impersonation refused for this; none at all, where it is empty.

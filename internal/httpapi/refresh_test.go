@@ -706,7 +706,7 @@ func TestTheStoresAnswerIsLost(t *testing.T) {
 			t.Parallel()
 			e := newEnv(t)
 			own := e.signIn(t, alice)
-			e.faults.After = sessionstest.FailAt(method, 1, errors.New("connection reset"))
+			e.kit.Faults.After = sessionstest.FailAt(method, 1, errors.New("connection reset"))
 			verb, path, _ := strings.Cut(call, " ")
 			options := []option{header("x-stack-refresh-token", own.refresh)}
 			if strings.HasPrefix(path, "/auth/oauth") {
