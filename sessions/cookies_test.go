@@ -1189,3 +1189,27 @@ func TestABrowserOverHTTP2(t *testing.T) {
 		t.Errorf("%d cookies are left", len(left))
 	}
 }
+
+func FuzzCookies(f *testing.F) {
+	s := newSite(f)
+	alice := s.SignIn(f, "alice")
+	access, refresh := alice.Grant.AccessToken.Reveal(), alice.Grant.RefreshToken.Reveal()
+	if _, err := s.End(f.Context(), alice.Grant.Session.ID, "", ""); err != nil { // or the fuzzer may well find good ones
+		f.Fatal(err)
+	}
+	for _, seed := range []string{
+		"", ";", "=", accessCookie, accessCookie + "=", accessCookie + "=x", "x=" + access, " " + accessCookie + " =" + access + "x",
+		accessCookie + "=" + access[:len(access)-1], refreshCookie + "=" + refresh[:len(refresh)-1], accessCookie + "=" + refresh + "; " + refreshCookie + "=" + access,
+		actingRefreshCookie + `="` + refresh + "\"", accessCookie + "=a;" + accessCookie + "=b", accessCookie + "=" + access + "," + access, "\u2000" + accessCookie + "=" + access,
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, line string) {
+		for method, change := range map[string]func(*http.Request){"GET": header("Cookie", line), "POST": header("Cookie", line, line)} {
+			got := s.browse(t).send(t, method, "/me", change)
+			if got.status != 400 && got.status != 401 || strings.Contains(got.cookies, "+") {
+				t.Errorf("%s %q: %d %s%s, cookies %q", method, line, got.status, got.code, got.body, got.cookies)
+			}
+		}
+	})
+}
