@@ -147,6 +147,9 @@ func (p pages) signOut(c echo.Context) error {
 	if err != nil && !errors.Is(err, sessions.ErrNotFound) {
 		return echov4.Error(c, err)
 	}
+	// no-store alone does not keep Chromium from showing the last page again at the
+	// back button.
+	c.Response().Header().Set("Clear-Site-Data", `"cache"`)
 	if id.Impersonation {
 		p.manager.ClearImpersonationCookies(c.Response())
 		return see(c, "/people", "ended")
@@ -187,7 +190,11 @@ func (p pages) devices(c echo.Context) error {
 		}
 		return 1
 	})
-	return p.show(c, http.StatusOK, "devices", "Your devices", all)
+	title := "Your devices"
+	if id.Impersonation {
+		title = "Devices"
+	}
+	return p.show(c, http.StatusOK, "devices", title, all)
 }
 
 func (p pages) revoke(c echo.Context) error {
