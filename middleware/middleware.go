@@ -12,8 +12,9 @@
 //	}
 //
 // They wrap handlers and never look at paths, and of the request they read nothing
-// but the credentials: Authorization: Bearer, or the x-stack header family. For how
-// soon an ended session is refused see [Config.Revocation].
+// but the credentials: Authorization: Bearer, the x-stack header family, or cookies
+// where [sessions.Config.Cookies] is enabled, which are refreshed on the way through.
+// For how soon an ended session is refused see [Config.Revocation].
 //
 // Refusals have the status, headers and JSON body of the HTTP API. The packages
 // beside this one do the same for other frameworks.
@@ -48,7 +49,8 @@ func Require(m *sessions.Manager) func(http.Handler) http.Handler {
 }
 
 // Optional also lets requests without credentials pass; they have no identity.
-// Wrong or dead credentials are refused all the same.
+// Wrong or dead credentials are refused all the same, but for cookies: a browser
+// cannot put a dead one away by itself, so it is cleared and nobody passes.
 func Optional(m *sessions.Manager) func(http.Handler) http.Handler {
 	return Config{Manager: m}.Optional
 }

@@ -293,6 +293,11 @@ func (c Config) validate() error {
 	for _, problem := range c.Cookies.faults() {
 		fault("Cookies."+problem[0], "%s", problem[1])
 	}
+	if c.Cookies.Enabled && c.Cookies.RefreshPath == "" && c.Rotation.Overlap == NoOverlap {
+		// The requests of one page do not all come at the same time: those that come
+		// after the first one's refresh would be replays.
+		fault("Cookies", "refreshing on the way through needs an overlap, or set RefreshPath")
+	}
 	between("ClockSkew", c.ClockSkew, 0, maxClockSkew)
 	between("Retention", c.Retention, c.AccessTokenTTL+c.ClockSkew, 100*DefaultSessionTTL)
 

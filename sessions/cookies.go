@@ -17,8 +17,8 @@ import (
 // access token from its cookie where a request has no credentials in a header.
 //
 // Where the access token has run out, the middlewares refresh on the way through and
-// set new cookies on the answer; concurrent requests share one refresh. Cookies that
-// have died are cleared. A request of an unsafe method that only cookies
+// set new cookies on the answer; concurrent requests share one refresh. That needs an
+// overlap ([Rotation]). Cookies that have died are cleared. A request of an unsafe method that only cookies
 // authenticate has to come from the same origin, by [http.CrossOriginProtection];
 // one with a token in a header does not.
 //
@@ -314,7 +314,7 @@ func (m *Manager) refreshHeld(w http.ResponseWriter, r *http.Request, h held) (G
 		return grant, nil
 	case !errors.Is(err, ErrRefused):
 		return Grant{}, err
-	case errors.Is(err, ErrUserRefused): // whose session is kept
+	case errors.Is(err, ErrUserRefused) && h.pair == m.cookies.own: // whose session is kept
 	case errors.Is(err, ErrSessionEnded) && m.isReplaced(r.Context(), h.refresh):
 		// The browser has the next session's cookies by now, or soon.
 	default:

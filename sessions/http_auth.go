@@ -330,8 +330,8 @@ const (
 // the refusal. Errors: those of [Manager.Authenticate], and an [*APIError] for
 // credentials that are good but not of the right kind.
 //
-// It sets no header but Set-Cookie, where [Config.Cookies] says so, and that before
-// it returns; so w has to be what the handler behind writes to.
+// Where [Config.Cookies] says so it sets Set-Cookie and Cache-Control on w, which has
+// to be what the handler behind writes to; it writes nothing else.
 func (m *Manager) Admit(w http.ResponseWriter, r *http.Request, need Need, dial Revocation) (context.Context, error) {
 	if m == nil {
 		return nil, errNoManager

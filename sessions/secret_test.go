@@ -235,6 +235,7 @@ func TestConfigFaultsAreJoined(t *testing.T) {
 		{"an overlap above ten minutes", "Rotation.Overlap", func(c *sessions.Config) { c.Rotation.Overlap, c.AccessTokenTTL = 11*time.Minute, time.Hour }},
 		{"an overlap above half the access token's life", "Rotation.Overlap", func(c *sessions.Config) { c.Rotation.Overlap, c.AccessTokenTTL = 31*time.Second, time.Minute }},
 		{"no overlap with recoveries", "Rotation.Overlap", func(c *sessions.Config) { c.Rotation.Overlap = sessions.NoOverlap }},
+		{"cookies that are refreshed without an overlap", "Cookies", func(c *sessions.Config) { c.Cookies.Enabled, c.Rotation = true, sessions.StrictRotation() }},
 		{"recoveries below none", "Rotation.MaxRecoveries", func(c *sessions.Config) { c.Rotation.MaxRecoveries = -2 }},
 		{"a clock skew above a minute", "ClockSkew", func(c *sessions.Config) { c.ClockSkew = 61 * time.Second }},
 		{"a retention below the access token's life", "Retention", func(c *sessions.Config) { c.Retention = time.Minute }},

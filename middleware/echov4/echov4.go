@@ -42,7 +42,8 @@ type Config struct {
 func Require(m *sessions.Manager) echo.MiddlewareFunc { return Config{Manager: m}.Require() }
 
 // Optional also lets requests without credentials pass; they have no identity.
-// Wrong or dead credentials are refused all the same.
+// Wrong or dead credentials are refused all the same, but for cookies: a browser
+// cannot put a dead one away by itself, so it is cleared and nobody passes.
 func Optional(m *sessions.Manager) echo.MiddlewareFunc { return Config{Manager: m}.Optional() }
 
 // RequireServer lets a request pass if it carries a server key or an admin key.
