@@ -47,6 +47,10 @@ fuzz: ## Run every fuzz target for FUZZTIME (30s)
 update: ## Rewrite the golden files from what the code does now; read the diff
 	go test $$(grep -rl --include='*_test.go' 'flag.Bool("update"' sessions store middleware | xargs -n 1 dirname | sort -u | sed 's,^,./,') -update
 
+.PHONY: pictures
+pictures: ## Take the pictures in docs/images again (needs Chromium)
+	cd interop && SESSILE_REQUIRE_CHROMIUM=1 go test -count=1 -run TestPictures . -update
+
 .PHONY: tidy
 tidy: ## Tidy every go.mod
 	@for mod in $$(git ls-files 'go.mod' '*/go.mod'); do (cd $$(dirname $$mod) && go mod tidy) || exit 1; done

@@ -79,9 +79,12 @@ func TestPictures(t *testing.T) {
 	takePictures(t, startDemo(t, browser, program, ""))
 }
 
+// chromium is a running browser, or a profile of one.
+type chromium struct{ ctx context.Context }
+
 // startChromium starts one that keeps nothing. Where there is none the test is
 // skipped, or fails where SESSILE_REQUIRE_CHROMIUM is 1.
-func startChromium(t *testing.T) context.Context {
+func startChromium(t *testing.T) chromium {
 	t.Helper()
 	var path string
 	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
@@ -117,17 +120,17 @@ func startChromium(t *testing.T) context.Context {
 	if err := chromedp.Do(ctx); err != nil {
 		t.Fatalf("Chromium does not start: %v", err)
 	}
-	return ctx
+	return chromium{ctx}
 }
 
 // demo is a running example and the browser that looks at it.
 type demo struct {
 	*app
-	browser   context.Context
+	browser   chromium
 	accessTTL time.Duration
 }
 
-func startDemo(t *testing.T, browser context.Context, program, databaseURL string) *demo {
+func startDemo(t *testing.T, browser chromium, program, databaseURL string) *demo {
 	t.Helper()
 	cmd := exec.Command(program)
 	cmd.Dir = t.TempDir()
@@ -213,11 +216,11 @@ func (d *demo) profile(t *testing.T) *tab {
 }
 
 // another opens a tab beside this one.
-func (b *tab) another(t *testing.T) *tab { t.Helper(); return b.open(t, b.ctx) }
+func (b *tab) another(t *testing.T) *tab { t.Helper(); return b.open(t, chromium{b.ctx}) }
 
-func (d *demo) open(t *testing.T, parent context.Context, options ...chromedp.ContextOption) *tab {
+func (d *demo) open(t *testing.T, in chromium, options ...chromedp.ContextOption) *tab {
 	t.Helper()
-	ctx, cancel := chromedp.NewContext(parent, options...)
+	ctx, cancel := chromedp.NewContext(in.ctx, options...)
 	t.Cleanup(cancel)
 	if err := chromedp.Do(ctx); err != nil {
 		t.Fatal(err)
@@ -596,7 +599,7 @@ func testNoForeignRequests(t *testing.T, d *demo) {
 	b := d.profile(t)
 	b.signIn(t, d.users[0])
 	loaded := b.eval(t, `performance.getEntriesByType("resource").map((e) => e.name).join(" ")`)
-	for _, url := range strings.Fields(loaded) {
+	for url := range strings.FieldsSeq(loaded) {
 		if !strings.HasPrefix(url, d.base+"/") {
 			t.Errorf("the page has asked for %s", url)
 		}
@@ -646,10 +649,10 @@ func takePictures(t *testing.T, d *demo) {
 	visitor, user, administrator := d.profile(t), d.profile(t), d.profile(t)
 	user.signIn(t, ada)
 	administrator.signIn(t, d.users[2])
-	shoot := func(b *tab, name, scheme, path string, width, height int64, scale float64) {
+	shoot := func(b *tab, name, scheme, path string, width, height int64) {
 		t.Helper()
 		b.prefer(t, scheme)
-		run(t, b, name, chromedp.EmulateViewport(width, height, chromedp.EmulateScale(scale)))
+		run(t, b, name, chromedp.EmulateViewport(width, height, chromedp.EmulateScale(1.5)))
 		b.visit(t, path)
 		ctx, cancel := context.WithTimeout(b.ctx, patience)
 		defer cancel()
@@ -664,11 +667,11 @@ func takePictures(t *testing.T, d *demo) {
 			t.Fatal(err)
 		}
 	}
-	shoot(visitor, "sign-in", "light", "/", 800, 600, 1.5)
-	shoot(user, "devices", "light", "/devices", 800, 640, 1.5)
-	shoot(user, "devices-dark", "dark", "/devices", 800, 640, 1.5)
-	shoot(user, "devices-phone", "light", "/devices", 360, 740, 1.5)
-	shoot(administrator, "people", "light", "/people", 800, 650, 1.5)
+	shoot(visitor, "sign-in", "light", "/", 800, 600)
+	shoot(user, "devices", "light", "/devices", 800, 640)
+	shoot(user, "devices-dark", "dark", "/devices", 800, 640)
+	shoot(user, "devices-phone", "light", "/devices", 360, 740)
+	shoot(administrator, "people", "light", "/people", 800, 650)
 	administrator.act(t, ada)
-	shoot(administrator, "acting", "light", "/profile", 800, 560, 1.5)
+	shoot(administrator, "acting", "light", "/profile", 800, 560)
 }
