@@ -18,9 +18,9 @@ import (
 //
 // Where the access token has run out, the middlewares refresh on the way through and
 // set new cookies on the answer; concurrent requests share one refresh. That needs an
-// overlap ([Rotation]). Cookies that have died are cleared. A request of an unsafe method that only cookies
-// authenticate has to come from the same origin, by [http.CrossOriginProtection];
-// one with a token in a header does not.
+// overlap ([Rotation]). Cookies that have died are cleared. A request of an unsafe
+// method that only cookies authenticate has to come from the same origin, by
+// [http.CrossOriginProtection]; one with a token in a header does not.
 //
 // An impersonation has cookies of its own beside the user's. While they are there
 // they count. The request that finds them dead is refused and clears them, so that it
