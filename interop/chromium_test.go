@@ -401,6 +401,10 @@ func testActing(t *testing.T, d *demo) {
 	if left := d.sessions(t, ada); len(left) != 0 {
 		t.Errorf("sessions of Ada: %v", left)
 	}
+	b.back(t)
+	if text := b.shows(t, "body"); strings.Contains(text, "acting as") {
+		t.Errorf("after the end the back button shows %q", text)
+	}
 }
 
 func testSignOutElsewhere(t *testing.T, d *demo) {
@@ -428,17 +432,23 @@ func testBackButton(t *testing.T, d *demo) {
 	b.click(t, "header button")
 	b.at(t, "/", "Sign in")
 	for range 3 {
-		b.eval(t, `window.left = true, setTimeout(() => history.back()), "leaving"`)
-		until(t, "the page before", func() bool {
-			ctx, cancel := context.WithTimeout(b.ctx, patience)
-			defer cancel()
-			there, err := chromedp.Run(ctx, chromedp.Evaluate[bool](`!window.left && document.readyState === "complete"`))
-			return err == nil && there // an error is that of a page that has just gone
-		})
+		b.back(t)
 		if text := b.shows(t, "body"); strings.Contains(text, "This device") || strings.Contains(text, "Signed in as") {
 			t.Errorf("after the sign-out the back button shows %q", text)
 		}
 	}
+}
+
+// back is the back button.
+func (b *tab) back(t *testing.T) {
+	t.Helper()
+	b.eval(t, `window.left = true, setTimeout(() => history.back()), "leaving"`)
+	until(t, "the page before", func() bool {
+		ctx, cancel := context.WithTimeout(b.ctx, patience)
+		defer cancel()
+		there, err := chromedp.Run(ctx, chromedp.Evaluate[bool](`!window.left && document.readyState === "complete"`))
+		return err == nil && there // an error is that of a page that has just gone
+	})
 }
 
 func testOtherSites(t *testing.T, d *demo) {

@@ -593,6 +593,7 @@ func TestBadEnvironmentIsRefusedClearly(t *testing.T) {
 		{"SESSILE_OVERLAP=-1s", "SESSILE_OVERLAP: "},
 		{"SESSILE_OVERLAP=9m", "Config.Rotation.Overlap"},
 		{"SESSILE_PROJECT_ID=a project", "Config.ProjectID"},
+		{"SESSILE_INSECURE_COOKIE=yes", "SESSILE_INSECURE_COOKIE: \"yes\" is neither 0 nor 1"},
 		{"DATABASE_URL=mysql://localhost/x", "DATABASE_URL: mysql:// is neither"},
 		{"DATABASE_URL=file::memory:", "DATABASE_URL: has to name a file"},
 		{"DATABASE_URL=/nowhere/at/all.db", "/nowhere/at"},

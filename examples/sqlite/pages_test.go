@@ -334,6 +334,7 @@ func TestAdministratorsActAsUsersOnPages(t *testing.T) {
 		continues := b.post(t, asAda, "reason", "<b>ticket 4711").is(t, 200, landing, "Continue as Ada Lovelace").lacks(t, "shc1_", "acting as")
 		b.do(t, "HEAD", landing, "", header{"Sec-Purpose", "prefetch"}).is(t, 200, landing)
 		code := b.jar.Cookies(continues.url(t, b))
+		b.post(t, "/people/"+alan.ID+"/continue").is(t, 200, "/people", "hand-off has been used")
 		b.get(t, "/devices").is(t, 200, "/devices", "Grace Hopper").lacks(t, "acting as")
 		b.post(t, landing).is(t, 200, "/devices", "<strong>Grace Hopper</strong> acting as <strong>Ada Lovelace</strong>", "not for others to see").lacks(t, "iPhone", "everywhere else")
 
