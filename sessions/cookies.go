@@ -304,7 +304,7 @@ func (m *Manager) cookieIdentity(w http.ResponseWriter, r *http.Request, check t
 
 // refreshHeld refreshes cookies, or clears them where that can never succeed.
 func (m *Manager) refreshHeld(w http.ResponseWriter, r *http.Request, h held) (Grant, error) {
-	grant, err := m.refreshOnce(r.Context(), h.refresh, m.requestClient(r))
+	grant, err := m.refreshOnce(r.Context(), h.refresh, m.RequestClient(r))
 	if err == nil && m.cookies.pairOf(grant.Session.Impersonation) != h.pair {
 		err = ErrMalformed // planted
 	}
@@ -362,7 +362,7 @@ func (m *Manager) signOutByCookie(w http.ResponseWriter, r *http.Request) error 
 	}
 	m.cookies.clear(w, h.pair)
 	if caller, err := m.parseAccess(h.access); err == nil {
-		return m.signOut(r.Context(), caller)
+		return m.SignOut(r.Context(), caller)
 	}
 	if h.refresh == "" {
 		return ErrNoCredentials

@@ -21,7 +21,8 @@
 //
 // In process the same is [Manager.Create], [Manager.Refresh], [Manager.Verify],
 // [Manager.List] and [Manager.End]. A handler behind the middleware reads who it is
-// with [FromContext]. Beside the server a host runs [Manager.WatchRevocations], to
+// with [FromContext]; pages where users see and end their own sessions are made of
+// [Manager.ListOwn], [Manager.EndOwn], [Manager.EndOthers] and [Manager.SignOut]. Beside the server a host runs [Manager.WatchRevocations], to
 // hear of what other processes end; for browsers see [Cookies].
 //
 // # What is promised

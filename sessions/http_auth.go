@@ -284,8 +284,10 @@ func (m *Manager) checkServerKey(id *Identity, key, required string) error {
 	return err
 }
 
-// requestClient is who made a request, as far as the host's proxies can be trusted.
-func (m *Manager) requestClient(r *http.Request) Client {
+// RequestClient returns who made a request, for [CreateParams.Client] of a sign-in and
+// the like: the address of the connection, or what [Config.TrustedProxies] say of it,
+// and the user agent.
+func (m *Manager) RequestClient(r *http.Request) Client {
 	return Client{IP: m.clientIP(r), UserAgent: r.UserAgent()}
 }
 

@@ -49,7 +49,7 @@ func (h *Handler) refresh(w http.ResponseWriter, r *http.Request) error {
 	if !present {
 		return newSchemaError(r, "headers.x-stack-refresh-token", "is required")
 	}
-	grant, err := h.m.Refresh(r.Context(), token, h.m.requestClient(r))
+	grant, err := h.m.Refresh(r.Context(), token, h.m.RequestClient(r))
 	if err != nil {
 		return err
 	}
@@ -121,7 +121,7 @@ func (h *Handler) token(w http.ResponseWriter, r *http.Request) error {
 	if token == "" {
 		return newSchemaError(r, "body.refresh_token", "is required")
 	}
-	grant, err := h.m.Refresh(r.Context(), token, h.m.requestClient(r))
+	grant, err := h.m.Refresh(r.Context(), token, h.m.RequestClient(r))
 	if err != nil {
 		return err
 	}

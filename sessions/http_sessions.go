@@ -105,7 +105,7 @@ func (h *Handler) create(w http.ResponseWriter, r *http.Request) error {
 // refused tells of a request for an impersonation that does not reach the Manager.
 // Only callers who are, or were, somebody are worth an event.
 func (h *Handler) refused(r *http.Request, body jsonObject, caller Identity, why error) {
-	p := CreateParams{By: caller.KeyName, Client: h.m.requestClient(r)}
+	p := CreateParams{By: caller.KeyName, Client: h.m.RequestClient(r)}
 	p.UserID, _ = jsonString(body.get("user_id"))
 	p.Reason, _ = jsonString(body.get("reason"))
 	asked, _ := jsonBool(body.get("is_impersonation"))
@@ -142,7 +142,7 @@ func (h *Handler) makeSession(r *http.Request, p CreateParams, caller Identity) 
 	if caller.Trusted() {
 		return h.m.Create(r.Context(), p)
 	}
-	p.Client = h.m.requestClient(r) // the actor's own browser
+	p.Client = h.m.RequestClient(r) // the actor's own browser
 	return h.m.Impersonate(r.Context(), caller, p)
 }
 
@@ -178,7 +178,7 @@ func (h *Handler) redeem(w http.ResponseWriter, r *http.Request) error {
 	if err := s.err(r); err != nil {
 		return err
 	}
-	grant, err := h.m.Redeem(r.Context(), code, h.m.requestClient(r))
+	grant, err := h.m.Redeem(r.Context(), code, h.m.RequestClient(r))
 	if errors.Is(err, ErrUnavailable) {
 		// The code may be used up, and a second use ends the session.
 		e := NewAPIError(err)
@@ -414,18 +414,13 @@ func (h *Handler) list(w http.ResponseWriter, r *http.Request) error {
 	if userID, err = resolveUser(caller, userID); err != nil {
 		return err
 	}
-	switch {
-	case caller.Access == AccessAdmin:
-		options.Impersonations = true
-	case caller.Access == AccessServer:
-		options.Impersonations = given
-	case caller.Impersonation:
-		options.Impersonations, options.onlyID = true, caller.SessionID
-	default:
-		options.Impersonations = h.showsImpersonations()
+	var found SessionList
+	if caller.Trusted() {
+		options.Impersonations = given || caller.Access == AccessAdmin
+		found, err = h.m.List(r.Context(), userID, options)
+	} else {
+		found, err = h.m.ListOwn(r.Context(), caller, options)
 	}
-
-	found, err := h.m.List(r.Context(), userID, options)
 	if err != nil {
 		return err
 	}
@@ -439,8 +434,6 @@ func (h *Handler) list(w http.ResponseWriter, r *http.Request) error {
 	writeJSON(w, http.StatusOK, answer)
 	return nil
 }
-
-func (h *Handler) showsImpersonations() bool { return h.m.cfg.Impersonation.Visibility == Shown }
 
 type listJSON struct {
 	Items       []sessionJSON   `json:"items"`
@@ -523,10 +516,8 @@ func (h *Handler) endOne(w http.ResponseWriter, r *http.Request) error {
 		_, err = h.m.end(r.Context(), EndParams{ID: id, By: caller.KeyName})
 	case !caller.HasUser():
 		return cannotGetOwnUser()
-	case caller.Impersonation:
-		return ErrNotFound // it sees only itself
 	default:
-		_, err = h.m.end(r.Context(), EndParams{ID: id, UserID: caller.UserID, NoImpersonation: !h.showsImpersonations(), By: caller.UserID})
+		_, err = h.m.EndOwn(r.Context(), caller, id)
 	}
 	if err != nil {
 		return err
@@ -563,23 +554,19 @@ func (h *Handler) endMany(w http.ResponseWriter, r *http.Request) error {
 	if userID, err = resolveUser(caller, userID); err != nil {
 		return err
 	}
-	except, by := "", caller.KeyName
-	if !caller.Trusted() {
-		if caller.Impersonation {
-			return &APIError{Status: 403, Code: CodeForbidden, Message: "An impersonation ends only itself."}
-		}
-		except, by = caller.SessionID, caller.UserID
+	var ended []Session
+	switch {
+	case caller.Trusted():
+		ended, err = h.m.EndMany(r.Context(), userID, "", EndRevoked, caller.KeyName)
+	case caller.Impersonation:
+		return &APIError{Status: 403, Code: CodeForbidden, Message: "An impersonation ends only itself."}
+	default:
+		ended, err = h.m.EndOthers(r.Context(), caller)
 	}
-	ended, err := h.m.EndMany(r.Context(), userID, except, EndRevoked, by)
 	if err != nil {
 		return err
 	}
-	count := 0
-	for _, s := range ended {
-		if caller.Trusted() || !s.Impersonation || h.showsImpersonations() { // nobody is told of what they may not list
-			count++
-		}
-	}
+	count := len(ended)
 	writeJSON(w, http.StatusOK, successJSON{Success: true, Ended: &count})
 	return nil
 }
@@ -598,7 +585,7 @@ func (h *Handler) signOut(w http.ResponseWriter, r *http.Request) error {
 	token, present, tokenErr := refreshHeader(r)
 	switch {
 	case caller.HasUser():
-		err = h.m.signOut(r.Context(), caller)
+		err = h.m.SignOut(r.Context(), caller)
 	case tokenErr != nil:
 		return tokenErr
 	case present:
@@ -627,14 +614,4 @@ func (h *Handler) signOut(w http.ResponseWriter, r *http.Request) error {
 // parseOnly checks an access token for signing out.
 func (m *Manager) parseOnly(_ context.Context, token string) (Identity, error) {
 	return m.parseAccess(token)
-}
-
-// signOut ends the session of an identity.
-func (m *Manager) signOut(ctx context.Context, caller Identity) error {
-	by := caller.UserID
-	if caller.Impersonation {
-		by = caller.Actor // who really acted
-	}
-	_, err := m.end(ctx, EndParams{ID: caller.SessionID, UserID: caller.UserID, Reason: EndSignedOut, By: by})
-	return err
 }

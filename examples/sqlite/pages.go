@@ -99,10 +99,6 @@ func identity(c echo.Context) sessions.Identity {
 	return id
 }
 
-func client(c echo.Context) sessions.Client {
-	return sessions.Client{IP: c.RealIP(), UserAgent: c.Request().UserAgent()}
-}
-
 // welcome is where one signs in.
 func (p pages) welcome(c echo.Context) error {
 	if identity(c).HasUser() {
@@ -125,7 +121,7 @@ func (p pages) signIn(c echo.Context) error {
 	if identity(c).HasUser() {
 		return see(c, "/devices", "already") // a second session would leave the first one behind
 	}
-	grant, err := p.manager.Create(c.Request().Context(), sessions.CreateParams{UserID: c.FormValue("user"), Client: client(c)})
+	grant, err := p.manager.Create(c.Request().Context(), sessions.CreateParams{UserID: c.FormValue("user"), Client: p.manager.RequestClient(c.Request())})
 	if err == nil {
 		err = p.manager.SetCookies(c.Response(), grant)
 	}
@@ -139,11 +135,7 @@ func (p pages) signIn(c echo.Context) error {
 // one, and then the browser is back in its own.
 func (p pages) signOut(c echo.Context) error {
 	id := identity(c)
-	by := id.UserID
-	if id.Impersonation {
-		by = id.Actor
-	}
-	_, err := p.manager.End(c.Request().Context(), id.SessionID, sessions.EndSignedOut, by)
+	err := p.manager.SignOut(c.Request().Context(), id)
 	if err != nil && !errors.Is(err, sessions.ErrNotFound) {
 		return echov4.Error(c, err)
 	}
@@ -168,16 +160,13 @@ type device struct {
 
 func (p pages) devices(c echo.Context) error {
 	ctx, id := c.Request().Context(), identity(c)
-	list, err := p.manager.List(ctx, id.UserID, sessions.ListOptions{Impersonations: id.Impersonation})
+	list, err := p.manager.ListOwn(ctx, id, sessions.ListOptions{})
 	if err != nil {
 		return echov4.Error(c, err)
 	}
 	var all []device
 	for _, s := range list.Sessions {
 		here := s.ID == id.SessionID
-		if id.Impersonation && !here {
-			continue // where else a user is signed in is not for others to see
-		}
 		used := s.LastUsedAt.Truncate(time.Hour) // the minute would help a thief more than the owner
 		all = append(all, device{ID: s.ID, Name: deviceName(s.Client.UserAgent), Here: here, Since: s.CreatedAt, Used: used, Idle: ago(time.Now(), used)})
 	}
@@ -198,23 +187,14 @@ func (p pages) devices(c echo.Context) error {
 }
 
 func (p pages) revoke(c echo.Context) error {
-	ctx, id := c.Request().Context(), identity(c)
-	s, err := p.manager.Get(ctx, c.Param("id"))
-	if err == nil && (s.UserID != id.UserID || s.Impersonation) {
-		err = sessions.ErrNotFound // not theirs, or not theirs to know of
-	}
-	if err == nil {
-		_, err = p.manager.End(ctx, s.ID, sessions.EndRevoked, id.UserID)
-	}
-	if err != nil {
+	if _, err := p.manager.EndOwn(c.Request().Context(), identity(c), c.Param("id")); err != nil {
 		return echov4.Error(c, err)
 	}
 	return see(c, "/devices", "revoked")
 }
 
 func (p pages) revokeOthers(c echo.Context) error {
-	id := identity(c)
-	if _, err := p.manager.EndMany(c.Request().Context(), id.UserID, id.SessionID, sessions.EndRevoked, id.UserID); err != nil {
+	if _, err := p.manager.EndOthers(c.Request().Context(), identity(c)); err != nil {
 		return echov4.Error(c, err)
 	}
 	return see(c, "/devices", "others")
@@ -283,7 +263,7 @@ func (p pages) impersonate(c echo.Context) error {
 		return see(c, "/people", "reason")
 	}
 	grant, err := p.manager.Impersonate(c.Request().Context(), identity(c), sessions.CreateParams{
-		UserID: c.Param("id"), Reason: reason, Client: client(c), Handoff: true,
+		UserID: c.Param("id"), Reason: reason, Client: p.manager.RequestClient(c.Request()), Handoff: true,
 	})
 	if err != nil {
 		return echov4.Error(c, err)
@@ -327,7 +307,7 @@ func (p pages) redeem(c echo.Context) error {
 		return see(c, "/people", "handoff")
 	}
 	c.SetCookie(p.handoffCookie(c.Request().URL.Path, "", -1))
-	grant, err := p.manager.Redeem(c.Request().Context(), code.Value, client(c))
+	grant, err := p.manager.Redeem(c.Request().Context(), code.Value, p.manager.RequestClient(c.Request()))
 	switch {
 	case errors.Is(err, sessions.ErrInvalidHandoff):
 		return see(c, "/people", "handoff")

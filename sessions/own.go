@@ -1,0 +1,90 @@
+package sessions
+
+import (
+	"context"
+	"fmt"
+)
+
+// What callers may do with the sessions of the user they speak for. The HTTP API
+// does no more for an access token, so a host's own pages are as safe with these as
+// it is; List, End and EndMany ask nobody who is calling.
+
+// ListOwn returns the sessions of the caller's user that the caller may see, newest
+// first: an impersonation sees itself alone, others see impersonations only where
+// [Impersonation].Visibility is [Shown]. Of o, Limit and Cursor count.
+//
+// Round LastUsedAt before you show it: a thief who holds the same token could watch
+// the exact time for the moment at which his own use goes unnoticed.
+//
+// Errors: [ErrNoCredentials] where the caller speaks for no user; those of
+// [Manager.List].
+func (m *Manager) ListOwn(ctx context.Context, caller Identity, o ListOptions) (SessionList, error) {
+	if !caller.HasUser() {
+		return SessionList{}, ErrNoCredentials
+	}
+	o.Impersonations, o.onlyID = m.showsImpersonations(), ""
+	if caller.Impersonation {
+		o.Impersonations, o.onlyID = true, caller.SessionID
+	}
+	return m.List(ctx, caller.UserID, o)
+}
+
+// EndOwn ends one of the other sessions that [Manager.ListOwn] shows the caller.
+//
+// Errors: [ErrNotFound] where there is none of that id, another user's included, and
+// always for an impersonation; [ErrInvalidParams] for the caller's current session,
+// which is ended by signing out; [ErrNoCredentials]; [ErrUnavailable].
+func (m *Manager) EndOwn(ctx context.Context, caller Identity, id string) (Session, error) {
+	switch {
+	case !caller.HasUser():
+		return Session{}, ErrNoCredentials
+	case !validSessionID(id), caller.Impersonation && id != caller.SessionID:
+		return Session{}, ErrNotFound
+	case id == caller.SessionID:
+		return Session{}, fmt.Errorf("%w: the current session", ErrInvalidParams)
+	}
+	return m.end(ctx, EndParams{ID: id, UserID: caller.UserID, NoImpersonation: !m.showsImpersonations(), By: caller.UserID})
+}
+
+// EndOthers ends all sessions of the caller's user but the caller's own, hidden
+// impersonations included, and returns those that [Manager.ListOwn] would have shown.
+//
+// Errors: [ErrImpersonationNotAllowed] for an impersonation, which ends only itself;
+// [ErrNoCredentials]; those of [Manager.EndMany].
+func (m *Manager) EndOthers(ctx context.Context, caller Identity) ([]Session, error) {
+	switch {
+	case !caller.HasUser():
+		return nil, ErrNoCredentials
+	case caller.Impersonation:
+		return nil, fmt.Errorf("%w: to end others", ErrImpersonationNotAllowed)
+	}
+	ended, err := m.EndMany(ctx, caller.UserID, caller.SessionID, EndRevoked, caller.UserID)
+	if err != nil {
+		return nil, err
+	}
+	var shown []Session
+	for _, s := range ended {
+		if !s.Impersonation || m.showsImpersonations() { // nobody is told of what they may not see
+			shown = append(shown, s)
+		}
+	}
+	return shown, nil
+}
+
+// SignOut ends the session of the caller, by whoever really acts.
+//
+// Errors: [ErrNotFound] where it is over already; [ErrNoCredentials];
+// [ErrUnavailable].
+func (m *Manager) SignOut(ctx context.Context, caller Identity) error {
+	if !caller.HasUser() {
+		return ErrNoCredentials
+	}
+	by := caller.UserID
+	if caller.Impersonation {
+		by = caller.Actor
+	}
+	_, err := m.end(ctx, EndParams{ID: caller.SessionID, UserID: caller.UserID, Reason: EndSignedOut, By: by})
+	return err
+}
+
+func (m *Manager) showsImpersonations() bool { return m.cfg.Impersonation.Visibility == Shown }

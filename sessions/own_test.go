@@ -1,0 +1,182 @@
+package sessions_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"slices"
+	"testing"
+
+	"github.com/sessile-go/sessile/sessions"
+	"github.com/sessile-go/sessile/sessions/sessionstest"
+)
+
+// family is what alice has: two sessions, and one in which bob acts as her.
+type family struct {
+	*sessionstest.Kit
+	here, there, acting, stranger *sessionstest.SignedIn
+}
+
+func newFamily(t *testing.T, visibility sessions.Visibility) *family {
+	t.Helper()
+	k := sessionstest.New(t, func(c *sessions.Config) { c.Impersonation.Visibility = visibility })
+	return &family{k, k.SignIn(t, "alice"), k.SignIn(t, "alice"), k.Impersonate(t, "bob", "alice"), k.SignIn(t, "bob")}
+}
+
+func id(s *sessionstest.SignedIn) string { return s.Grant.Session.ID }
+
+func (f *family) live(t *testing.T) []string {
+	t.Helper()
+	var ids []string
+	for _, user := range []string{"alice", "bob"} {
+		list, err := f.List(t.Context(), user, sessions.ListOptions{Impersonations: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids = append(ids, idsOf(list.Sessions)...)
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+func idsOf(list []sessions.Session) []string {
+	var ids []string
+	for _, s := range list {
+		ids = append(ids, s.ID)
+	}
+	return ids
+}
+
+func wantIDs(t *testing.T, what string, got []string, want ...*sessionstest.SignedIn) {
+	t.Helper()
+	var ids []string
+	for _, s := range want {
+		ids = append(ids, id(s))
+	}
+	slices.Sort(ids)
+	got = slices.Clone(got)
+	slices.Sort(got)
+	if !slices.Equal(got, ids) {
+		t.Errorf("%s: %v, want %v", what, got, ids)
+	}
+}
+
+func TestACallerSeesAndEndsItsOwn(t *testing.T) {
+	t.Parallel()
+	for name, visibility := range map[string]sessions.Visibility{"hidden": sessions.Hidden, "shown": sessions.Shown} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFamily(t, visibility)
+			shown := visibility == sessions.Shown
+			alice, acting := f.here.Identity(t), f.acting.Identity(t)
+			see := func(caller sessions.Identity) []string {
+				// What the caller asks for cannot widen what it sees.
+				list, err := f.ListOwn(t.Context(), caller, sessions.ListOptions{Impersonations: true})
+				if err != nil {
+					t.Fatal(err)
+				}
+				return idsOf(list.Sessions)
+			}
+			mine := []*sessionstest.SignedIn{f.here, f.there}
+			if shown {
+				mine = append(mine, f.acting)
+			}
+			wantIDs(t, "alice sees", see(alice), mine...)
+			wantIDs(t, "who acts as alice sees", see(acting), f.acting)
+
+			all := f.live(t)
+			for what, test := range map[string]struct {
+				caller sessions.Identity
+				id     string
+				want   error
+			}{
+				"another user's":             {alice, id(f.stranger), sessions.ErrNotFound},
+				"none":                       {alice, "0195e000-0000-7000-8000-000000000001", sessions.ErrNotFound},
+				"no id":                      {alice, "me", sessions.ErrNotFound},
+				"the current one":            {alice, id(f.here), sessions.ErrInvalidParams},
+				"by an impersonation":        {acting, id(f.here), sessions.ErrNotFound},
+				"an impersonation's own":     {acting, id(f.acting), sessions.ErrInvalidParams},
+				"by a key that names nobody": {sessions.Identity{Access: sessions.AccessServer}, id(f.here), sessions.ErrNoCredentials},
+			} {
+				if _, err := f.EndOwn(t.Context(), test.caller, test.id); !errors.Is(err, test.want) {
+					t.Errorf("end %s: %v, want %v", what, err, test.want)
+				}
+			}
+			if _, err := f.EndOwn(t.Context(), alice, id(f.acting)); !shown && !errors.Is(err, sessions.ErrNotFound) || shown && err != nil {
+				t.Errorf("end an impersonation: %v", err)
+			}
+			if got := f.live(t); !shown && !slices.Equal(got, all) {
+				t.Errorf("a refused end has ended something: %v of %v", got, all)
+			}
+			s, err := f.EndOwn(t.Context(), alice, id(f.there))
+			if err != nil || s.EndReason != sessions.EndRevoked || s.EndedBy != "alice" {
+				t.Errorf("end the other one: %+v, %v", s, err)
+			}
+		})
+	}
+}
+
+func TestEndingOthersEndsWhatIsHiddenTooAndDoesNotTell(t *testing.T) {
+	t.Parallel()
+	for name, visibility := range map[string]sessions.Visibility{"hidden": sessions.Hidden, "shown": sessions.Shown} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFamily(t, visibility)
+			if _, err := f.EndOthers(t.Context(), f.acting.Identity(t)); !errors.Is(err, sessions.ErrImpersonationNotAllowed) {
+				t.Errorf("by an impersonation: %v", err)
+			}
+			if _, err := f.EndOthers(t.Context(), sessions.Identity{Access: sessions.AccessAdmin}); !errors.Is(err, sessions.ErrNoCredentials) {
+				t.Errorf("by a key: %v", err)
+			}
+			wantIDs(t, "before", f.live(t), f.here, f.there, f.acting, f.stranger)
+			told, err := f.EndOthers(t.Context(), f.here.Identity(t))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if visibility == sessions.Shown {
+				wantIDs(t, "told of", idsOf(told), f.there, f.acting)
+			} else {
+				wantIDs(t, "told of", idsOf(told), f.there)
+			}
+			wantIDs(t, "after", f.live(t), f.here, f.stranger)
+		})
+	}
+}
+
+func TestSignOutIsByWhoActs(t *testing.T) {
+	t.Parallel()
+	f := newFamily(t, sessions.Hidden)
+	for by, s := range map[string]*sessionstest.SignedIn{"alice": f.here, "bob": f.acting} {
+		caller := s.Identity(t)
+		if err := f.SignOut(t.Context(), caller); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := f.Get(t.Context(), id(s)); err != nil || got.EndReason != sessions.EndSignedOut || got.EndedBy != by {
+			t.Errorf("%+v, %v", got, err)
+		}
+		if err := f.SignOut(t.Context(), caller); !errors.Is(err, sessions.ErrNotFound) {
+			t.Errorf("again: %v", err)
+		}
+	}
+	wantIDs(t, "after", f.live(t), f.there, f.stranger)
+	if err := f.SignOut(t.Context(), sessions.Identity{}); !errors.Is(err, sessions.ErrNoCredentials) {
+		t.Errorf("nobody: %v", err)
+	}
+	f.Faults.Before = func(context.Context, sessionstest.Call) error { return errAway }
+	if err := f.SignOut(t.Context(), f.there.Identity(t)); !errors.Is(err, sessions.ErrUnavailable) {
+		t.Errorf("without a database: %v", err)
+	}
+}
+
+func TestAHostLearnsTheClientAsTheAPIDoes(t *testing.T) {
+	t.Parallel()
+	k := sessionstest.New(t, func(c *sessions.Config) { c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")} })
+	r := httptest.NewRequest(http.MethodPost, "/sign-in", nil) // from 192.0.2.1
+	r.Header.Set("X-Forwarded-For", "198.51.100.1, 203.0.113.7")
+	r.Header.Set("User-Agent", "Browser/1.0")
+	if got := k.RequestClient(r); got != (sessions.Client{IP: "203.0.113.7", UserAgent: "Browser/1.0"}) {
+		t.Errorf("%+v", got)
+	}
+}
