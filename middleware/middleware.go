@@ -50,7 +50,7 @@ func Require(m *sessions.Manager) func(http.Handler) http.Handler {
 
 // Optional also lets requests without credentials pass; they have no identity.
 // Wrong or dead credentials are refused all the same, but for cookies: a browser
-// cannot put a dead one away by itself, so it is cleared and nobody passes.
+// cannot put a dead one away by itself. So nobody passes then, and it is cleared.
 func Optional(m *sessions.Manager) func(http.Handler) http.Handler {
 	return Config{Manager: m}.Optional
 }

@@ -93,7 +93,7 @@ func BenchmarkDial(b *testing.B) {
 	}
 	ctx, stop := context.WithCancel(b.Context())
 	defer stop()
-	go func() { _ = replica.WatchRevocations(ctx) }()
+	go replica.WatchRevocations(ctx)
 	for replica.Health().Feed != sessions.FeedCurrent {
 		runtime.Gosched()
 	}

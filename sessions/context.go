@@ -42,7 +42,7 @@ const (
 	ReadOnly
 )
 
-var errNoMiddleware = errors.New("sessions: a guard has no middleware in front of it")
+var errNoMiddleware = errors.New("sessions: none of our middlewares has run before")
 
 // GuardImpersonation decides whether the request of ctx may pass a guard. The
 // middleware packages are this and the writing of the refusal. Errors:

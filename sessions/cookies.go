@@ -267,11 +267,17 @@ func (e *deadCookieError) Unwrap() error { return e.error }
 // cookieIdentity says whom the cookies authenticate, and refreshes them where the
 // access token is of no use any more and w is not nil.
 func (m *Manager) cookieIdentity(w http.ResponseWriter, r *http.Request, check tokenCheck) (Identity, error) {
+	if w != nil && !slices.Contains(w.Header().Values("Vary"), "Cookie") {
+		w.Header().Add("Vary", "Cookie")
+	}
 	h, err := m.cookies.readSameOrigin(r)
 	if err != nil {
 		return Identity{}, err
 	}
 	if w != nil {
+		if header := w.Header(); header.Get("Cache-Control") == "" {
+			header.Set("Cache-Control", "private") // as caches treat Authorization (RFC 9111, section 3.5)
+		}
 		// A middleware of ours further out has refreshed them for this answer.
 		if fresh := setAlready(w, h.pair.access); fresh != "" {
 			h.access = fresh
@@ -299,10 +305,18 @@ func (m *Manager) cookieIdentity(w http.ResponseWriter, r *http.Request, check t
 	if err != nil {
 		return Identity{}, err
 	}
-	return check(r.Context(), grant.AccessToken.Reveal())
+	// The session may have ended since, or been replaced, and then the browser has
+	// other cookies by now.
+	id, err := check(r.Context(), grant.AccessToken.Reveal())
+	if errors.Is(err, ErrUnauthenticated) {
+		return Identity{}, &deadCookieError{err}
+	}
+	m.setCookies(w, grant)
+	return id, err
 }
 
-// refreshHeld refreshes cookies, or clears them where that can never succeed.
+// refreshHeld refreshes cookies, which are then to be set, or clears them where that
+// can never succeed.
 func (m *Manager) refreshHeld(w http.ResponseWriter, r *http.Request, h held) (Grant, error) {
 	grant, err := m.refreshOnce(r.Context(), h.refresh, m.RequestClient(r))
 	if err == nil && m.cookies.pairOf(grant.Session.Impersonation) != h.pair {
@@ -310,28 +324,16 @@ func (m *Manager) refreshHeld(w http.ResponseWriter, r *http.Request, h held) (G
 	}
 	switch {
 	case err == nil:
-		m.setCookies(w, grant)
 		return grant, nil
 	case !errors.Is(err, ErrRefused):
 		return Grant{}, err
 	case errors.Is(err, ErrUserRefused) && h.pair == m.cookies.own: // whose session is kept
-	case errors.Is(err, ErrSessionEnded) && m.isReplaced(r.Context(), h.refresh):
+	case errors.Is(err, errReplaced):
 		// The browser has the next session's cookies by now, or soon.
 	default:
 		m.cookies.clear(w, h.pair)
 	}
 	return Grant{}, &deadCookieError{err}
-}
-
-// isReplaced reports whether the session of a refresh token gave way to another one
-// in the same browser.
-func (m *Manager) isReplaced(ctx context.Context, token string) bool {
-	presented, err := m.ring.parseRefresh(token)
-	if err != nil {
-		return false
-	}
-	s, err := m.cfg.Store.Get(ctx, presented.sessionID)
-	return err == nil && s.EndReason == EndReplaced
 }
 
 // refreshByCookie is the refresh endpoint's. Errors: ErrNoCredentials where no refresh
@@ -341,34 +343,51 @@ func (m *Manager) refreshByCookie(w http.ResponseWriter, r *http.Request) (Grant
 	switch {
 	case err != nil:
 		return Grant{}, err
+	case h.refresh == "" && h.pair == m.cookies.acting:
+		// Nothing can make it go on, and it hides the user's own session.
+		m.cookies.clear(w, h.pair)
+		return Grant{}, &deadCookieError{ErrMalformed}
 	case h.refresh == "":
 		return Grant{}, ErrNoCredentials
 	}
-	return m.refreshHeld(w, r, h)
+	grant, err := m.refreshHeld(w, r, h)
+	if err == nil {
+		m.setCookies(w, grant)
+	}
+	return grant, err
 }
 
-// signOutByCookie ends the session that the cookies name and clears them, whatever
-// comes of it: nobody stays signed in at a browser that they have turned away from.
-// Another origin can do neither, and that is looked at first, because such a request
-// comes without cookies.
-func (m *Manager) signOutByCookie(w http.ResponseWriter, r *http.Request) error {
+// SignOutBrowser ends the session that the cookies of r name, returns it, and clears
+// the cookies whatever comes of it: nobody stays signed in at a browser that they
+// have turned away from. It is what our endpoint does, for the host's own form; put
+// no middleware in front that refuses, or a dead session could not sign out. Where
+// the browser acts as a user, that alone ends, and its own session is back.
+//
+// Errors: [ErrCrossOrigin], and then nothing has happened; [ErrNoCredentials],
+// [ErrNotFound], [ErrMalformed] where there was nothing left to end; an [*APIError]
+// for cookies that are there twice; [ErrUnavailable], after which the session may be
+// live still; another one where cookie mode is off.
+func (m *Manager) SignOutBrowser(w http.ResponseWriter, r *http.Request) (Session, error) {
+	if m.cookies == nil {
+		return Session{}, errNoCookieMode
+	}
+	// First, because a request that another origin has sent comes without cookies.
 	if err := m.cookies.crossOrigin.Check(r); err != nil {
-		return fmt.Errorf("%w: %w", ErrCrossOrigin, err)
+		return Session{}, fmt.Errorf("%w: %w", ErrCrossOrigin, err)
 	}
 	h, err := m.cookies.read(r)
 	if err != nil {
 		m.ClearCookies(w)
-		return err
+		return Session{}, err
 	}
 	m.cookies.clear(w, h.pair)
 	if caller, err := m.parseAccess(h.access); err == nil {
 		return m.SignOut(r.Context(), caller)
 	}
 	if h.refresh == "" {
-		return ErrNoCredentials
+		return Session{}, ErrNoCredentials
 	}
-	_, err = m.EndByRefreshToken(r.Context(), h.refresh, EndSignedOut, "")
-	return err
+	return m.EndByRefreshToken(r.Context(), h.refresh, EndSignedOut, "")
 }
 
 // flight is a refresh that concurrent requests of one browser share.

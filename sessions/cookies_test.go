@@ -1,11 +1,13 @@
 package sessions_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"maps"
 	"net/http"
 	"net/http/cookiejar"
@@ -16,6 +18,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/fstest"
 	"testing/synctest"
 	"time"
 
@@ -1216,4 +1219,186 @@ func FuzzCookies(f *testing.F) {
 			}
 		}
 	})
+}
+
+// The answer of a request that took its time must not put the cookies of a dead
+// session over those that the browser has got meanwhile.
+func TestASessionThatEndsWhileItIsRefreshedSetsNoCookies(t *testing.T) {
+	t.Parallel()
+	for name, die := range map[string]func(t *testing.T, s *site, b *browser, id string){
+		"ended": func(t *testing.T, s *site, _ *browser, id string) {
+			t.Helper()
+			if _, err := s.End(t.Context(), id, "", ""); err != nil {
+				t.Error(err)
+			}
+		},
+		"replaced": func(t *testing.T, s *site, b *browser, id string) {
+			t.Helper()
+			grant, err := s.Reauthenticated(t.Context(), id)
+			if err != nil {
+				t.Error(err)
+			}
+			w := httptest.NewRecorder()
+			if err := s.SetCookies(w, grant); err != nil {
+				t.Error(err)
+			}
+			b.take(w.Result())
+		},
+	} {
+		for path, want := range map[string]reply{"/me": {status: 401, code: "ACCESS_TOKEN_EXPIRED"}, "/open": {status: 200, body: "nobody"}} {
+			t.Run(name+path, func(t *testing.T) {
+				t.Parallel()
+				var during func()
+				s := newSite(t, func(c *sessions.Config) {
+					lookup := c.Users
+					c.Users = func(ctx context.Context, id string) (sessions.User, error) {
+						if f := during; f != nil { // the refresh is committed, and not answered
+							during = nil
+							f()
+						}
+						return lookup(ctx, id)
+					}
+				})
+				alice := s.SignIn(t, "alice")
+				b := s.browse(t, alice)
+				s.Clock.Advance(time.Hour)
+				during = func() { die(t, s, b, alice.Grant.Session.ID) }
+				b.send(t, "GET", path).want(t, want.status, want.body+want.code, "")
+				if name == "replaced" {
+					b.send(t, "GET", path).want(t, 200, "alice", "")
+				}
+			})
+		}
+	}
+}
+
+// What reads why a session ended may fail, which is no proof that it ended for good.
+func TestAReplacementThatCannotBeToldClearsNothing(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	alice := s.SignIn(t, "alice")
+	b := s.browse(t, alice)
+	if _, err := s.Reauthenticated(t.Context(), alice.Grant.Session.ID); err != nil {
+		t.Fatal(err)
+	}
+	s.Faults.Before = sessionstest.FailAt(sessionstest.MethodGet, 0, errAway)
+	b.send(t, "GET", "/me").want(t, 503, "TEMPORARILY_UNAVAILABLE", "")
+}
+
+// Its refresh cookie is gone, by eviction perhaps, and it hides the user's own session.
+func TestAnImpersonationThatCannotRefreshGivesWayUnderRefreshPath(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, func(c *sessions.Config) { c.Cookies.RefreshPath = "/auth/sessions/current" })
+	b := s.browse(t, s.SignIn(t, "alice"), s.Impersonate(t, "alice", "bob"))
+	delete(b.jar, "__Secure-sessile_acting_refresh")
+	s.Clock.Advance(time.Hour)
+	b.send(t, "GET", "/me").want(t, 401, "ACCESS_TOKEN_EXPIRED", "")
+	b.send(t, "POST", "/auth/sessions/current/refresh").want(t, 401, "REFRESH_TOKEN_NOT_FOUND_OR_EXPIRED malformed", endOfActing)
+	b.send(t, "POST", "/auth/sessions/current/refresh")
+	b.send(t, "GET", "/me").want(t, 200, "alice", "")
+}
+
+// Bearer wins, which at this endpoint means that there is no refresh token.
+func TestTheRefreshEndpointReadsNoCookiesBesideABearer(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	b := s.browse(t, s.SignIn(t, "bob"))
+	for _, authorization := range []string{s.SignIn(t, "alice").Header().Get("Authorization"), "Bearer junk"} {
+		b.send(t, "POST", "/auth/sessions/current/refresh", header("Authorization", authorization)).want(t, 400, "SCHEMA_ERROR", "")
+	}
+	if n := s.Faults.Calls(sessionstest.MethodRefresh); n != 0 {
+		t.Errorf("%d refreshes", n)
+	}
+	b.send(t, "POST", "/auth/sessions/current/refresh", header("Authorization", "Basic dXNlcjpwYXNz"))
+	if n := s.Faults.Calls(sessionstest.MethodRefresh); n != 1 {
+		t.Errorf("%d refreshes beside a password of the staging site", n)
+	}
+}
+
+// A cache must not give one user's page to the next, whatever the handler forgets.
+func TestAnswersByCookieVary(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	alice := s.SignIn(t, "alice")
+	b := s.browse(t, alice)
+	files := http.FileServerFS(fstest.MapFS{"page": {Data: []byte("page")}})
+	s.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for range 2 { // in a row
+			if _, err := s.Admit(w, r, sessions.NeedNothing, sessions.Stateless); err != nil {
+				sessions.WriteError(w, r, err)
+				return
+			}
+		}
+		files.ServeHTTP(w, r)
+	})
+	check := func(what string, got reply, vary, cache string) {
+		t.Helper()
+		if v, c := strings.Join(got.header.Values("Vary"), " "), got.header.Get("Cache-Control"); v != vary || c != cache {
+			t.Errorf("%s: Vary %q, Cache-Control %q; want %q and %q", what, v, c, vary, cache)
+		}
+	}
+	check("a page", b.send(t, "GET", "/page"), "Cookie", "private")
+	check("nobody's page", s.browse(t).send(t, "GET", "/page"), "Cookie", "")
+	check("a page with a token", s.browse(t).send(t, "GET", "/page", header("Authorization", alice.Header().Get("Authorization"))), "", "")
+	s.Clock.Advance(time.Hour)
+	// FileServer takes Cache-Control away from its errors.
+	check("a refresh at a page that is missing", b.send(t, "GET", "/missing"), "Cookie", "")
+}
+
+func TestSignOutBrowserClearsWhateverComesOfIt(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		before  func(t *testing.T, s *site, id string)
+		want    error
+		cookies string
+	}{
+		"live":              {func(*testing.T, *site, string) {}, nil, bothCleared},
+		"the token ran out": {func(_ *testing.T, s *site, _ string) { s.Clock.Advance(time.Hour) }, nil, bothCleared},
+		"a user who is disabled": {func(_ *testing.T, s *site, _ string) {
+			s.Clock.Advance(time.Hour)
+			s.SetUser(sessions.User{ID: "alice"}, sessions.ErrUserDisabled)
+		}, nil, bothCleared},
+		"long gone": {func(t *testing.T, s *site, id string) {
+			t.Helper()
+			if _, err := s.End(t.Context(), id, "", ""); err != nil {
+				t.Fatal(err)
+			}
+			s.Clock.Advance(time.Hour)
+		}, sessions.ErrNotFound, bothCleared},
+		"no database": {func(_ *testing.T, s *site, _ string) {
+			s.Faults.Before = func(context.Context, sessionstest.Call) error { return errAway }
+		}, sessions.ErrUnavailable, bothCleared},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newSite(t)
+			alice := s.SignIn(t, "alice")
+			b := s.browse(t, alice)
+			test.before(t, s, alice.Grant.Session.ID)
+			s.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				ended, err := s.SignOutBrowser(w, r)
+				if !errors.Is(err, test.want) || err == nil && (ended.ID != alice.Grant.Session.ID || ended.EndReason != sessions.EndSignedOut) {
+					t.Errorf("%+v, %v; want error %v", ended, err, test.want)
+				}
+			})
+			b.send(t, "POST", "/sign-out").want(t, 200, "", test.cookies)
+		})
+	}
+	off := sessionstest.New(t)
+	if _, err := off.SignOutBrowser(httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, "/", nil)); err == nil {
+		t.Error("there was a sign-out without cookie mode")
+	}
+}
+
+func TestInsecureCookieSaysSo(t *testing.T) {
+	t.Parallel()
+	for _, insecure := range []bool{true, false} {
+		var log bytes.Buffer
+		newSite(t, func(c *sessions.Config) {
+			c.Cookies.InsecureCookie, c.Logger = insecure, slog.New(slog.NewTextHandler(&log, nil))
+		})
+		if said := strings.Contains(log.String(), "InsecureCookie"); said != insecure {
+			t.Errorf("InsecureCookie is %t, and the log: %q", insecure, &log)
+		}
+	}
 }

@@ -57,6 +57,8 @@ var (
 	ErrUnknownSession = fmt.Errorf("%w: unknown session", ErrRefused)
 	// ErrSessionEnded: the session was ended before.
 	ErrSessionEnded = fmt.Errorf("%w: session ended", ErrRefused)
+	// errReplaced: by another one of the same browser.
+	errReplaced = fmt.Errorf("%w: replaced", ErrSessionEnded)
 	// ErrSessionExpired: the session reached its end; for an impersonation its
 	// last 30 s.
 	ErrSessionExpired = fmt.Errorf("%w: session expired", ErrRefused)

@@ -110,7 +110,7 @@ func (h *Handler) endpointWith(
 			w = newStackWriter(w, r)
 		}
 		fail := func(err error) {
-			if e := NewAPIError(err); e.Status >= 500 {
+			if e := NewAPIError(err); e.Status >= 500 && r.Context().Err() == nil { // or the client has hung up
 				cause := err
 				if e.cause != nil {
 					cause = e.cause

@@ -21,7 +21,8 @@ type Revocation int
 // The settings of the revocation dial.
 const (
 	// DefaultRevocation is Bounded from the moment [Manager.WatchRevocations] was
-	// called, and Stateless where the host never calls it.
+	// called, also after it has returned, and Stateless where the host never calls
+	// it.
 	DefaultRevocation Revocation = iota
 	// Stateless refuses them when they expire: signature and times are looked at,
 	// and nothing else.
@@ -52,7 +53,7 @@ func (m *Manager) Authenticate(r *http.Request, dial Revocation) (Identity, erro
 func (m *Manager) checkOf(dial Revocation) tokenCheck {
 	if dial == DefaultRevocation {
 		dial = Stateless
-		if m.feed.isRunning() {
+		if m.feed.wasStarted() {
 			dial = Bounded
 		}
 	}
@@ -346,7 +347,7 @@ func (m *Manager) Admit(w http.ResponseWriter, r *http.Request, need Need, dial 
 		return context.WithValue(r.Context(), admittedKey{}, admitted{m: m, nobody: true}), nil
 	case err != nil:
 		// Told here, because the answer does not say it and a middleware has no log.
-		if e := NewAPIError(err); e.Status >= 500 {
+		if e := NewAPIError(err); e.Status >= 500 && r.Context().Err() == nil { // or the client has hung up
 			m.cfg.Logger.LogAttrs(r.Context(), slog.LevelError, "sessions: request failed",
 				slog.String("code", e.Code), slog.Any("error", err))
 		}

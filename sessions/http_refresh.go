@@ -37,7 +37,7 @@ func (h *Handler) refresh(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if !present && h.m.cookies != nil {
+	if _, err := h.m.headerIdentity(r, nil); !present && h.m.cookies != nil && errors.Is(err, ErrNoCredentials) {
 		grant, err := h.m.refreshByCookie(w, r)
 		if err == nil {
 			writeJSON(w, http.StatusOK, newCookieGrantJSON(grant))

@@ -585,13 +585,13 @@ func (h *Handler) signOut(w http.ResponseWriter, r *http.Request) error {
 	token, present, tokenErr := refreshHeader(r)
 	switch {
 	case caller.HasUser():
-		err = h.m.SignOut(r.Context(), caller)
+		_, err = h.m.SignOut(r.Context(), caller)
 	case tokenErr != nil:
 		return tokenErr
 	case present:
 		_, err = h.m.EndByRefreshToken(r.Context(), token, EndSignedOut, "")
 	case err != nil && h.m.cookies != nil: // ErrNoCredentials
-		err = h.m.signOutByCookie(w, r)
+		_, err = h.m.SignOutBrowser(w, r)
 	default:
 		err = ErrNoCredentials
 	}

@@ -60,6 +60,9 @@ func New(cfg Config) (*Manager, error) {
 	if m.clientID == "" {
 		m.clientID = cfg.Audience
 	}
+	if cfg.Cookies.InsecureCookie {
+		cfg.Logger.Warn("sessions: Config.Cookies.InsecureCookie is set, which is for development only")
+	}
 	return m, nil
 }
 
@@ -426,6 +429,9 @@ func (m *Manager) whyRefused(ctx context.Context, id string, moment Moment) erro
 	}
 	switch s.State(moment) {
 	case StateEnded:
+		if s.EndReason == EndReplaced {
+			return errReplaced
+		}
 		return ErrSessionEnded
 	case StateIdle:
 		return ErrSessionIdle

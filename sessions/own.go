@@ -53,7 +53,7 @@ func (m *Manager) EndOwn(ctx context.Context, caller Identity, id string) (Sessi
 // [ErrNoCredentials]; those of [Manager.EndMany].
 func (m *Manager) EndOthers(ctx context.Context, caller Identity) ([]Session, error) {
 	switch {
-	case !caller.HasUser():
+	case !caller.HasUser(), caller.SessionID == "":
 		return nil, ErrNoCredentials
 	case caller.Impersonation:
 		return nil, fmt.Errorf("%w: to end others", ErrImpersonationNotAllowed)
@@ -71,20 +71,20 @@ func (m *Manager) EndOthers(ctx context.Context, caller Identity) ([]Session, er
 	return shown, nil
 }
 
-// SignOut ends the session of the caller, by whoever really acts.
+// SignOut ends the session of the caller, by whoever really acts, and returns it. For
+// a browser in cookie mode see [Manager.SignOutBrowser].
 //
 // Errors: [ErrNotFound] where it is over already; [ErrNoCredentials];
 // [ErrUnavailable].
-func (m *Manager) SignOut(ctx context.Context, caller Identity) error {
+func (m *Manager) SignOut(ctx context.Context, caller Identity) (Session, error) {
 	if !caller.HasUser() {
-		return ErrNoCredentials
+		return Session{}, ErrNoCredentials
 	}
 	by := caller.UserID
 	if caller.Impersonation {
 		by = caller.Actor
 	}
-	_, err := m.end(ctx, EndParams{ID: caller.SessionID, UserID: caller.UserID, Reason: EndSignedOut, By: by})
-	return err
+	return m.end(ctx, EndParams{ID: caller.SessionID, UserID: caller.UserID, Reason: EndSignedOut, By: by})
 }
 
 func (m *Manager) showsImpersonations() bool { return m.cfg.Impersonation.Visibility == Shown }

@@ -127,8 +127,10 @@ func TestEndingOthersEndsWhatIsHiddenTooAndDoesNotTell(t *testing.T) {
 			if _, err := f.EndOthers(t.Context(), f.acting.Identity(t)); !errors.Is(err, sessions.ErrImpersonationNotAllowed) {
 				t.Errorf("by an impersonation: %v", err)
 			}
-			if _, err := f.EndOthers(t.Context(), sessions.Identity{Access: sessions.AccessAdmin}); !errors.Is(err, sessions.ErrNoCredentials) {
-				t.Errorf("by a key: %v", err)
+			for what, caller := range map[string]sessions.Identity{"a key": {Access: sessions.AccessAdmin}, "a user without a session": {UserID: "alice"}} {
+				if _, err := f.EndOthers(t.Context(), caller); !errors.Is(err, sessions.ErrNoCredentials) {
+					t.Errorf("by %s: %v", what, err)
+				}
 			}
 			wantIDs(t, "before", f.live(t), f.here, f.there, f.acting, f.stranger)
 			told, err := f.EndOthers(t.Context(), f.here.Identity(t))
@@ -150,22 +152,22 @@ func TestSignOutIsByWhoActs(t *testing.T) {
 	f := newFamily(t, sessions.Hidden)
 	for by, s := range map[string]*sessionstest.SignedIn{"alice": f.here, "bob": f.acting} {
 		caller := s.Identity(t)
-		if err := f.SignOut(t.Context(), caller); err != nil {
-			t.Fatal(err)
+		if s, err := f.SignOut(t.Context(), caller); err != nil || s.EndedBy != by {
+			t.Fatal(s, err)
 		}
 		if got, err := f.Get(t.Context(), id(s)); err != nil || got.EndReason != sessions.EndSignedOut || got.EndedBy != by {
 			t.Errorf("%+v, %v", got, err)
 		}
-		if err := f.SignOut(t.Context(), caller); !errors.Is(err, sessions.ErrNotFound) {
+		if _, err := f.SignOut(t.Context(), caller); !errors.Is(err, sessions.ErrNotFound) {
 			t.Errorf("again: %v", err)
 		}
 	}
 	wantIDs(t, "after", f.live(t), f.there, f.stranger)
-	if err := f.SignOut(t.Context(), sessions.Identity{}); !errors.Is(err, sessions.ErrNoCredentials) {
+	if _, err := f.SignOut(t.Context(), sessions.Identity{}); !errors.Is(err, sessions.ErrNoCredentials) {
 		t.Errorf("nobody: %v", err)
 	}
 	f.Faults.Before = func(context.Context, sessionstest.Call) error { return errAway }
-	if err := f.SignOut(t.Context(), f.there.Identity(t)); !errors.Is(err, sessions.ErrUnavailable) {
+	if _, err := f.SignOut(t.Context(), f.there.Identity(t)); !errors.Is(err, sessions.ErrUnavailable) {
 		t.Errorf("without a database: %v", err)
 	}
 }

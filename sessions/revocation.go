@@ -26,13 +26,11 @@ const (
 	feedWhole = 30 * time.Second
 )
 
-var (
-	errFeedRuns = errors.New("sessions: WatchRevocations runs already")
-	errSlowPoll = errors.New("sessions: the poll took too long")
-)
+var errSlowPoll = errors.New("sessions: the poll took too long")
 
 // WatchRevocations keeps this process informed of the sessions that others end, until
-// ctx is done, and returns why it is. The host starts it beside its server:
+// ctx is done. Where it runs already it returns at once. The host starts it beside
+// its server, and stops it after the server:
 //
 //	go manager.WatchRevocations(ctx)
 //
@@ -41,12 +39,10 @@ var (
 // [Bounded] then refuse within [RevocationBound], without database work, and
 // contexts from [Manager.Watch] are cancelled. It goes on through errors of the
 // store; [Manager.Health] tells of them, and so does the log, once each time.
-//
-// Errors: the cause of ctx's end; another one at once where it runs already.
-func (m *Manager) WatchRevocations(ctx context.Context) error {
+func (m *Manager) WatchRevocations(ctx context.Context) {
 	f := m.feed
 	if !f.start() {
-		return errFeedRuns
+		return
 	}
 	defer f.stop()
 	ticker := time.NewTicker(feedPause)
@@ -55,7 +51,7 @@ func (m *Manager) WatchRevocations(ctx context.Context) error {
 		m.pollEnded(ctx)
 		select {
 		case <-ctx.Done():
-			return context.Cause(ctx)
+			return
 		case <-ticker.C:
 		}
 	}
@@ -76,11 +72,11 @@ func (m *Manager) pollEnded(ctx context.Context) {
 	if ctx.Err() != nil {
 		return // stopped, which is no failure
 	}
-	wasBehind, fresh := f.done(began, whole, ended, err)
+	failedBefore, fresh := f.done(began, whole, ended, err)
 	switch {
-	case err != nil && !wasBehind:
+	case err != nil && !failedBefore:
 		m.cfg.Logger.LogAttrs(ctx, slog.LevelError, "sessions: the revocation feed cannot read", slog.Any("error", err))
-	case err == nil && wasBehind:
+	case err == nil && failedBefore:
 		m.cfg.Logger.LogAttrs(ctx, slog.LevelInfo, "sessions: the revocation feed reads again")
 	}
 	for _, e := range fresh {
@@ -142,6 +138,9 @@ type feed struct {
 
 	mu      sync.RWMutex
 	running bool
+	// started stays when it no longer runs: what the host relies on must not become
+	// laxer because something has stopped.
+	started bool
 	ended   map[string]time.Time
 	// readAt is when the last good poll began, with the monotonic clock where there
 	// is one; wholeAt when the last good one of the whole window did.
@@ -159,7 +158,7 @@ func (f *feed) start() bool {
 	if f.running {
 		return false
 	}
-	f.running = true
+	f.running, f.started = true, true
 	return true
 }
 
@@ -169,10 +168,10 @@ func (f *feed) stop() {
 	f.running = false
 }
 
-func (f *feed) isRunning() bool {
+func (f *feed) wasStarted() bool {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
-	return f.running
+	return f.started
 }
 
 // next says from when on a poll that begins now reads, and whether that is the
@@ -232,10 +231,11 @@ func (f *feed) at(id string, now time.Time) (at time.Time, ended, current bool) 
 }
 
 func (f *feed) state(now time.Time) FeedState {
+	age := now.Sub(f.readAt) // below zero where the clock was set back
 	switch {
 	case !f.running:
 		return FeedOff
-	case f.readAt.IsZero(), now.Sub(f.readAt) > RevocationBound:
+	case f.readAt.IsZero(), age < 0, age > RevocationBound:
 		return FeedBehind
 	default:
 		return FeedCurrent

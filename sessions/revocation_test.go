@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -40,29 +41,18 @@ func newReplicas(t *testing.T, change ...func(*sessions.Config)) *replicas {
 	return r
 }
 
-// watch starts the feed there, and returns what stops it and waits for its answer.
-func (r *replicas) watch(t *testing.T) (stop func() error) {
+// watch starts the feed there, and returns what stops it and waits for that.
+func (r *replicas) watch(t *testing.T) (stop func()) {
 	t.Helper()
-	cause := errors.New("the server stops")
-	ctx, cancel := context.WithCancelCause(context.WithoutCancel(t.Context()))
-	done := make(chan error, 1)
-	go func() { done <- r.there.WatchRevocations(ctx) }()
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	var running sync.WaitGroup
+	running.Go(func() { r.there.WatchRevocations(ctx) })
 	synctest.Wait()
-	stopped := false
-	stop = func() error {
-		stopped = true
-		cancel(cause)
-		err := <-done
-		if !errors.Is(err, cause) {
-			t.Errorf("WatchRevocations returned %v, want the cause", err)
-		}
-		return err
+	stop = func() {
+		cancel()
+		running.Wait()
 	}
-	t.Cleanup(func() {
-		if !stopped {
-			_ = stop()
-		}
-	})
+	t.Cleanup(stop)
 	return stop
 }
 
@@ -196,15 +186,19 @@ func TestTheDefaultOfTheDialFollowsTheFeed(t *testing.T) {
 			t.Errorf("health %+v", got)
 		}
 		r.wantAdmitted(t, alice, sessions.DefaultRevocation, false)
-		if err := r.there.WatchRevocations(t.Context()); err == nil {
-			t.Error("a second WatchRevocations ran")
+		r.there.WatchRevocations(t.Context()) // a second one returns at once
+		if got := r.there.Health().Feed; got != sessions.FeedCurrent {
+			t.Errorf("the feed is %s after a second one has returned", got)
 		}
 
-		_ = stop()
+		stop()
 		if got := r.there.Health().Feed; got != sessions.FeedOff {
 			t.Errorf("the feed is %s after it stopped", got)
 		}
+		// What stops must not open what it guarded: a server that shuts down still
+		// answers.
 		r.wantAdmitted(t, alice, sessions.Bounded, false)
+		r.wantAdmitted(t, alice, sessions.DefaultRevocation, false)
 		r.watch(t) // and it can be started again
 		r.wantAdmitted(t, alice, sessions.DefaultRevocation, false)
 	})
@@ -336,7 +330,7 @@ func TestAHangingPollIsGivenUp(t *testing.T) {
 		logged := r.log.Len()
 		hang.Store(true)
 		pass(time.Second)
-		if _ = stop(); r.there.Health().FeedError != nil || r.log.Len() != logged {
+		if stop(); r.there.Health().FeedError != nil || r.log.Len() != logged {
 			t.Errorf("a poll that was stopped with the feed counts as failed: %v", r.there.Health().FeedError)
 		}
 	})
@@ -404,4 +398,44 @@ func TestRevocationFallbackIsStrictOrStateless(t *testing.T) {
 			t.Errorf("%d: %v", dial, err)
 		}
 	}
+}
+
+// Whose clock was set back cannot tell how old the feed is, until the next poll.
+func TestAClockSetBackMakesTheFeedBehindUntilItReads(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var back atomic.Int64
+		r := newReplicas(t, func(c *sessions.Config) {
+			c.Now = func() time.Time { return time.Now().Round(0).Add(-time.Duration(back.Load())) } // not monotonic
+		})
+		r.watch(t)
+		back.Store(int64(time.Hour))
+		if got := r.there.Health().Feed; got != sessions.FeedBehind {
+			t.Errorf("the feed is %s", got)
+		}
+		pass(time.Second)
+		synctest.Wait()
+		if got := r.there.Health().Feed; got != sessions.FeedCurrent {
+			t.Errorf("after a poll the feed is %s", got)
+		}
+	})
+}
+
+func TestAClientThatHangsUpIsNoError(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newReplicas(t)
+		alice := sessionstest.SignIn(t, r.here, "alice")
+		ctx, hangUp := context.WithCancel(t.Context())
+		hangUp()
+		request := httptest.NewRequestWithContext(ctx, http.MethodGet, "/auth/sessions/current", nil)
+		request.Header = alice.Header()
+		if _, err := r.there.Admit(httptest.NewRecorder(), request, sessions.NeedUser, sessions.Strict); !errors.Is(err, sessions.ErrUnavailable) {
+			t.Errorf("got %v", err)
+		}
+		sessions.NewHandler(r.there).ServeHTTP(httptest.NewRecorder(), request)
+		if r.log.Len() != 0 {
+			t.Errorf("logged: %s", &r.log)
+		}
+	})
 }

@@ -101,7 +101,8 @@ const (
 	EndActorEnded EndReason = "actor_ended"
 	// EndNotAllowed: the actor may no longer impersonate this user.
 	EndNotAllowed EndReason = "not_allowed"
-	// EndReplaced: the user authenticated again, see [Manager.Reauthenticated].
+	// EndReplaced: another session took its place, see [Manager.Reauthenticated]. A
+	// browser's late requests with its cookies do not clear those of the new one.
 	EndReplaced EndReason = "replaced"
 	// EndHandoffReplay: a hand-off code was redeemed a second time (RFC 6749,
 	// section 4.1.2).

@@ -53,6 +53,10 @@ func GuardRecent(ctx context.Context, maxAge time.Duration) error {
 // promoted with it, but signed out (OWASP ASVS 7.2.4). Impersonations behind the old
 // session end with it.
 //
+// The host has to have authenticated the user of this session, and no other. The
+// grant has to reach the client: give it with the answer, in cookie mode by
+// [Manager.SetCookies]. Of two calls for one session the second finds it replaced.
+//
 // Errors: [*ExpiredError] where the session is over; [ErrImpersonationNotAllowed]
 // for an impersonation; [ErrUserNotFound], [ErrUserDisabled]; [ErrUnavailable],
 // after which the old session may be live still.

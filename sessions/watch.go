@@ -41,7 +41,10 @@ func (m *Manager) Watch(ctx context.Context, id Identity) (context.Context, cont
 
 	w := &watch{userID: id.UserID, cancel: cancelCause}
 	m.watches.add(id.SessionID, w)
-	context.AfterFunc(ctx, func() { m.watches.remove(id.SessionID, w) })
+	context.AfterFunc(ctx, func() {
+		m.watches.remove(id.SessionID, w)
+		cancelCause(nil) // takes the context in between off its parent
+	})
 	// Only now, so that an end is either found here or comes to the watch.
 	if at, ended := m.ended.at(id.SessionID); ended {
 		w.end(id.SessionID, at)

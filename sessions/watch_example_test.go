@@ -13,12 +13,21 @@ import (
 )
 
 // Server-sent events go on for as long as the session lives, however short its
-// access tokens do, and stop when the user signs out anywhere.
+// access tokens do, and stop when the user signs out anywhere: here at another
+// process, which shares nothing with this one but the store.
 func ExampleWatch() {
-	manager := exampleManager()
+	config := exampleConfig()
+	manager, err := sessions.New(config)
+	if err != nil {
+		log.Fatal(err)
+	}
+	elsewhere, err := sessions.New(config)
+	if err != nil {
+		log.Fatal(err)
+	}
 	feed, stop := context.WithCancel(context.Background())
 	defer stop()
-	go func() { _ = manager.WatchRevocations(feed) }() // hears of other processes
+	go manager.WatchRevocations(feed) // hears of other processes
 
 	events := func(w http.ResponseWriter, r *http.Request) {
 		id, _ := sessions.FromContext(r.Context())
@@ -35,7 +44,7 @@ func ExampleWatch() {
 	server := httptest.NewServer(mux)
 	defer server.Close()
 
-	grant, err := manager.Create(context.Background(), sessions.CreateParams{UserID: "alice"})
+	grant, err := elsewhere.Create(context.Background(), sessions.CreateParams{UserID: "alice"})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -55,9 +64,9 @@ func ExampleWatch() {
 		if lines.Text() != "" {
 			fmt.Println(lines.Text())
 		}
-		if !signedOut { // from another tab, or another device
+		if !signedOut {
 			signedOut = true
-			if _, err := manager.End(context.Background(), grant.Session.ID, sessions.EndSignedOut, "alice"); err != nil {
+			if _, err := elsewhere.End(context.Background(), grant.Session.ID, sessions.EndSignedOut, "alice"); err != nil {
 				log.Fatal(err)
 			}
 		}

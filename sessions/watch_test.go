@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -191,6 +192,45 @@ func TestWatchFindsTheManagerOfTheMiddleware(t *testing.T) {
 		defer cancel()
 		if context.Cause(ctx) == nil || errors.Is(context.Cause(ctx), sessions.ErrExpired) {
 			t.Errorf("without a middleware the context has %v", context.Cause(ctx))
+		}
+	})
+}
+
+// parent counts what waits for it to end.
+type parent struct {
+	context.Context
+
+	done    chan struct{}
+	waiting atomic.Int64
+}
+
+func (p *parent) Done() <-chan struct{} { return p.done }
+
+func (p *parent) AfterFunc(func()) (stop func() bool) {
+	p.waiting.Add(1)
+	return sync.OnceValue(func() bool { p.waiting.Add(-1); return true })
+}
+
+// A connection that was hijacked is watched under the server's context, which lives on.
+func TestAWatchLeavesNothingWithItsParent(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newReplicas(t)
+		server := &parent{Context: t.Context(), done: make(chan struct{})}
+		for _, how := range []func(s *sessionstest.SignedIn, cancel context.CancelFunc){
+			func(_ *sessionstest.SignedIn, cancel context.CancelFunc) { cancel() },
+			func(s *sessionstest.SignedIn, _ context.CancelFunc) { end(t, r.there, s) },
+		} {
+			alice := sessionstest.SignIn(t, r.there, "alice")
+			_, cancel := r.there.Watch(server, alice.Identity(t))
+			if server.waiting.Load() == 0 {
+				t.Fatal("the context does not wait for its parent")
+			}
+			how(alice, cancel)
+			synctest.Wait()
+			if n := server.waiting.Load(); n != 0 {
+				t.Errorf("%d contexts are left with the parent", n)
+			}
 		}
 	})
 }

@@ -38,7 +38,7 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-
+	go manager.WatchRevocations(context.Background()) // hears of what other processes end
 	mux := http.NewServeMux()
 	sessions.NewHandler(manager).Register(mux, "")
 	mux.Handle("GET /me", middleware.Require(manager)(http.HandlerFunc(me)))

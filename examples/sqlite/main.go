@@ -113,7 +113,10 @@ func run(ctx context.Context, getenv func(string) string, out, logs io.Writer) (
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	background.Go(func() { prune(ctx, manager, logger) })
-	background.Go(func() { _ = manager.WatchRevocations(ctx) }) // returns that ctx is done
+	// To the last request: without it their routes would ask the database.
+	feed, stopFeed := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopFeed()
+	background.Go(func() { manager.WatchRevocations(feed) })
 
 	server := &http.Server{
 		Handler:           newApp(manager, st, users, cfg, logger),

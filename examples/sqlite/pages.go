@@ -36,7 +36,7 @@ func (p pages) register(e *echo.Echo) {
 
 	p.get(e, "/", p.welcome, look.Optional())
 	p.post(e, "/sign-in", p.signIn, change.Optional())
-	p.post(e, "/sign-out", p.signOut, change.Require())
+	p.post(e, "/sign-out", p.signOut) // whatever has become of the session
 
 	p.get(e, "/devices", p.devices, look.Require())
 	p.post(e, "/devices/:id/revoke", p.revoke, change.Require(), echov4.ReadOnlyImpersonation)
@@ -132,22 +132,20 @@ func (p pages) signIn(c echo.Context) error {
 }
 
 // signOut ends the session that the cookies are of: an impersonation where there is
-// one, and then the browser is back in its own.
+// one, and then the browser is back in its own. Cookies are cleared in any case.
 func (p pages) signOut(c echo.Context) error {
-	id := identity(c)
-	err := p.manager.SignOut(c.Request().Context(), id)
-	if err != nil && !errors.Is(err, sessions.ErrNotFound) {
-		return echov4.Error(c, err)
-	}
 	// no-store alone does not keep Chromium from showing the last page again at the
 	// back button.
 	c.Response().Header().Set("Clear-Site-Data", `"cache"`)
-	if id.Impersonation {
-		p.manager.ClearImpersonationCookies(c.Response())
+	ended, err := p.manager.SignOutBrowser(c.Response(), c.Request())
+	switch {
+	case errors.Is(err, sessions.ErrCrossOrigin), errors.Is(err, sessions.ErrUnavailable):
+		return echov4.Error(c, err)
+	case ended.Impersonation:
 		return see(c, "/people", "ended")
+	default:
+		return see(c, "/", "signed-out")
 	}
-	p.manager.ClearCookies(c.Response())
-	return see(c, "/", "signed-out")
 }
 
 // device is a session as its user sees it.

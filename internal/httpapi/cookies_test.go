@@ -216,8 +216,9 @@ func TestTheRefreshHeaderWinsOverTheCookie(t *testing.T) {
 	if e.row(t, mine.id) != before {
 		t.Error("the cookie's session was refreshed")
 	}
-	// An empty header is none, and an access token is not looked at.
-	e.refresh(t, "", mine.own(), bearer("x")).want(t, 200).did(t, ownSet)
+	// Beside other credentials there is no refresh token at all; an empty header is none.
+	e.refreshByCookie(t, mine.own(), bearer("x")).refused(t, 400, "SCHEMA_ERROR").did(t, nothing)
+	e.refresh(t, "", mine.own()).want(t, 200).did(t, ownSet)
 }
 
 func TestRefreshByBadCookie(t *testing.T) {

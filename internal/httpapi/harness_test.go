@@ -509,7 +509,7 @@ var (
 	// answerHeaders are all headers that an answer may have.
 	answerHeaders = []string{
 		"Accept-Ranges", "Allow", "Cache-Control", "Connection", "Content-Length", "Content-Range", "Content-Type", "Date", "Etag",
-		"Pragma", "Retry-After", "Set-Cookie", "Www-Authenticate", "X-Content-Type-Options", "X-Request-Id",
+		"Pragma", "Retry-After", "Set-Cookie", "Vary", "Www-Authenticate", "X-Content-Type-Options", "X-Request-Id",
 		"X-Stack-Actual-Status", "X-Stack-Known-Error", "X-Stack-Request-Id",
 		"X-Hexclave-Actual-Status", "X-Hexclave-Known-Error", "X-Hexclave-Request-Id",
 	}

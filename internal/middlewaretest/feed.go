@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"sync"
 	"testing"
 	"time"
 
@@ -131,13 +132,11 @@ func (s *suite) endedElsewhere(t *testing.T, dial sessions.Revocation, watching 
 func watch(t *testing.T, m *sessions.Manager) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
-	done := make(chan error, 1)
-	go func() { done <- m.WatchRevocations(ctx) }()
+	var running sync.WaitGroup
+	running.Go(func() { m.WatchRevocations(ctx) })
 	t.Cleanup(func() {
 		cancel()
-		if err := <-done; !errors.Is(err, context.Canceled) {
-			t.Errorf("WatchRevocations returned %v", err)
-		}
+		running.Wait()
 	})
 	pause := time.NewTicker(time.Millisecond)
 	defer pause.Stop()

@@ -69,7 +69,7 @@ func replica(dsn string) error {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
-	go func() { _ = manager.WatchRevocations(ctx) }()
+	go manager.WatchRevocations(ctx)
 
 	mux := http.NewServeMux()
 	ok := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
