@@ -3,6 +3,7 @@ package sessions
 import (
 	"context"
 	"fmt"
+	"time"
 )
 
 // What callers may do with the sessions of the user they speak for. The HTTP API
@@ -13,8 +14,8 @@ import (
 // first: an impersonation sees itself alone, others see impersonations only where
 // [Impersonation].Visibility is [Shown]. Of o, Limit and Cursor count.
 //
-// Round LastUsedAt before you show it: a thief who holds the same token could watch
-// the exact time for the moment at which his own use goes unnoticed.
+// LastUsedAt is rounded down to the hour: a thief who holds the same token could
+// watch the exact time for the moment at which his own use goes unnoticed.
 //
 // Errors: [ErrNoCredentials] where the caller speaks for no user; those of
 // [Manager.List].
@@ -26,7 +27,11 @@ func (m *Manager) ListOwn(ctx context.Context, caller Identity, o ListOptions) (
 	if caller.Impersonation {
 		o.Impersonations, o.onlyID = true, caller.SessionID
 	}
-	return m.List(ctx, caller.UserID, o)
+	list, err := m.List(ctx, caller.UserID, o)
+	for i := range list.Sessions {
+		list.Sessions[i].LastUsedAt = list.Sessions[i].LastUsedAt.Truncate(time.Hour)
+	}
+	return list, err
 }
 
 // EndOwn ends one of the other sessions that [Manager.ListOwn] shows the caller.

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/sessile-go/sessile/sessions"
 	"github.com/sessile-go/sessile/sessions/sessionstest"
@@ -22,6 +23,7 @@ type family struct {
 func newFamily(t *testing.T, visibility sessions.Visibility) *family {
 	t.Helper()
 	k := sessionstest.New(t, func(c *sessions.Config) { c.Impersonation.Visibility = visibility })
+	k.Clock.Advance(59 * time.Minute)
 	return &family{k, k.SignIn(t, "alice"), k.SignIn(t, "alice"), k.Impersonate(t, "bob", "alice"), k.SignIn(t, "bob")}
 }
 
@@ -76,6 +78,11 @@ func TestACallerSeesAndEndsItsOwn(t *testing.T) {
 				list, err := f.ListOwn(t.Context(), caller, sessions.ListOptions{Impersonations: true})
 				if err != nil {
 					t.Fatal(err)
+				}
+				for _, s := range list.Sessions {
+					if !s.LastUsedAt.Equal(f.Clock.Now().Truncate(time.Hour)) {
+						t.Errorf("last used at %s", s.LastUsedAt)
+					}
 				}
 				return idsOf(list.Sessions)
 			}

@@ -165,8 +165,7 @@ func (p pages) devices(c echo.Context) error {
 	var all []device
 	for _, s := range list.Sessions {
 		here := s.ID == id.SessionID
-		used := s.LastUsedAt.Truncate(time.Hour) // the minute would help a thief more than the owner
-		all = append(all, device{ID: s.ID, Name: deviceName(s.Client.UserAgent), Here: here, Since: s.CreatedAt, Used: used, Idle: ago(time.Now(), used)})
+		all = append(all, device{ID: s.ID, Name: deviceName(s.Client.UserAgent), Here: here, Since: s.CreatedAt, Used: s.LastUsedAt, Idle: ago(time.Now(), s.LastUsedAt)})
 	}
 	slices.SortStableFunc(all, func(a, b device) int {
 		if a.Here == b.Here {
