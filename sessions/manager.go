@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -68,59 +67,6 @@ func New(cfg Config) (*Manager, error) {
 
 // Format shows no field whatever the verb: keys are among them.
 func (*Manager) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "sessions.Manager") }
-
-// WithStore is m over another store, for joining a transaction of the host:
-//
-//	err := db.Transaction(func(tx *gorm.DB) error {
-//		joined = manager.WithStore(st.In(tx))
-//		_, err := joined.Create(ctx, params)
-//		return err
-//	})
-//	if err == nil {
-//		manager.Notify(ctx, joined.Events()...)
-//	}
-//
-// Create, End and EndMany join; Refresh returns [ErrJoined]. Events are held back
-// until the host has committed and hands them to [Manager.Notify]. Until then the
-// process goes on accepting access tokens of a session that was ended so.
-func (m *Manager) WithStore(store Store) *Manager {
-	joined := *m
-	joined.cfg.Store = store
-	joined.joined = &heldEvents{}
-	return &joined
-}
-
-// Events returns the events held back by a Manager from [Manager.WithStore], and
-// forgets them. On any other Manager it returns nil.
-func (m *Manager) Events() []Event {
-	if m.joined == nil {
-		return nil
-	}
-	return m.joined.take()
-}
-
-// Notify sends events to [Config.OnEvent], and from then on this process refuses
-// the access tokens of the sessions that ended.
-func (m *Manager) Notify(ctx context.Context, events ...Event) {
-	ctx = context.WithoutCancel(ctx) // what is committed is told, though the caller be gone
-	for _, e := range events {
-		if !e.Session.EndedAt.IsZero() {
-			m.ended.add(e.Session.ID, m.now())
-			m.watches.end(e.Session.ID, e.Session.EndedAt)
-		}
-		if m.cfg.OnEvent != nil {
-			m.cfg.OnEvent(ctx, e)
-		}
-	}
-}
-
-func (m *Manager) emit(ctx context.Context, e Event) {
-	if m.joined != nil {
-		m.joined.add(e)
-		return
-	}
-	m.Notify(ctx, e)
-}
 
 // now is the clock at the resolution of the store.
 func (m *Manager) now() time.Time { return m.cfg.Now().UTC().Truncate(time.Microsecond) }
@@ -748,59 +694,4 @@ func (m *Manager) JWKSet() []byte { return slices.Clone(m.jwks) }
 // errors can still be told with errors.Is.
 func unavailable(doing string, err error) error {
 	return fmt.Errorf("%w: %s: %w", ErrUnavailable, doing, err)
-}
-
-// heldEvents are the events of calls in a transaction that is not committed.
-type heldEvents struct {
-	mu     sync.Mutex
-	events []Event
-}
-
-func (h *heldEvents) add(e Event) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.events = append(h.events, e)
-}
-
-func (h *heldEvents) take() []Event {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	events := h.events
-	h.events = nil
-	return events
-}
-
-// recentlyEnded remembers the sessions that this process has ended for as long as
-// an access token of theirs may live, so that it refuses those at once.
-type recentlyEnded struct {
-	keep time.Duration
-
-	mu sync.RWMutex
-	// Two generations, swapped after keep: each entry is kept for keep at least
-	// and 2 × keep at most, without a timer and without a scan.
-	young, old map[string]time.Time
-	swapped    time.Time
-}
-
-func newRecentlyEnded(keep time.Duration) *recentlyEnded {
-	return &recentlyEnded{keep: keep, young: map[string]time.Time{}}
-}
-
-func (r *recentlyEnded) add(id string, now time.Time) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if now.Sub(r.swapped) >= r.keep {
-		r.old, r.young, r.swapped = r.young, map[string]time.Time{}, now
-	}
-	r.young[id] = now
-}
-
-func (r *recentlyEnded) at(id string) (time.Time, bool) {
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	if at, ok := r.young[id]; ok {
-		return at, true
-	}
-	at, ok := r.old[id]
-	return at, ok
 }

@@ -247,3 +247,38 @@ func (f *feed) health(now time.Time) Health {
 	defer f.mu.RUnlock()
 	return Health{Feed: f.state(now), FeedReadAt: f.readAt.UTC(), FeedError: f.err}
 }
+
+// recentlyEnded remembers the sessions that this process has ended for as long as
+// an access token of theirs may live, so that it refuses those at once.
+type recentlyEnded struct {
+	keep time.Duration
+
+	mu sync.RWMutex
+	// Two generations, swapped after keep: each entry is kept for keep at least
+	// and 2 × keep at most, without a timer and without a scan.
+	young, old map[string]time.Time
+	swapped    time.Time
+}
+
+func newRecentlyEnded(keep time.Duration) *recentlyEnded {
+	return &recentlyEnded{keep: keep, young: map[string]time.Time{}}
+}
+
+func (r *recentlyEnded) add(id string, now time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if now.Sub(r.swapped) >= r.keep {
+		r.old, r.young, r.swapped = r.young, map[string]time.Time{}, now
+	}
+	r.young[id] = now
+}
+
+func (r *recentlyEnded) at(id string) (time.Time, bool) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	if at, ok := r.young[id]; ok {
+		return at, true
+	}
+	at, ok := r.old[id]
+	return at, ok
+}

@@ -1,0 +1,217 @@
+package sessions
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+)
+
+// held is what a browser has sent.
+type held struct {
+	pair            cookiePair
+	access, refresh string
+}
+
+// read returns the cookies of an impersonation, or else the user's own. Errors:
+// ErrNoCredentials; 400 for one that is there twice: somebody has planted one.
+func (c *cookieMode) read(r *http.Request) (held, error) {
+	for _, pair := range []cookiePair{c.acting, c.own} {
+		h := held{pair: pair}
+		for name, value := range map[string]*string{pair.access: &h.access, pair.refresh: &h.refresh} {
+			switch cookies := r.CookiesNamed(name); {
+			case len(cookies) > 1:
+				return held{}, newSchemaError(r, "cookies."+name, "must be there once")
+			case len(cookies) == 1:
+				*value = cookies[0].Value
+			}
+		}
+		if h.access != "" || h.refresh != "" {
+			return h, nil
+		}
+	}
+	return held{}, ErrNoCredentials
+}
+
+// readSameOrigin is read, for requests that are not forged.
+func (c *cookieMode) readSameOrigin(r *http.Request) (held, error) {
+	h, err := c.read(r)
+	if err != nil {
+		return held{}, err
+	}
+	if err := c.crossOrigin.Check(r); err != nil {
+		return held{}, fmt.Errorf("%w: %w", ErrCrossOrigin, err)
+	}
+	return h, nil
+}
+
+// deadCookieError is an error of cookies that authenticate nobody.
+type deadCookieError struct{ error }
+
+func (e *deadCookieError) Unwrap() error { return e.error }
+
+// cookieIdentity says whom the cookies authenticate, and refreshes them where the
+// access token is of no use any more and w is not nil.
+func (m *Manager) cookieIdentity(w http.ResponseWriter, r *http.Request, check tokenCheck) (Identity, error) {
+	if w != nil && !slices.Contains(w.Header().Values("Vary"), "Cookie") {
+		w.Header().Add("Vary", "Cookie")
+	}
+	h, err := m.cookies.readSameOrigin(r)
+	if err != nil {
+		return Identity{}, err
+	}
+	if w != nil {
+		if header := w.Header(); header.Get("Cache-Control") == "" {
+			header.Set("Cache-Control", "private") // as caches treat Authorization (RFC 9111, section 3.5)
+		}
+		// A middleware of ours further out has refreshed them for this answer.
+		if fresh := setAlready(w, h.pair.access); fresh != "" {
+			h.access = fresh
+		}
+	}
+	err = ErrNoCredentials
+	if h.access != "" {
+		id, checkErr := check(r.Context(), h.access)
+		switch {
+		case checkErr != nil:
+			err = checkErr
+		case m.cookies.pairOf(id.Impersonation) != h.pair:
+			err = ErrInvalidToken // planted
+		default:
+			return id, nil
+		}
+	}
+	if !errors.Is(err, ErrUnauthenticated) {
+		return Identity{}, err // could not tell
+	}
+	if !m.cookies.through || w == nil {
+		return Identity{}, &deadCookieError{err}
+	}
+	grant, err := m.refreshHeld(w, r, h)
+	if err != nil {
+		return Identity{}, err
+	}
+	// The session may have ended since, or been replaced, and then the browser has
+	// other cookies by now.
+	id, err := check(r.Context(), grant.AccessToken.Reveal())
+	if errors.Is(err, ErrUnauthenticated) {
+		return Identity{}, &deadCookieError{err}
+	}
+	m.setCookies(w, grant)
+	return id, err
+}
+
+// refreshHeld refreshes cookies, which are then to be set, or clears them where that
+// can never succeed.
+func (m *Manager) refreshHeld(w http.ResponseWriter, r *http.Request, h held) (Grant, error) {
+	grant, err := m.refreshOnce(r.Context(), h.refresh, m.RequestClient(r))
+	if err == nil && m.cookies.pairOf(grant.Session.Impersonation) != h.pair {
+		err = ErrMalformed // planted
+	}
+	switch {
+	case err == nil:
+		return grant, nil
+	case !errors.Is(err, ErrRefused):
+		return Grant{}, err
+	case errors.Is(err, ErrUserRefused) && h.pair == m.cookies.own: // whose session is kept
+	case errors.Is(err, errReplaced):
+		// The browser has the next session's cookies by now, or soon.
+	default:
+		m.cookies.clear(w, h.pair)
+	}
+	return Grant{}, &deadCookieError{err}
+}
+
+// refreshByCookie is the refresh endpoint's. Errors: ErrNoCredentials where no refresh
+// cookie came.
+func (m *Manager) refreshByCookie(w http.ResponseWriter, r *http.Request) (Grant, error) {
+	h, err := m.cookies.readSameOrigin(r)
+	switch {
+	case err != nil:
+		return Grant{}, err
+	case h.refresh == "" && h.pair == m.cookies.acting:
+		// Nothing can make it go on, and it hides the user's own session.
+		m.cookies.clear(w, h.pair)
+		return Grant{}, &deadCookieError{ErrMalformed}
+	case h.refresh == "":
+		return Grant{}, ErrNoCredentials
+	}
+	grant, err := m.refreshHeld(w, r, h)
+	if err == nil {
+		m.setCookies(w, grant)
+	}
+	return grant, err
+}
+
+// SignOutBrowser ends the session that the cookies of r name, returns it, and clears
+// the cookies whatever comes of it: nobody stays signed in at a browser that they
+// have turned away from. It is what our endpoint does, for the host's own form; put
+// no middleware in front that refuses, or a dead session could not sign out. Where
+// the browser acts as a user, that alone ends, and its own session is back.
+//
+// Errors: [ErrCrossOrigin], and then nothing has happened; [ErrNoCredentials],
+// [ErrNotFound], [ErrMalformed] where there was nothing left to end; an [*APIError]
+// for cookies that are there twice; [ErrUnavailable], after which the session may be
+// live still; another one where cookie mode is off.
+func (m *Manager) SignOutBrowser(w http.ResponseWriter, r *http.Request) (Session, error) {
+	if m.cookies == nil {
+		return Session{}, errNoCookieMode
+	}
+	// First, because a request that another origin has sent comes without cookies.
+	if err := m.cookies.crossOrigin.Check(r); err != nil {
+		return Session{}, fmt.Errorf("%w: %w", ErrCrossOrigin, err)
+	}
+	h, err := m.cookies.read(r)
+	if err != nil {
+		m.ClearCookies(w)
+		return Session{}, err
+	}
+	m.cookies.clear(w, h.pair)
+	if caller, err := m.parseAccess(h.access); err == nil {
+		return m.SignOut(r.Context(), caller)
+	}
+	if h.refresh == "" {
+		return Session{}, ErrNoCredentials
+	}
+	return m.EndByRefreshToken(r.Context(), h.refresh, EndSignedOut, "")
+}
+
+// flight is a refresh that concurrent requests of one browser share.
+type flight struct {
+	done  chan struct{}
+	grant Grant
+	err   error
+}
+
+// refreshOnce is Refresh, once for all who present a token at the same time. A
+// browser sends many requests when a page loads. It goes on when the client of the
+// first of them hangs up.
+func (m *Manager) refreshOnce(ctx context.Context, token string, client Client) (Grant, error) {
+	c := m.cookies
+	c.mu.Lock()
+	f, joins := c.flights[token]
+	if !joins {
+		f = &flight{done: make(chan struct{}), err: unavailable("refresh", errors.New("a hook has panicked"))}
+		c.flights[token] = f
+	}
+	c.mu.Unlock()
+	if joins {
+		select {
+		case <-f.done:
+			return f.grant, f.err
+		case <-ctx.Done():
+			return Grant{}, unavailable("refresh", ctx.Err())
+		}
+	}
+	defer func() { // also when a hook of the host panics
+		c.mu.Lock()
+		delete(c.flights, token)
+		c.mu.Unlock()
+		close(f.done)
+	}()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanUpLimit)
+	defer cancel()
+	f.grant, f.err = m.Refresh(ctx, token, client)
+	return f.grant, f.err
+}

@@ -1,0 +1,153 @@
+package sessions
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// EventType names what happened to a session.
+type EventType string
+
+// The event types; docs/events.md has their fields.
+const (
+	// EventCreated: a session was created and its tokens were given.
+	EventCreated EventType = "created"
+	// EventHandedOff: a session was created and a hand-off code was given.
+	EventHandedOff EventType = "handed_off"
+	// EventRedeemed: the code was redeemed and the tokens were given.
+	EventRedeemed EventType = "redeemed"
+	// EventRotated, EventOverlap, EventRecovered and EventAhead are the outcomes
+	// of a refresh; see [Outcome].
+	EventRotated   EventType = "rotated"
+	EventOverlap   EventType = "overlap"
+	EventRecovered EventType = "recovered"
+	EventAhead     EventType = "ahead"
+	// EventReplay and EventRecoveryLimit: a refresh has ended the session.
+	EventReplay        EventType = "replay"
+	EventRecoveryLimit EventType = "recovery_limit"
+	// EventHandoffReplay: a code was redeemed again, which has ended the session.
+	EventHandoffReplay EventType = "handoff_replay"
+	// EventEnded: the session was ended for the reason on it.
+	EventEnded EventType = "ended"
+	// EventImpersonationRefused: an impersonation was asked for, or its code
+	// presented, and refused; nothing has changed. See [Event.Refusal].
+	EventImpersonationRefused EventType = "impersonation_refused"
+)
+
+// Refusal says why an impersonation was refused.
+type Refusal string
+
+// Why an impersonation was refused.
+const (
+	// RefusalInvalid: the request is malformed.
+	RefusalInvalid Refusal = "invalid"
+	// RefusalUnauthenticated: the caller's session is over.
+	RefusalUnauthenticated Refusal = "unauthenticated"
+	// RefusalUserNotFound and RefusalUserDisabled are answers of [Config.Users].
+	RefusalUserNotFound Refusal = "user_not_found"
+	RefusalUserDisabled Refusal = "user_disabled"
+	// RefusalOneself: the actor is the user.
+	RefusalOneself Refusal = "oneself"
+	// RefusalChained: the caller is an impersonation.
+	RefusalChained Refusal = "chained"
+	// RefusalNotAllowed: [Config.MayImpersonate] says no, or there is none.
+	RefusalNotAllowed Refusal = "not_allowed"
+	// RefusalHandoffCode: an unknown, late or malformed hand-off code.
+	RefusalHandoffCode Refusal = "handoff_code"
+	// RefusalUnavailable: it could not be told.
+	RefusalUnavailable Refusal = "unavailable"
+)
+
+// Event tells the host what happened to one session; see [Config.OnEvent]. It
+// holds no credential.
+type Event struct {
+	// Type says what happened.
+	Type EventType
+	// At is when, by the application's clock.
+	At time.Time
+	// Session is the session after it. Session.Client is the last client whose
+	// use succeeded.
+	Session Session
+	// Client is the client that made this call: for a replay the presenter.
+	Client Client
+	// Refusal is why, for [EventImpersonationRefused]. Session then has what was
+	// asked for, as far as it is known, and no ID.
+	Refusal Refusal
+	// OldSecret is true when a refresh token was presented that is not of the
+	// first secret: while such events come, dropping that secret signs out.
+	OldSecret bool
+}
+
+// WithStore is m over another store, for joining a transaction of the host:
+//
+//	err := db.Transaction(func(tx *gorm.DB) error {
+//		joined = manager.WithStore(st.In(tx))
+//		_, err := joined.Create(ctx, params)
+//		return err
+//	})
+//	if err == nil {
+//		manager.Notify(ctx, joined.Events()...)
+//	}
+//
+// Create, End and EndMany join; Refresh returns [ErrJoined]. Events are held back
+// until the host has committed and hands them to [Manager.Notify]. Until then the
+// process goes on accepting access tokens of a session that was ended so.
+func (m *Manager) WithStore(store Store) *Manager {
+	joined := *m
+	joined.cfg.Store = store
+	joined.joined = &heldEvents{}
+	return &joined
+}
+
+// Events returns the events held back by a Manager from [Manager.WithStore], and
+// forgets them. On any other Manager it returns nil.
+func (m *Manager) Events() []Event {
+	if m.joined == nil {
+		return nil
+	}
+	return m.joined.take()
+}
+
+// Notify sends events to [Config.OnEvent], and from then on this process refuses
+// the access tokens of the sessions that ended.
+func (m *Manager) Notify(ctx context.Context, events ...Event) {
+	ctx = context.WithoutCancel(ctx) // what is committed is told, though the caller be gone
+	for _, e := range events {
+		if !e.Session.EndedAt.IsZero() {
+			m.ended.add(e.Session.ID, m.now())
+			m.watches.end(e.Session.ID, e.Session.EndedAt)
+		}
+		if m.cfg.OnEvent != nil {
+			m.cfg.OnEvent(ctx, e)
+		}
+	}
+}
+
+func (m *Manager) emit(ctx context.Context, e Event) {
+	if m.joined != nil {
+		m.joined.add(e)
+		return
+	}
+	m.Notify(ctx, e)
+}
+
+// heldEvents are the events of calls in a transaction that is not committed.
+type heldEvents struct {
+	mu     sync.Mutex
+	events []Event
+}
+
+func (h *heldEvents) add(e Event) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.events = append(h.events, e)
+}
+
+func (h *heldEvents) take() []Event {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	events := h.events
+	h.events = nil
+	return events
+}
