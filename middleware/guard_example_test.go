@@ -90,5 +90,5 @@ func ExampleForbidImpersonation_incorrect() {
 
 	send(middleware.ForbidImpersonation(password), http.MethodPost, "/password", alice)
 	// Output:
-	// POST /password 500 {"code":"INTERNAL","error":"Internal error."}
+	// POST /password 500 {"code":"INTERNAL","error":"None of Require, Optional and RequireServer has run before."}
 }

@@ -2,7 +2,6 @@ package sessions
 
 import (
 	"context"
-	"errors"
 	"fmt"
 )
 
@@ -42,7 +41,7 @@ const (
 	ReadOnly
 )
 
-var errNoMiddleware = errors.New("sessions: none of our middlewares has run before")
+var errNoMiddleware = miswired("None of Require, Optional and RequireServer has run before.")
 
 // GuardImpersonation decides whether the request of ctx may pass a guard. The
 // middleware packages are this and the writing of the refusal. Errors:

@@ -40,7 +40,7 @@ type Cookies struct {
 	// endpoint as browsers see it, or of a folder above. The middlewares never see it
 	// and do not refresh; the page has to call the endpoint. Sign-out by cookie needs
 	// it, too, once the access token has run out: "/auth/sessions/current" covers
-	// both. The cookie is then called __Secure-…, a name that neighbouring hosts of
+	// both, behind the prefix where the API is mounted. The cookie is then called __Secure-…, a name that neighbouring hosts of
 	// the domain can set, too. Defaults to none.
 	RefreshPath string
 
@@ -63,8 +63,8 @@ func (c Cookies) faults() (faults [][2]string) {
 	if c.Name != "" && (len(c.Name) > 32 || strings.HasSuffix(c.Name, actingMiddle) || strings.ContainsFunc(c.Name, func(r rune) bool { return r == '.' || r == '~' || !isKeyChar(r) })) {
 		faults = append(faults, [2]string{"Name", "must be 1 to 32 letters, digits, '-' and '_', and not end in " + actingMiddle})
 	}
-	if p := c.RefreshPath; p != "" && (len(p) > 255 || p[0] != '/' || p == "/" || strings.ContainsFunc(p, func(r rune) bool { return r <= ' ' || r > '~' || r == ';' || r == ',' })) {
-		faults = append(faults, [2]string{"RefreshPath", "must be a path below /, of up to 255 visible ASCII characters without ';' and ','"})
+	if p := c.RefreshPath; p != "" && (len(p) > 255 || p[0] != '/' || p[len(p)-1] == '/' || strings.ContainsFunc(p, func(r rune) bool { return r <= ' ' || r > '~' || r == ';' || r == ',' })) {
+		faults = append(faults, [2]string{"RefreshPath", "must be a path below /, of up to 255 visible ASCII characters without ';' and ',', not ending in '/'"})
 	}
 	return faults
 }
@@ -124,12 +124,17 @@ func (c *cookieMode) limit(most int) int {
 	return min(most, 4096-len(c.acting.access))
 }
 
-var errNoCookieMode = errors.New("sessions: Config.Cookies is not enabled")
+var errNoCookieMode = miswired("Config.Cookies is not enabled.")
 
 // SetCookies puts the tokens of a grant into cookies on the answer: after sign-in,
 // [Manager.Redeem] or [Manager.Reauthenticated]. It replaces cookies that are set on
 // w already, and makes w uncacheable. Those of an impersonation go beside the user's
-// own; the user's own end an impersonation of this browser.
+// own; the user's own put away those of an impersonation, whose session goes on until
+// it ends or expires, as does another session that this browser had. Call it before
+// the answer's header is written: later nothing is set, and no error says so.
+//
+// Put [http.CrossOriginProtection] in front of the sign-in: no cookie of ours is there
+// yet to guard it, and another site could sign a visitor in as the attacker.
 //
 // Errors: cookie mode is off, or the grant has no tokens; nothing is set then.
 func (m *Manager) SetCookies(w http.ResponseWriter, g Grant) error {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 )
 
 // held is what a browser has sent.
@@ -54,17 +53,12 @@ func (e *deadCookieError) Unwrap() error { return e.error }
 // cookieIdentity says whom the cookies authenticate, and refreshes them where the
 // access token is of no use any more and w is not nil.
 func (m *Manager) cookieIdentity(w http.ResponseWriter, r *http.Request, check tokenCheck) (Identity, error) {
-	if w != nil && !slices.Contains(w.Header().Values("Vary"), "Cookie") {
-		w.Header().Add("Vary", "Cookie")
-	}
 	h, err := m.cookies.readSameOrigin(r)
 	if err != nil {
 		return Identity{}, err
 	}
 	if w != nil {
-		if header := w.Header(); header.Get("Cache-Control") == "" {
-			header.Set("Cache-Control", "private") // as caches treat Authorization (RFC 9111, section 3.5)
-		}
+		startPrivate(w)
 		// A middleware of ours further out has refreshed them for this answer.
 		if fresh := setAlready(w, h.pair.access); fresh != "" {
 			h.access = fresh
@@ -92,13 +86,11 @@ func (m *Manager) cookieIdentity(w http.ResponseWriter, r *http.Request, check t
 	if err != nil {
 		return Identity{}, err
 	}
-	// The session may have ended since, or been replaced, and then the browser has
-	// other cookies by now.
+	m.setCookies(w, grant)
 	id, err := check(r.Context(), grant.AccessToken.Reveal())
-	if errors.Is(err, ErrUnauthenticated) {
+	if errors.Is(err, ErrUnauthenticated) { // a token that lives shorter than its refresh took
 		return Identity{}, &deadCookieError{err}
 	}
-	m.setCookies(w, grant)
 	return id, err
 }
 
@@ -108,6 +100,14 @@ func (m *Manager) refreshHeld(w http.ResponseWriter, r *http.Request, h held) (G
 	grant, err := m.refreshOnce(r.Context(), h.refresh, m.RequestClient(r))
 	if err == nil && m.cookies.pairOf(grant.Session.Impersonation) != h.pair {
 		err = ErrMalformed // planted
+	}
+	if err == nil {
+		// It may have ended since, or been replaced, by another process too, and then
+		// the browser has other cookies by now, which these must not go over.
+		_, over := m.Check(r.Context(), Identity{UserID: grant.Session.UserID, SessionID: grant.Session.ID})
+		if errors.Is(over, ErrUnauthenticated) {
+			return Grant{}, &deadCookieError{over}
+		}
 	}
 	switch {
 	case err == nil:
@@ -145,13 +145,16 @@ func (m *Manager) refreshByCookie(w http.ResponseWriter, r *http.Request) (Grant
 }
 
 // SignOutBrowser ends the session that the cookies of r name, returns it, and clears
-// the cookies whatever comes of it: nobody stays signed in at a browser that they
-// have turned away from. It is what our endpoint does, for the host's own form; put
+// the cookies whatever comes of it. It is what our endpoint does, for the host's own form; put
 // no middleware in front that refuses, or a dead session could not sign out. Where
-// the browser acts as a user, that alone ends, and its own session is back.
+// the browser acts as a user that alone ends, also where it was over already, and its
+// own session is back.
+//
+// Under [Cookies].RefreshPath the route has to be below that path: elsewhere a browser
+// whose access token has run out sends nothing to end, and the session lives on.
 //
 // Errors: [ErrCrossOrigin], and then nothing has happened; [ErrNoCredentials],
-// [ErrNotFound], [ErrMalformed] where there was nothing left to end; an [*APIError]
+// [ErrNotFound], [ErrMalformed] where the cookies name nothing to end; an [*APIError]
 // for cookies that are there twice; [ErrUnavailable], after which the session may be
 // live still; another one where cookie mode is off.
 func (m *Manager) SignOutBrowser(w http.ResponseWriter, r *http.Request) (Session, error) {

@@ -1234,18 +1234,18 @@ func TestASessionThatEndsWhileItIsRefreshedSetsNoCookies(t *testing.T) {
 		},
 		"replaced": func(t *testing.T, s *site, b *browser, id string) {
 			t.Helper()
-			grant, err := s.Reauthenticated(t.Context(), id)
-			if err != nil {
-				t.Error(err)
-			}
-			w := httptest.NewRecorder()
-			if err := s.SetCookies(w, grant); err != nil {
-				t.Error(err)
-			}
-			b.take(w.Result())
+			replace(t, s.Manager, b, id)
+		},
+		"replaced by another replica": func(t *testing.T, s *site, b *browser, id string) {
+			t.Helper()
+			replace(t, mustNew(t, s.Config), b, id)
 		},
 	} {
-		for path, want := range map[string]reply{"/me": {status: 401, code: "ACCESS_TOKEN_EXPIRED"}, "/open": {status: 200, body: "nobody"}} {
+		for path, want := range map[string]reply{
+			"/me":                            {status: 401, code: "ACCESS_TOKEN_EXPIRED"},
+			"/open":                          {status: 200, body: "nobody"},
+			"/auth/sessions/current/refresh": {status: 401, code: "ACCESS_TOKEN_EXPIRED"},
+		} {
 			t.Run(name+path, func(t *testing.T) {
 				t.Parallel()
 				var during func()
@@ -1263,13 +1263,56 @@ func TestASessionThatEndsWhileItIsRefreshedSetsNoCookies(t *testing.T) {
 				b := s.browse(t, alice)
 				s.Clock.Advance(time.Hour)
 				during = func() { die(t, s, b, alice.Grant.Session.ID) }
-				b.send(t, "GET", path).want(t, want.status, want.body+want.code, "")
-				if name == "replaced" {
-					b.send(t, "GET", path).want(t, 200, "alice", "")
+				method := "GET"
+				if strings.HasSuffix(path, "/refresh") {
+					method = "POST"
+				}
+				b.send(t, method, path).want(t, want.status, want.body+want.code, "")
+				if name != "ended" {
+					b.send(t, "GET", "/me").want(t, 200, "alice", "")
 				}
 			})
 		}
 	}
+}
+
+// replace is step-up by m, whose answer reaches the browser at once.
+func replace(t *testing.T, m *sessions.Manager, b *browser, id string) {
+	t.Helper()
+	grant, err := m.Reauthenticated(t.Context(), id)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	w := httptest.NewRecorder()
+	if err := m.SetCookies(w, grant); err != nil {
+		t.Error(err)
+	}
+	b.take(w.Result())
+}
+
+// A refresh may take longer than an access token lives: the next request goes on
+// with the tokens of this one.
+func TestASlowRefreshIsNotLost(t *testing.T) {
+	t.Parallel()
+	var slow time.Duration
+	var s *site
+	s = newSite(t, func(c *sessions.Config) {
+		lookup := c.Users
+		c.AccessTokenTTL, c.Rotation.MaxRecoveries = 10*time.Second, sessions.NoRecovery
+		c.Users = func(ctx context.Context, id string) (sessions.User, error) {
+			if slow > 0 {
+				s.Clock.Advance(slow)
+			}
+			return lookup(ctx, id)
+		}
+	})
+	b := s.browse(t, s.SignIn(t, "alice"))
+	s.Clock.Advance(time.Hour)
+	slow = 11 * time.Second
+	b.send(t, "GET", "/me").want(t, 401, "ACCESS_TOKEN_EXPIRED", bothSet)
+	slow = 0
+	b.send(t, "GET", "/me").want(t, 200, "alice", bothSet)
 }
 
 // What reads why a session ended may fail, which is no proof that it ended for good.
@@ -1339,7 +1382,10 @@ func TestAnswersByCookieVary(t *testing.T) {
 	}
 	check("a page", b.send(t, "GET", "/page"), "Cookie", "private")
 	check("nobody's page", s.browse(t).send(t, "GET", "/page"), "Cookie", "")
-	check("a page with a token", s.browse(t).send(t, "GET", "/page", header("Authorization", alice.Header().Get("Authorization"))), "", "")
+	check("a page with a token", s.browse(t).send(t, "GET", "/page", header("Authorization", alice.Header().Get("Authorization"))), "Cookie", "")
+	// No cache knows that these are credentials.
+	check("a page for the SDK", s.browse(t).send(t, "GET", "/page", header("X-Stack-Access-Type", "client"),
+		header("X-Stack-Project-Id", s.Config.ProjectID), header("X-Stack-Access-Token", alice.Grant.AccessToken.Reveal())), "Cookie", "private")
 	s.Clock.Advance(time.Hour)
 	// FileServer takes Cache-Control away from its errors.
 	check("a refresh at a page that is missing", b.send(t, "GET", "/missing"), "Cookie", "")

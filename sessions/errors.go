@@ -19,7 +19,7 @@ var (
 	ErrConflict = errors.New("sessions: conflict")
 	// ErrUnavailable: it could not be told, because the store, a hook of the host
 	// or the signer failed. Trying again may help; a refresh token that led here
-	// still works.
+	// still works, but under [NoRecovery] only for [Rotation.Overlap].
 	ErrUnavailable = errors.New("sessions: temporarily unavailable")
 	// ErrImpersonationNotAllowed: [Config.MayImpersonate] answers it, itself or
 	// wrapped, for "no"; and so does create for oneself, and for a caller that is

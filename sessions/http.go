@@ -110,7 +110,7 @@ func (h *Handler) endpointWith(
 			w = newStackWriter(w, r)
 		}
 		fail := func(err error) {
-			if e := NewAPIError(err); e.Status >= 500 && r.Context().Err() == nil { // or the client has hung up
+			if e := NewAPIError(err); e.Status >= 500 && !hungUp(r, err) {
 				cause := err
 				if e.cause != nil {
 					cause = e.cause

@@ -85,14 +85,43 @@ func (m *Manager) verifyStrict(ctx context.Context, token string) (Identity, err
 // authenticate leaves the access token to check. Cookies that have run out are
 // refreshed where w is not nil.
 func (m *Manager) authenticate(w http.ResponseWriter, r *http.Request, check tokenCheck) (Identity, error) {
+	if h := headerOf(w); m.cookies != nil && !slices.Contains(h.Values("Vary"), "Cookie") {
+		h.Add("Vary", "Cookie")
+	}
 	id, err := m.headerIdentity(r, check)
-	if errors.Is(err, ErrNoCredentials) && m.cookies != nil {
+	switch {
+	case errors.Is(err, ErrNoCredentials) && m.cookies != nil:
 		id, err = m.cookieIdentity(w, r, check)
+	case err == nil && isStackRequest(r):
+		startPrivate(w)
 	}
 	if err != nil {
 		return Identity{}, m.explain(err)
 	}
 	return id, nil
+}
+
+// headerOf returns the header of w, or one of no use where there is no w.
+func headerOf(w http.ResponseWriter) http.Header {
+	if w == nil {
+		return http.Header{}
+	}
+	return w.Header()
+}
+
+// startPrivate keeps an answer out of shared caches, unless the handler behind says
+// otherwise: they know of Authorization by themselves (RFC 9111, section 3.5), and of
+// no other credential.
+func startPrivate(w http.ResponseWriter) {
+	if h := headerOf(w); h.Get("Cache-Control") == "" {
+		h.Set("Cache-Control", "private")
+	}
+}
+
+// hungUp reports whether an error is that of a client that is gone, which is nobody's
+// fault. A deadline is not, nor what else goes wrong while a client gives up.
+func hungUp(r *http.Request, err error) bool {
+	return errors.Is(r.Context().Err(), context.Canceled) && errors.Is(err, context.Canceled)
 }
 
 // headerIdentity looks at headers only. With a nil check an access token is not
@@ -333,8 +362,8 @@ const (
 // the refusal. Errors: those of [Manager.Authenticate], and an [*APIError] for
 // credentials that are good but not of the right kind.
 //
-// Where [Config.Cookies] says so it sets Set-Cookie and Cache-Control on w, which has
-// to be what the handler behind writes to; it writes nothing else.
+// It may set Set-Cookie, Cache-Control and Vary on w, which has to be what the handler
+// behind writes to, and writes nothing else.
 func (m *Manager) Admit(w http.ResponseWriter, r *http.Request, need Need, dial Revocation) (context.Context, error) {
 	if m == nil {
 		return nil, errNoManager
@@ -347,7 +376,7 @@ func (m *Manager) Admit(w http.ResponseWriter, r *http.Request, need Need, dial 
 		return context.WithValue(r.Context(), admittedKey{}, admitted{m: m, nobody: true}), nil
 	case err != nil:
 		// Told here, because the answer does not say it and a middleware has no log.
-		if e := NewAPIError(err); e.Status >= 500 && r.Context().Err() == nil { // or the client has hung up
+		if e := NewAPIError(err); e.Status >= 500 && !hungUp(r, err) {
 			m.cfg.Logger.LogAttrs(r.Context(), slog.LevelError, "sessions: request failed",
 				slog.String("code", e.Code), slog.Any("error", err))
 		}
@@ -362,7 +391,7 @@ func (m *Manager) Admit(w http.ResponseWriter, r *http.Request, need Need, dial 
 	return context.WithValue(r.Context(), admittedKey{}, admitted{m: m, id: id}), nil
 }
 
-var errNoManager = errors.New("sessions: the middleware has no Manager")
+var errNoManager = miswired("The middleware has no Manager.")
 
 func insufficientAccess(caller Identity, allowed ...AccessType) error {
 	return &APIError{

@@ -82,6 +82,12 @@ type APIError struct {
 
 func (e *APIError) Error() string { return e.Code + ": " + e.Message }
 
+// miswired is a mistake in the host's wiring, which its developer has to read: the
+// answer says it, for it holds nothing of the request.
+func miswired(message string) error {
+	return &APIError{Status: 500, Code: CodeInternal, Message: message}
+}
+
 // MarshalJSON writes the body of the answer. It says what encoding/json would do by
 // itself, for frameworks that show an error's text unless it knows its JSON: Echo's
 // own error handler is one.
@@ -155,7 +161,11 @@ func NewAPIError(err error) *APIError {
 		case a.code == CodeTemporarilyUnavailable:
 			e.Details = map[string]any{"retry": true}
 		case a.code == CodeSchemaError:
-			e.Details = map[string]any{"message": a.message}
+			// What follows names the field, and nothing but the caller's own input.
+			if _, what, ok := strings.Cut(err.Error(), ErrInvalidParams.Error()+": "); ok {
+				e.Message = "A parameter is not valid: " + what + "."
+			}
+			e.Details = map[string]any{"message": e.Message}
 		}
 		return e
 	}
@@ -215,7 +225,8 @@ func quotable(text string) string {
 }
 
 // WriteError answers r with err, in the form and with the headers of our own
-// endpoints. An [*APIError] is answered as it is; for all else see [NewAPIError].
+// endpoints. An [*APIError] is answered as it is; for all else see [NewAPIError],
+// which hides the cause of a 500: log it before.
 func WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	e := NewAPIError(err)
 	e.SetHeader(w.Header(), r)

@@ -47,6 +47,9 @@ func (h *Handler) refresh(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	if !present {
+		if h.m.cookies != nil {
+			return newSchemaError(r, "headers.x-stack-refresh-token", "is required, or the refresh cookie")
+		}
 		return newSchemaError(r, "headers.x-stack-refresh-token", "is required")
 	}
 	grant, err := h.m.Refresh(r.Context(), token, h.m.RequestClient(r))

@@ -363,7 +363,7 @@ func newSessionJSON(s Session, caller Identity) sessionJSON {
 	} else {
 		// To the hour: a thief who holds the same token could watch the exact
 		// time for the moment at which his own use goes unnoticed.
-		v.LastUsedAt = s.LastUsedAt.Truncate(time.Hour).UnixMilli()
+		v.LastUsedAt = s.roundedUse().UnixMilli()
 	}
 	return v
 }

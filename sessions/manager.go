@@ -290,7 +290,7 @@ func (m *Manager) grant(ctx context.Context, s Session, user User, counter int64
 // [Rotation.MaxRecoveries] says otherwise.
 //
 // Errors: the leaves of [ErrRefused], after which the user has to sign in again;
-// [ErrUnavailable], after which token still works; [ErrJoined].
+// [ErrUnavailable], after which token still works as it says; [ErrJoined].
 func (m *Manager) Refresh(ctx context.Context, token string, client Client) (Grant, error) {
 	if m.joined != nil {
 		return Grant{}, ErrJoined

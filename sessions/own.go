@@ -8,19 +8,22 @@ import (
 
 // What callers may do with the sessions of the user they speak for. The HTTP API
 // does no more for an access token, so a host's own pages are as safe with these as
-// it is; List, End and EndMany ask nobody who is calling.
+// it is; List, End and EndMany ask nobody who is calling. A caller is an identity from
+// our middlewares, and is not checked again.
 
 // ListOwn returns the sessions of the caller's user that the caller may see, newest
 // first: an impersonation sees itself alone, others see impersonations only where
 // [Impersonation].Visibility is [Shown]. Of o, Limit and Cursor count.
 //
-// LastUsedAt is rounded down to the hour: a thief who holds the same token could
-// watch the exact time for the moment at which his own use goes unnoticed.
+// The sessions are without what their user is not to know: who began them, actor and
+// reason of an impersonation, the hand-off. LastUsedAt is rounded down to the hour,
+// but not below CreatedAt: a thief who holds the same token could watch the exact
+// time for the moment at which his own use goes unnoticed.
 //
-// Errors: [ErrNoCredentials] where the caller speaks for no user; those of
+// Errors: [ErrNoCredentials] where the caller has no user or no session; those of
 // [Manager.List].
 func (m *Manager) ListOwn(ctx context.Context, caller Identity, o ListOptions) (SessionList, error) {
-	if !caller.HasUser() {
+	if !caller.HasUser() || caller.SessionID == "" {
 		return SessionList{}, ErrNoCredentials
 	}
 	o.Impersonations, o.onlyID = m.showsImpersonations(), ""
@@ -28,10 +31,27 @@ func (m *Manager) ListOwn(ctx context.Context, caller Identity, o ListOptions) (
 		o.Impersonations, o.onlyID = true, caller.SessionID
 	}
 	list, err := m.List(ctx, caller.UserID, o)
-	for i := range list.Sessions {
-		list.Sessions[i].LastUsedAt = list.Sessions[i].LastUsedAt.Truncate(time.Hour)
+	for i, s := range list.Sessions {
+		list.Sessions[i] = s.shownTo(caller)
 	}
 	return list, err
+}
+
+// shownTo is s as a caller may see it. An impersonation knows its own actor.
+func (s Session) shownTo(caller Identity) Session {
+	s.LastUsedAt = s.roundedUse()
+	s.CreatedBy, s.HandoffHash, s.HandoffExpiresAt = "", "", time.Time{}
+	if !caller.Impersonation {
+		s.Actor, s.ActorSessionID, s.Reason = "", "", ""
+	}
+	return s
+}
+
+func (s Session) roundedUse() time.Time {
+	if rounded := s.LastUsedAt.Truncate(time.Hour); rounded.After(s.CreatedAt) {
+		return rounded
+	}
+	return s.CreatedAt
 }
 
 // EndOwn ends one of the other sessions that [Manager.ListOwn] shows the caller.
@@ -41,14 +61,18 @@ func (m *Manager) ListOwn(ctx context.Context, caller Identity, o ListOptions) (
 // which is ended by signing out; [ErrNoCredentials]; [ErrUnavailable].
 func (m *Manager) EndOwn(ctx context.Context, caller Identity, id string) (Session, error) {
 	switch {
-	case !caller.HasUser():
+	case !caller.HasUser(), caller.SessionID == "":
 		return Session{}, ErrNoCredentials
 	case !validSessionID(id), caller.Impersonation && id != caller.SessionID:
 		return Session{}, ErrNotFound
 	case id == caller.SessionID:
 		return Session{}, fmt.Errorf("%w: the current session", ErrInvalidParams)
 	}
-	return m.end(ctx, EndParams{ID: id, UserID: caller.UserID, NoImpersonation: !m.showsImpersonations(), By: caller.UserID})
+	s, err := m.end(ctx, EndParams{ID: id, UserID: caller.UserID, NoImpersonation: !m.showsImpersonations(), By: caller.UserID})
+	if err != nil {
+		return Session{}, err
+	}
+	return s.shownTo(caller), nil
 }
 
 // EndOthers ends all sessions of the caller's user but the caller's own, hidden
@@ -70,7 +94,7 @@ func (m *Manager) EndOthers(ctx context.Context, caller Identity) ([]Session, er
 	var shown []Session
 	for _, s := range ended {
 		if !s.Impersonation || m.showsImpersonations() { // nobody is told of what they may not see
-			shown = append(shown, s)
+			shown = append(shown, s.shownTo(caller))
 		}
 	}
 	return shown, nil

@@ -185,7 +185,7 @@ func (f *feed) next(now time.Time) (since time.Time, whole bool) {
 		since = f.readAt
 	}
 	since = since.Add(-feedOverlap)
-	if f.wholeAt.IsZero() || now.Sub(f.wholeAt) >= feedWhole {
+	if f.wholeAt.IsZero() || now.Before(f.wholeAt) || now.Sub(f.wholeAt) >= feedWhole {
 		if start := now.Add(-f.window); f.readAt.IsZero() || start.Before(since) {
 			since = start
 		}

@@ -418,7 +418,50 @@ func TestAClockSetBackMakesTheFeedBehindUntilItReads(t *testing.T) {
 		if got := r.there.Health().Feed; got != sessions.FeedCurrent {
 			t.Errorf("after a poll the feed is %s", got)
 		}
+		// Nor does the reading of the whole window wait until the clock catches up.
+		alice := sessionstest.SignIn(t, r.there, "alice")
+		r.endLate(t, alice, 50*time.Second+time.Duration(back.Load()))
+		pass(35 * time.Second)
+		synctest.Wait()
+		r.wantAdmitted(t, alice, sessions.Bounded, false)
 	})
+}
+
+// A deadline of the host's is no client that hangs up, and a failure that nobody
+// waits for any more is still one.
+func TestFailuresAreLoggedThoughTheClientBeGone(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		ctx  func(context.Context) (context.Context, context.CancelFunc)
+		fail error
+	}{
+		"a deadline": {func(ctx context.Context) (context.Context, context.CancelFunc) {
+			return context.WithTimeout(ctx, 0)
+		}, context.DeadlineExceeded},
+		"no table": {func(ctx context.Context) (context.Context, context.CancelFunc) {
+			ctx, cancel := context.WithCancel(ctx)
+			cancel()
+			return ctx, cancel
+		}, errors.New("relation does not exist")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				r := newReplicas(t)
+				alice := sessionstest.SignIn(t, r.here, "alice")
+				r.faults.Before = func(context.Context, sessionstest.Call) error { return test.fail }
+				ctx, cancel := test.ctx(t.Context())
+				defer cancel()
+				request := httptest.NewRequestWithContext(ctx, http.MethodGet, "/auth/sessions/current", nil)
+				request.Header = alice.Header()
+				_, _ = r.there.Admit(httptest.NewRecorder(), request, sessions.NeedUser, sessions.Strict)
+				sessions.NewHandler(r.there).ServeHTTP(httptest.NewRecorder(), request)
+				if n := strings.Count(r.log.String(), "request failed"); n != 2 {
+					t.Errorf("logged %d times: %s", n, &r.log)
+				}
+			})
+		})
+	}
 }
 
 func TestAClientThatHangsUpIsNoError(t *testing.T) {

@@ -34,7 +34,7 @@ func GuardRecent(ctx context.Context, maxAge time.Duration) error {
 	case !ok || a.m == nil:
 		return errNoMiddleware
 	case maxAge < time.Second:
-		return fmt.Errorf("sessions: RequireRecent(%v): a second is the least", maxAge)
+		return miswired("RequireRecent needs a second at least.")
 	case !a.id.HasUser():
 		return ErrNoCredentials
 	case a.id.Impersonation:
@@ -56,6 +56,8 @@ func GuardRecent(ctx context.Context, maxAge time.Duration) error {
 // The host has to have authenticated the user of this session, and no other. The
 // grant has to reach the client: give it with the answer, in cookie mode by
 // [Manager.SetCookies]. Of two calls for one session the second finds it replaced.
+// Where the answer is lost, the user has to sign in again, and the new session stays
+// until it has been idle for too long or is ended.
 //
 // Errors: [*ExpiredError] where the session is over; [ErrImpersonationNotAllowed]
 // for an impersonation; [ErrUserNotFound], [ErrUserDisabled]; [ErrUnavailable],

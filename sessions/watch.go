@@ -7,7 +7,9 @@ import (
 )
 
 // Watch is [Manager.Watch] with the Manager whose middleware the request of ctx has
-// passed. Behind none of ours the context it returns is cancelled already.
+// passed. Behind none of ours the context it returns is cancelled already. A context
+// that is over at once is better answered with an error than with an empty stream,
+// to which a browser would connect again.
 func Watch(ctx context.Context, id Identity) (context.Context, context.CancelFunc) {
 	a, ok := ctx.Value(admittedKey{}).(admitted)
 	if !ok || a.m == nil {
@@ -18,7 +20,8 @@ func Watch(ctx context.Context, id Identity) (context.Context, context.CancelFun
 	return a.m.Watch(ctx, id)
 }
 
-// Watch returns a context that is cancelled when the session of id ends or expires,
+// Watch returns a context that is cancelled when the session of id ends or expires (falling
+// idle is neither),
 // for connections that live longer than an access token, as server-sent events and
 // WebSockets do. The cause is then an [*ExpiredError]. Call cancel when the
 // connection is closed.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -28,7 +29,8 @@ func newApp(manager *sessions.Manager, st *store.Store, users users, cfg config,
 	e.Use(cors())
 	e.HTTPErrorHandler = func(err error, c echo.Context) {
 		var known *echo.HTTPError
-		if !errors.As(err, &known) || known.Code >= http.StatusInternalServerError {
+		hungUp := c.Request().Context().Err() != nil && errors.Is(err, context.Canceled)
+		if !hungUp && (!errors.As(err, &known) || known.Code >= http.StatusInternalServerError) {
 			logger.ErrorContext(c.Request().Context(), "request failed", "route", c.Path(), "error", err)
 		}
 		if !pages.wanted(c, err) {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"html/template"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -51,6 +52,7 @@ type acting struct {
 // notices are what a page can say about what has just happened. The URL names one, so
 // nobody can put words of their own on a page.
 var notices = map[string]string{
+	"acting":     "The impersonation is over. Please sign in again.",
 	"already":    "You are signed in already. Sign out to be somebody else.",
 	"confirmed":  "Thank you. You can change your name now.",
 	"ended":      "The impersonation has ended. You are yourself again.",
@@ -154,6 +156,9 @@ func (p pages) fail(c echo.Context, err error) error {
 	case errors.Is(err, sessions.ErrNoCredentials):
 		return see(c, "/", "")
 	case status == http.StatusUnauthorized && c.Path() != "/":
+		if slices.ContainsFunc(c.Cookies(), func(k *http.Cookie) bool { return strings.Contains(k.Name, "_acting_") }) {
+			return see(c, "/", "acting")
+		}
 		return see(c, "/", "over")
 	}
 	title, text := explain(err, status)

@@ -103,7 +103,7 @@ func identity(c echo.Context) sessions.Identity {
 func (p pages) welcome(c echo.Context) error {
 	if identity(c).HasUser() {
 		notice := ""
-		if c.QueryParam("notice") == "over" { // an impersonation was, and one's own session is not
+		if c.QueryParam("notice") == "acting" { // and one's own session is not over
 			notice = "own"
 		}
 		return see(c, "/devices", notice)

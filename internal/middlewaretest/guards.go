@@ -153,7 +153,7 @@ func (s *suite) guards(t *testing.T) {
 				app := s.everyMethod(t, func(http.ResponseWriter, *http.Request) { t.Error("passed") }, with...)
 				for _, method := range methods {
 					if !slices.Contains(s.Refuses, method) {
-						holdInternal(t, s.send(t, app, method, "/me", c.headers...), method)
+						holdMiswired(t, s.send(t, app, method, "/me", c.headers...), method, noMiddleware)
 					}
 				}
 			})
@@ -187,9 +187,16 @@ func holdImpersonation(t *testing.T, w *httptest.ResponseRecorder, method string
 	}
 }
 
-func holdInternal(t *testing.T, w *httptest.ResponseRecorder, method string) {
+// What a mistake in the host's wiring is answered with: its developer has to see it.
+const (
+	noMiddleware = "None of Require, Optional and RequireServer has run before."
+	noMaxAge     = "RequireRecent needs a second at least."
+)
+
+// holdMiswired holds an answer against the refusal of what is wired wrong.
+func holdMiswired(t *testing.T, w *httptest.ResponseRecorder, method, message string) {
 	t.Helper()
-	holdRefusal(t, w, method, http.StatusInternalServerError, `{"code":"INTERNAL","error":"Internal error."}`)
+	holdRefusal(t, w, method, http.StatusInternalServerError, `{"code":"INTERNAL","error":"`+message+`"}`)
 }
 
 // holdRefusal is for codes that the published SDK does not know.

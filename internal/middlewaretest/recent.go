@@ -103,16 +103,20 @@ func (s *suite) recent(t *testing.T) {
 	}
 
 	as := bearer(token(h.SignIn(t, "alice")))
-	for name, with := range map[string][]Middleware{
-		"no middleware in front":    {{Kind: RequireRecent, MaxAge: maxAge}},
-		"in front of the wrong one": {{Kind: RequireRecent, MaxAge: maxAge}, {Kind: Require, Manager: h.Manager}},
-		"max age below a second":    {{Kind: Require, Manager: h.Manager}, {Kind: RequireRecent, MaxAge: time.Second - 1}},
-		"no max age":                {{Kind: Require, Manager: h.Manager}, {Kind: RequireRecent}},
-		"a negative max age":        {{Kind: Require, Manager: h.Manager}, {Kind: RequireRecent, MaxAge: -maxAge}},
+	require := Middleware{Kind: Require, Manager: h.Manager}
+	for name, test := range map[string]struct {
+		message string
+		with    []Middleware
+	}{
+		"no middleware in front":    {noMiddleware, []Middleware{{Kind: RequireRecent, MaxAge: maxAge}}},
+		"in front of the wrong one": {noMiddleware, []Middleware{{Kind: RequireRecent, MaxAge: maxAge}, require}},
+		"max age below a second":    {noMaxAge, []Middleware{require, {Kind: RequireRecent, MaxAge: time.Second - 1}}},
+		"no max age":                {noMaxAge, []Middleware{require, {Kind: RequireRecent}}},
+		"a negative max age":        {noMaxAge, []Middleware{require, {Kind: RequireRecent, MaxAge: -maxAge}}},
 	} {
 		s.run(t, name, func(t *testing.T) {
 			for _, method := range []string{http.MethodGet, http.MethodPost} {
-				holdInternal(t, s.send(t, s.me(t, with...), method, "/me", as), method)
+				holdMiswired(t, s.send(t, s.me(t, test.with...), method, "/me", as), method, test.message)
 			}
 		})
 	}
@@ -121,6 +125,6 @@ func (s *suite) recent(t *testing.T) {
 	s.run(t, "behind the host's own middleware", func(t *testing.T) {
 		r := newRequest(t, http.MethodPost, "/me", "")
 		r = r.WithContext(sessions.NewContext(r.Context(), sessions.Identity{UserID: "alice", AuthTime: h.Clock.Now()}))
-		holdInternal(t, s.serve(s.me(t, Middleware{Kind: RequireRecent, MaxAge: maxAge}), r), http.MethodPost)
+		holdMiswired(t, s.serve(s.me(t, Middleware{Kind: RequireRecent, MaxAge: maxAge}), r), http.MethodPost, noMiddleware)
 	})
 }

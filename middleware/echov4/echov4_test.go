@@ -179,7 +179,7 @@ func TestAGuardBehindAMiddlewareThatWasSkipped(t *testing.T) {
 				e.Any("/", func(echo.Context) error { t.Error("passed"); return nil }, skipped, guard)
 				for _, method := range []string{"GET", "HEAD", "OPTIONS", "TRACE", "POST", "PUT", "PATCH", "DELETE", "CONNECT", "PROPFIND"} {
 					w := send(t, e, method, "/", headers)
-					if body := strings.TrimSpace(w.Body.String()); w.Code != http.StatusInternalServerError || method != http.MethodHead && body != `{"code":"INTERNAL","error":"Internal error."}` {
+					if body := strings.TrimSpace(w.Body.String()); w.Code != http.StatusInternalServerError || method != http.MethodHead && body != `{"code":"INTERNAL","error":"None of Require, Optional and RequireServer has run before."}` {
 						t.Errorf("%s: %d %s", method, w.Code, body)
 					}
 				}

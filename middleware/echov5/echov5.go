@@ -15,6 +15,7 @@
 package echov5
 
 import (
+	"errors"
 	"net/http"
 	"strings"
 	"time"
@@ -142,6 +143,14 @@ type apiError struct {
 }
 
 var _ echo.HTTPStatusCoder = (*apiError)(nil)
+
+// Error is for the host's log. It is in no answer.
+func (e *apiError) Error() string {
+	if _, ok := errors.AsType[*sessions.APIError](e.cause); ok {
+		return e.cause.Error()
+	}
+	return e.APIError.Error() + ": " + e.cause.Error()
+}
 
 // StatusCode is the status of the answer.
 func (e *apiError) StatusCode() int { return e.Status }

@@ -54,7 +54,8 @@ func FailAt(m Method, n int, err error) Fault {
 // Faults is a [sessions.Store] that hands every call on to another one, and makes
 // those fail, or wait, that Before and After choose. It is how a host tests what
 // its app does while the database is away. Set the fields before the first call;
-// then it is as safe for concurrent use as they are.
+// then it is as safe for concurrent use as they are. To switch a fault on and off
+// while a server runs, let Before ask an [atomic.Bool].
 type Faults struct {
 	// Store does the work. Required.
 	Store sessions.Store

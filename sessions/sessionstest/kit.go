@@ -22,8 +22,9 @@ type Kit struct {
 	Clock *Clock
 	// Store has its sessions.
 	Store *Store
-	// Faults stands before Store and lets everything pass, until the test sets
-	// its Before or After.
+	// Faults stands before Store and lets everything pass, unless the test sets
+	// its Before or After. What joins a transaction of the host does not come by
+	// here.
 	Faults *Faults
 
 	mu     sync.Mutex
