@@ -340,3 +340,24 @@ func TestAnotherCallersCancelledContextIsNotOurs(t *testing.T) {
 		t.Errorf("the second caller: %v", err)
 	}
 }
+
+// The first mistake that a host makes has its remedy in the error.
+func TestAMissingTableAsksForMigrate(t *testing.T) {
+	t.Parallel()
+	for _, d := range databases {
+		t.Run(d.name, func(t *testing.T) {
+			t.Parallel()
+			db := open(t, d.open(t))
+			st, err := store.New(db, store.Config{})
+			must(t, err)
+			_, getErr := st.Get(t.Context(), "0195e000-0000-7000-8000-000000000001")
+			for what, err := range map[string]error{"create": st.Create(t.Context(), session("alice")), "get": getErr} {
+				if err == nil || !strings.Contains(err.Error(), "has Migrate run?") {
+					t.Errorf("%s: %v", what, err)
+				}
+			}
+			must(t, st.Migrate(t.Context()))
+			must(t, st.Create(t.Context(), session("alice")))
+		})
+	}
+}

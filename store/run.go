@@ -193,9 +193,21 @@ func wrap(ctx context.Context, op string, err error) error {
 		return nil
 	case done != nil && !errors.Is(err, done):
 		return fmt.Errorf("store: %s: %w: %w", op, done, err)
+	case noTable(err):
+		return fmt.Errorf("store: %s: %w (has Migrate run?)", op, err)
 	default:
 		return fmt.Errorf("store: %s: %w", op, err)
 	}
+}
+
+// noTable recognises the mistake of a first start, on Postgres by undefined_table, on
+// SQLite by its text.
+func noTable(err error) bool {
+	var state interface{ SQLState() string }
+	if errors.As(err, &state) {
+		return state.SQLState() == "42P01"
+	}
+	return strings.Contains(err.Error(), "no such table")
 }
 
 // again reports whether another attempt may succeed, and this one has changed
