@@ -448,6 +448,10 @@ func TestChangingTheNameAsksForAFreshSignIn(t *testing.T) {
 	thief := newBrowser(t, base, chrome)
 	thief.jar.SetCookies(page{path: "/"}.url(t, thief), before)
 	thief.get(t, "/profile").is(t, 200, "/", over)
+
+	// The second click of two comes with them, and is sent to the page that this
+	// browser, which has the new ones, then sees.
+	b.get(t, "/?notice=over").is(t, 200, "/devices", "Your devices").lacks(t, "The impersonation is over")
 }
 
 func TestAnImpersonationThatRunsOutLeadsBack(t *testing.T) {
