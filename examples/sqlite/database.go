@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+	"time"
 
 	"gorm.io/driver/postgres"
 	"gorm.io/driver/sqlite"
@@ -75,8 +76,7 @@ func parseDatabase(text string) (database, error) {
 
 // open returns the database and what closes it.
 func (d database) open() (*gorm.DB, func() error, error) {
-	// GORM's own logger would print the values of slow statements.
-	db, err := gorm.Open(d.dialector, &gorm.Config{Logger: logger.Discard})
+	db, err := d.connect()
 	if err != nil {
 		return nil, nil, fmt.Errorf("open the database: %w", err)
 	}
@@ -86,4 +86,17 @@ func (d database) open() (*gorm.DB, func() error, error) {
 	}
 	pool.SetMaxOpenConns(d.connections)
 	return db, pool.Close, nil
+}
+
+// connect tries again while several processes make a new file at once: one of them
+// turns WAL on, and for that SQLite lets nobody wait.
+func (d database) connect() (*gorm.DB, error) {
+	for pause := 10 * time.Millisecond; ; pause *= 2 {
+		// GORM's own logger would print the values of slow statements.
+		db, err := gorm.Open(d.dialector, &gorm.Config{Logger: logger.Discard})
+		if err == nil || pause > 5*time.Second || !strings.Contains(err.Error(), "database is locked") {
+			return db, err
+		}
+		<-time.After(pause)
+	}
 }
