@@ -2,6 +2,7 @@ package echov5_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -260,5 +261,31 @@ func TestMountLeavesTheAppsParameters(t *testing.T) {
 		if w := send(t, e, http.MethodGet, path, nil); w.Code != http.StatusOK || w.Body.String() != want {
 			t.Errorf("%s: %d %s", path, w.Code, w.Body)
 		}
+	}
+}
+
+// What a host logs names the cause, and the answer does not.
+func TestAnErrorTellsTheLogItsCause(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		err  error
+		want string
+	}{
+		"unknown":  {errors.New("no such column"), "INTERNAL: Internal error.: no such column"},
+		"of ours":  {sessions.ErrNoCredentials, "ACCESS_TYPE_REQUIRED: Credentials are required: a server key or an access token as Authorization: Bearer, or an access type.: sessions: unauthenticated: no credentials"},
+		"the host": {&sessions.APIError{Status: 409, Code: "TAKEN", Message: "The name is taken."}, "TAKEN: The name is taken."},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := httptest.NewRecorder()
+			c := echo.New().NewContext(httptest.NewRequest(http.MethodGet, "/", nil), w)
+			err := echov5.Error(c, test.err)
+			if err.Error() != test.want {
+				t.Errorf("%q, want %q", err.Error(), test.want)
+			}
+			if body, jsonErr := json.Marshal(err); jsonErr != nil || strings.Contains(string(body), "no such column") {
+				t.Errorf("the answer is %s, %v", body, jsonErr)
+			}
+		})
 	}
 }
