@@ -49,7 +49,7 @@ update: ## Rewrite the golden files from what the code does now; read the diff
 
 .PHONY: pictures
 pictures: ## Take the pictures in docs/images again (needs Chromium)
-	cd interop && SESSILE_REQUIRE_CHROMIUM=1 go test -count=1 -run TestPictures . -update
+	cd interop && SESSILE_REQUIRE_CHROMIUM=1 go test -count=1 -run '^TestChromium$$/^pictures$$' . -update
 
 .PHONY: tidy
 tidy: ## Tidy every go.mod

@@ -39,12 +39,7 @@ const (
 // TestInterop starts the example once for each database; all clients use it.
 func TestInterop(t *testing.T) {
 	t.Parallel()
-	program := filepath.Join(t.TempDir(), "example")
-	build := exec.Command("go", "build", "-o", program, "./examples/sqlite")
-	build.Dir = ".."
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
-	}
+	program := buildExample(t)
 	// Before the first token is made, because it takes longer than a token lives.
 	if _, err := exec.LookPath("node"); err == nil {
 		if err := installModules(); err != nil {
@@ -64,6 +59,18 @@ func TestInterop(t *testing.T) {
 			t.Run("JWT libraries", func(t *testing.T) { t.Parallel(); testJWT(t, a, a.users[2]) })
 		})
 	}
+}
+
+// buildExample returns the program that the tests run.
+func buildExample(t *testing.T) string {
+	t.Helper()
+	program := filepath.Join(t.TempDir(), "example")
+	build := exec.Command("go", "build", "-o", program, "./examples/sqlite")
+	build.Dir = ".."
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	return program
 }
 
 // app is a running example.

@@ -35,11 +35,9 @@ const adminKey = "sak_0123456789abcdef0123456789abcdef"
 func TestChromium(t *testing.T) {
 	t.Parallel()
 	browser := startChromium(t)
-	program := filepath.Join(t.TempDir(), "example")
-	build := exec.Command("go", "build", "-o", program, "./examples/sqlite")
-	build.Dir = ".."
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
+	program := buildExample(t)
+	if *update { // and not compared, because they differ from machine to machine
+		t.Run("pictures", func(t *testing.T) { takePictures(t, startDemo(t, browser, program, "")) })
 	}
 	for name, databaseURL := range map[string]func(t *testing.T) string{
 		"sqlite":   func(*testing.T) string { return "" },
@@ -61,22 +59,6 @@ func TestChromium(t *testing.T) {
 			}
 		})
 	}
-}
-
-// TestPictures writes those that the README shows.
-func TestPictures(t *testing.T) {
-	t.Parallel()
-	if !*update {
-		t.Skip("pictures are written with -update; they differ from machine to machine")
-	}
-	browser := startChromium(t)
-	program := filepath.Join(t.TempDir(), "example")
-	build := exec.Command("go", "build", "-o", program, "./examples/sqlite")
-	build.Dir = ".."
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
-	}
-	takePictures(t, startDemo(t, browser, program, ""))
 }
 
 // chromium is a running browser, or a profile of one.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"sync"
@@ -65,7 +66,8 @@ func (s *suite) fetch(ctx context.Context, server *httptest.Server, method, path
 	}
 	defer response.Body.Close()
 	w := httptest.NewRecorder()
-	w.Code, w.HeaderMap = response.StatusCode, response.Header //nolint:staticcheck // so that it is held against like any other answer
+	maps.Copy(w.Header(), response.Header)
+	w.WriteHeader(response.StatusCode)
 	_, err = io.Copy(w.Body, response.Body)
 	return w, response.ProtoMajor, err
 }
