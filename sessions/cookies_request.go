@@ -106,7 +106,7 @@ func (m *Manager) refreshHeld(w http.ResponseWriter, r *http.Request, h held) (G
 		// the browser has other cookies by now, which these must not go over.
 		_, over := m.Check(r.Context(), Identity{UserID: grant.Session.UserID, SessionID: grant.Session.ID})
 		if errors.Is(over, ErrUnauthenticated) {
-			return Grant{}, &deadCookieError{over}
+			return Grant{}, &deadCookieError{ErrSessionEnded}
 		}
 	}
 	switch {

@@ -1242,9 +1242,9 @@ func TestASessionThatEndsWhileItIsRefreshedSetsNoCookies(t *testing.T) {
 		},
 	} {
 		for path, want := range map[string]reply{
-			"/me":                            {status: 401, code: "ACCESS_TOKEN_EXPIRED"},
+			"/me":                            {status: 401, code: "REFRESH_TOKEN_NOT_FOUND_OR_EXPIRED ended"},
 			"/open":                          {status: 200, body: "nobody"},
-			"/auth/sessions/current/refresh": {status: 401, code: "ACCESS_TOKEN_EXPIRED"},
+			"/auth/sessions/current/refresh": {status: 401, code: "REFRESH_TOKEN_NOT_FOUND_OR_EXPIRED ended"},
 		} {
 			t.Run(name+path, func(t *testing.T) {
 				t.Parallel()
