@@ -1,0 +1,199 @@
+package sessions
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// oauthJSON is the answer of the token endpoint (RFC 6749, section 5.1).
+type oauthJSON struct {
+	AccessToken  string `json:"access_token"`
+	TokenType    string `json:"token_type"`
+	ExpiresIn    int64  `json:"expires_in"`
+	RefreshToken string `json:"refresh_token"`
+}
+
+// Token is POST /auth/oauth/token: the refresh grant of RFC 6749, section 6.
+func (h *Handler) Token() http.Handler {
+	// The SDK sends no x-stack header here and wants the known-error header.
+	always := func(*http.Request) bool { return true }
+	return h.endpointWith(methods(http.MethodPost), h.token, always, func(w http.ResponseWriter, r *http.Request, err error) {
+		NewAPIError(err).setKnown(w.Header())
+		writeOAuthError(w, r, err)
+	})
+}
+
+func (h *Handler) token(w http.ResponseWriter, r *http.Request) error {
+	get, err := oauthFields(w, r)
+	if err != nil {
+		return err
+	}
+	switch grant := get("grant_type"); grant {
+	case "refresh_token":
+	case "":
+		return newSchemaError(r, "body.grant_type", "is required")
+	default:
+		e := newSchemaError(r, "body.grant_type", "must be refresh_token")
+		e.oauth = "unsupported_grant_type"
+		return e
+	}
+	if scope := get("scope"); scope != "" && scope != "legacy" {
+		e := newSchemaError(r, "body.scope", "is not a scope")
+		e.oauth = "invalid_scope"
+		return e
+	}
+	if err := h.checkOAuthClient(r, get); err != nil {
+		return err
+	}
+	token := get("refresh_token")
+	if token == "" {
+		return newSchemaError(r, "body.refresh_token", "is required")
+	}
+	grant, err := h.m.Refresh(r.Context(), token, h.m.RequestClient(r))
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Pragma", "no-cache") // RFC 6749, section 5.1
+	writeJSON(w, http.StatusOK, oauthJSON{
+		AccessToken:  grant.AccessToken.Reveal(),
+		TokenType:    "Bearer",
+		ExpiresIn:    grant.expiresIn(),
+		RefreshToken: grant.RefreshToken.Reveal(),
+	})
+	return nil
+}
+
+// oauthFields reads a form or a JSON object of strings. Unknown fields are
+// ignored, none may be there twice (RFC 6749, section 3.2).
+func oauthFields(w http.ResponseWriter, r *http.Request) (get func(name string) string, err error) {
+	media, body, err := readBody(w, r, mediaForm, mediaJSON)
+	if err != nil {
+		return nil, err
+	}
+	if media == mediaJSON {
+		object, err := readJSON(body)
+		if err != nil {
+			return nil, err
+		}
+		for _, field := range object {
+			if _, ok := jsonString(field.raw); !ok && slices.Contains(oauthNames, string(field.name)) {
+				return nil, newSchemaError(r, "body."+string(field.name), "must be a string")
+			}
+		}
+		return func(name string) string {
+			text, _ := jsonString(object.get(name))
+			return text
+		}, nil
+	}
+	form, err := url.ParseQuery(string(body))
+	if err != nil {
+		return nil, bodyParsingError("is not a well-formed form")
+	}
+	for _, name := range oauthNames {
+		if len(form[name]) > 1 {
+			return nil, newSchemaError(r, "body."+name, "must be there once")
+		}
+	}
+	return form.Get, nil
+}
+
+// oauthNames are the fields that we read.
+var oauthNames = []string{"grant_type", "refresh_token", "client_id", "client_secret", "scope", "token"}
+
+// checkOAuthClient checks the client's id and key, from the body or from
+// Authorization: Basic (RFC 6749, section 2.3.1).
+func (h *Handler) checkOAuthClient(r *http.Request, get func(string) string) error {
+	id, key := get("client_id"), get("client_secret")
+	invalid := func() error {
+		e := &APIError{Status: 400, Code: CodeInvalidOAuthClientIDOrSecret, Message: "The client id or the client key is not valid.", oauth: "invalid_client", Details: map[string]any{"client_id": nil}}
+		if id != "" {
+			e.Details["client_id"] = clipText(id, 128)
+		}
+		return e
+	}
+	if len(r.Header.Values("Authorization")) > 1 {
+		return newSchemaError(r, "headers.authorization", "must be there once")
+	}
+	if basicID, basicKey, ok := r.BasicAuth(); ok {
+		var errID, errKey error
+		if basicID, errID = url.QueryUnescape(basicID); errID != nil {
+			return invalid()
+		}
+		if basicKey, errKey = url.QueryUnescape(basicKey); errKey != nil {
+			return invalid()
+		}
+		if key != "" || id != "" && id != basicID {
+			return newSchemaError(r, "headers.authorization", "names the client a second time")
+		}
+		id, key = basicID, basicKey
+	}
+	if project := h.m.cfg.ProjectID; project != "" && id != project && id != project+"#main" {
+		return invalid()
+	}
+	err := h.m.checkClientKey(key)
+	if api, ok := errors.AsType[*APIError](err); ok {
+		if api.Code == CodeInvalidPublishableClientKey {
+			return invalid()
+		}
+		api.oauth = "invalid_client"
+	}
+	return err
+}
+
+// Revoke is POST /auth/oauth/revoke: RFC 7009 for refresh tokens, live or dead.
+func (h *Handler) Revoke() http.Handler {
+	return h.endpointWith(methods(http.MethodPost), h.revoke, isStackRequest, writeOAuthError)
+}
+
+func (h *Handler) revoke(w http.ResponseWriter, r *http.Request) error {
+	get, err := oauthFields(w, r)
+	if err != nil {
+		return err
+	}
+	token := get("token")
+	switch {
+	case token == "":
+		return newSchemaError(r, "body.token", "is required")
+	case strings.Count(token, ".") == 2:
+		return &APIError{Status: 400, Code: codeUnsupportedTokenType, Message: "Access tokens cannot be revoked: revoke the refresh token, or end the session.", oauth: "unsupported_token_type"}
+	case !isRefreshToken(token):
+		return newSchemaError(r, "body.token", "must be a refresh token")
+	}
+	_, err = h.m.EndByRefreshToken(r.Context(), token, EndRevoked, "")
+	// A token of another server, or of a session that is over, is as good as
+	// revoked (RFC 7009, section 2.2).
+	if err != nil && !errors.Is(err, ErrMalformed) && !errors.Is(err, ErrNotFound) {
+		return err
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(http.StatusOK)
+	return nil
+}
+
+// oauthErrors are the error codes of RFC 6749, section 5.2, by ours. The rest are
+// invalid_request.
+var oauthErrors = map[string]string{
+	CodeRefreshTokenNotFoundOrExpired: "invalid_grant",
+	CodeTemporarilyUnavailable:        "temporarily_unavailable",
+	CodeInternal:                      "server_error",
+}
+
+// writeOAuthError answers in the form of RFC 6749, section 5.2, with our code and
+// details beside it.
+func writeOAuthError(w http.ResponseWriter, r *http.Request, err error) {
+	e := NewAPIError(err)
+	e.SetHeader(w.Header(), r)
+	w.Header().Set("Pragma", "no-cache")
+	code := e.oauth
+	setDefault(&code, oauthErrors[e.Code])
+	setDefault(&code, "invalid_request")
+	writeJSON(w, e.Status, struct {
+		Error       string         `json:"error"`
+		Description string         `json:"error_description"`
+		Code        string         `json:"code"`
+		Details     map[string]any `json:"details,omitempty"`
+	}{code, quotable(e.Message), e.Code, e.Details})
+}
