@@ -104,6 +104,35 @@
 // until Z has passed since the last stored reply; two seconds already take 30 % to
 // 1 %, five to none of the above.
 //
+// # Requests that are held back
+//
+// A proxy can hold a request back for longer than the overlap, or send it a second time
+// after its own time-out, when the browser has long had the answer to another request
+// and given this one up. The late token is the parent, outside the window: it displaces
+// the successor that the browser holds, the reply is lost, and the browser's next
+// refresh looks like a second holder. One such request suffices.
+//
+// Two rules that would mend it, explored and not in use: "the displaced token is taken
+// back, once for each rotation, if its successor is unused", after one recovery or after
+// any number of them.
+//
+//	                                  in use   after one   after any
+//	one request held back             ended    lives       lives
+//	turns, thief who keeps tokens     3        3           4
+//	turns, thief who keeps the newest 2        3           3
+//
+// The price is paid by every victim of a thief who keeps only the newest token: today
+// the thief's second refresh ends the session, with either rule it succeeds, and if the
+// victim is away, the thief has the session until the victim returns. Neither rule mends
+// two held-back requests in a row.
+//
+// A browser's cookies do not help to tell the two apart. The held-back request carries
+// the pair of cookies from before the refresh, as the retry after a lost reply does; and
+// the displaced pair is complete in the browser and in a stolen cookie jar alike. What a
+// process has seen of the new access token would tell, but only that process.
+//
+// The cure in use is condition 1: an overlap longer than a proxy holds a request.
+//
 // # The restarted window and its price
 //
 // An overlap answer restarts the window where recoveries are unlimited, or tabs that

@@ -145,13 +145,15 @@ func (m duel) use(s duelState, by party, token counter, emit func(step, duelStat
 func (m duel) key(s duelState) duelState {
 	row := s.row
 	rename := func(c counter) counter {
-		switch c {
-		case 0:
+		switch {
+		case c == 0:
 			return 0
-		case row.current:
+		case c == row.current:
 			return 3
-		case row.parent:
+		case c == row.parent:
 			return 2
+		case m.displaced(row, c):
+			return 4
 		default:
 			return 1
 		}

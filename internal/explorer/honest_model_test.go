@@ -31,6 +31,9 @@ type honest struct {
 	lost int8
 	// once rules out that the network delivers a request twice.
 	once bool
+	// single rules out every fault but one: one request of the run is given up before it
+	// arrives, and arrives later, and its reply is lost.
+	single bool
 	// rollback is how many commits a restored backup of the database may lack; 0
 	// rules restoring out.
 	rollback counter
@@ -56,6 +59,7 @@ type honestState struct {
 	flight [4]request // the first n
 	n      int8
 	lost   int8
+	given  bool // a request has been given up, if that matters
 }
 
 // stored is what a store holds, and how many ticks ago it took it.
@@ -102,6 +106,12 @@ func (m honest) steps(s honestState, emit func(step, honestState, string)) {
 		}
 		if r.waiting {
 			next := m.giveUp(s, i)
+			if m.single {
+				if s.given || r.arrived {
+					continue
+				}
+				next.given = true
+			}
 			if m.lost < 0 || next.lost <= m.lost {
 				emit(step{what: "give up", token: r.token}, next, "")
 			}
@@ -200,6 +210,9 @@ func (m honest) arrive(s honestState, i int, emit func(step, honestState, string
 				emit(by, replied, "")
 			}
 		}
+		if m.single && r.waiting {
+			continue
+		}
 		next.lost++
 		if m.lost < 0 || next.lost <= m.lost {
 			by.what = "reply lost: arrive"
@@ -282,6 +295,8 @@ func (m honest) key(s honestState) honestState {
 			return 2
 		case c == backup.parent:
 			return 3
+		case m.displaced(row, c):
+			return 5
 		default:
 			return 4
 		}

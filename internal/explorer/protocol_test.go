@@ -53,6 +53,7 @@ type protocol struct {
 	sessions.Rotation
 	rules       rules
 	needsMinted bool // the rules look at minted
+	siblings    bool // the rules look at the token that the last recovery displaced
 	reach       int8 // how many overlaps back the rules look, at least 1
 	skew        int8 // how far the clocks of replicas are apart
 }
@@ -77,6 +78,19 @@ func (p protocol) quietly() protocol {
 	p = p.but(quiet)
 	p.reach = 2
 	return p
+}
+
+// takingBack is p with rules that take a displaced token back.
+func (p protocol) takingBack(r rules) protocol {
+	p = p.but(r)
+	p.siblings = true
+	return p
+}
+
+// displaced reports whether a token is the one that the last recovery displaced, if
+// the rules look at that.
+func (p protocol) displaced(r row, token counter) bool {
+	return p.siblings && token == r.current-1 && token > r.parent
 }
 
 func (p protocol) window() int8 { return max(0, int8(p.Overlap/tick)) }
@@ -122,7 +136,10 @@ func (p protocol) key(r row) row {
 	if !p.needsMinted {
 		r.minted = 0
 	}
-	if p.MaxRecoveries <= 0 {
+	switch {
+	case p.siblings:
+		r.recoveries = min(r.recoveries, 2)
+	case p.MaxRecoveries <= 0:
 		r.recoveries = 0
 	}
 	return r

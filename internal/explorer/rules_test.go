@@ -199,3 +199,22 @@ func quiet(r rotation, s state, at time.Time, presented int64, now time.Time) (s
 	}
 	return windowFixed(r, s, at, presented, now)
 }
+
+// takesBack: the token that a recovery displaced is taken all the same, once for each
+// rotation, if that recovery was the only one and its token is unused. A request that
+// was held back for longer than the window, and whose reply is lost, then signs nobody
+// out.
+func takesBack(r rotation, s state, _ time.Time, presented int64, now time.Time) (state, outcome) {
+	if presented == s.Parent+1 && presented == s.Current-1 && s.Recoveries == 1 {
+		return state{Current: s.Current + 1, Parent: presented, AnsweredAt: now}, sessions.OutcomeRecovered
+	}
+	return r.Next(s, presented, now)
+}
+
+// takesBackLast is takesBack after any number of recoveries.
+func takesBackLast(r rotation, s state, _ time.Time, presented int64, now time.Time) (state, outcome) {
+	if presented > s.Parent && presented == s.Current-1 && s.Recoveries == s.Current-s.Parent-1 {
+		return state{Current: s.Current + 1, Parent: presented, AnsweredAt: now}, sessions.OutcomeRecovered
+	}
+	return r.Next(s, presented, now)
+}
