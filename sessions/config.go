@@ -31,6 +31,9 @@ const (
 	minOverlap        = time.Second
 	maxOverlap        = 10 * time.Minute
 	maxClockSkew      = time.Minute
+	storeTimeout      = RevocationBound
+	minStoreTimeout   = 100 * time.Millisecond
+	maxStoreTimeout   = time.Minute
 )
 
 // NoIdleTimeout keeps, as [Config.IdleTimeout], unused sessions until they expire.
@@ -41,6 +44,16 @@ const NoIdleTimeout time.Duration = -1
 type Config struct {
 	// Store keeps the sessions. Required.
 	Store Store
+
+	// StoreTimeout is how long one call of the store or of a hook may take, from
+	// 100 ms to 1 min; then the answer is [ErrUnavailable]. A read ends with the
+	// caller's context if that is shorter. A write is different: it begins only
+	// while that context is live, and then only this stops it, and what belongs to
+	// it, so that no session ends without its event because a client has hung up.
+	// Calls of a Manager from [Manager.WithStore] have the caller's context alone.
+	// Defaults to 5 s: [RevocationBound] allows the commit of an end that much, and
+	// clients and proxies commonly wait for longer.
+	StoreTimeout time.Duration
 
 	// Users looks up a user of the host by id, at create and at every refresh. It
 	// answers [ErrUserNotFound] (create refuses, refresh ends the session),
@@ -60,9 +73,10 @@ type Config struct {
 	// time. One set for each environment, never shared with a copy. Required.
 	Secrets [][]byte
 
-	// Signers, where given, sign access tokens in place of the keys derived from
+	// Signers, if given, sign access tokens in place of the keys derived from
 	// Secrets, for hosts with a KMS: ECDSA on P-256. The first one signs, all
-	// verify. Defaults to none.
+	// verify. They get no context, so a remote one needs a time limit of its own.
+	// Defaults to none.
 	Signers []crypto.Signer
 
 	// Issuer is the iss of access tokens: an absolute http or https URL. Required.
@@ -144,9 +158,10 @@ type Config struct {
 	// false.
 	NoClientInfo bool
 
-	// OnEvent is told what happened, after it is committed and before the caller
-	// has its answer, so it should hand the event on and return. It is called
-	// concurrently, with a context that is not cancelled. Defaults to none.
+	// OnEvent gets what happened, after it is committed and before the caller has
+	// its answer, so it should hand the event on and return. It is called
+	// concurrently. Its context ends when it returns or after StoreTimeout, and not
+	// when the caller disconnects. Defaults to none.
 	OnEvent func(ctx context.Context, event Event)
 
 	// Logger gets failures of the store and of hooks. No credential and no SQL
@@ -210,6 +225,7 @@ func (c Config) withDefaults() Config {
 	c.ClientKeys = slices.Clone(c.ClientKeys)
 	c.TrustedProxies = slices.Clone(c.TrustedProxies)
 
+	setDefault(&c.StoreTimeout, storeTimeout)
 	setDefault(&c.Audience, c.ProjectID)
 	setDefault(&c.AccessTokenTTL, DefaultAccessTokenTTL)
 	setDefault(&c.MaxSessionTTL, DefaultMaxSessionTTL)
@@ -276,6 +292,7 @@ func (c Config) validate() error {
 		fault("RequireClientKey", "needs Config.ClientKeys")
 	}
 
+	between("StoreTimeout", c.StoreTimeout, minStoreTimeout, maxStoreTimeout)
 	between("AccessTokenTTL", c.AccessTokenTTL, minAccessTokenTTL, maxAccessTokenTTL)
 	between("MaxSessionTTL", c.MaxSessionTTL, time.Second, 100*DefaultSessionTTL)
 	between("SessionTTL", c.SessionTTL, time.Millisecond, c.MaxSessionTTL)

@@ -189,8 +189,11 @@ type flight struct {
 
 // refreshOnce is Refresh, once for all who present a token at the same time. A
 // browser sends many requests when a page loads. It goes on when the client of the
-// first of them hangs up.
+// first of them hangs up, for the others' sake from the start.
 func (m *Manager) refreshOnce(ctx context.Context, token string, client Client) (Grant, error) {
+	if err := ctx.Err(); err != nil {
+		return Grant{}, unavailable("refresh", err)
+	}
 	c := m.cookies
 	c.mu.Lock()
 	f, joins := c.flights[token]
@@ -213,8 +216,6 @@ func (m *Manager) refreshOnce(ctx context.Context, token string, client Client) 
 		c.mu.Unlock()
 		close(f.done)
 	}()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanUpLimit)
-	defer cancel()
-	f.grant, f.err = m.Refresh(ctx, token, client)
+	f.grant, f.err = m.Refresh(context.WithoutCancel(ctx), token, client)
 	return f.grant, f.err
 }

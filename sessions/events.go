@@ -95,6 +95,7 @@ type Event struct {
 // process goes on accepting access tokens of a session that was ended so.
 func (m *Manager) WithStore(store Store) *Manager {
 	joined := *m
+	joined.cfg = m.host
 	joined.cfg.Store = store
 	joined.joined = &heldEvents{}
 	return &joined
@@ -112,7 +113,7 @@ func (m *Manager) Events() []Event {
 // Notify sends events to [Config.OnEvent], and from then on this process refuses
 // the access tokens of the sessions that ended.
 func (m *Manager) Notify(ctx context.Context, events ...Event) {
-	ctx = context.WithoutCancel(ctx) // what is committed is told, though the caller be gone
+	ctx = context.WithoutCancel(ctx) // what is committed is reported, even if the caller has disconnected
 	for _, e := range events {
 		if !e.Session.EndedAt.IsZero() {
 			m.ended.add(e.Session.ID, m.now())

@@ -208,6 +208,7 @@ func (m *Manager) Redeem(ctx context.Context, code string, client Client) (Grant
 		return refuse()
 	}
 	s, err := m.cfg.Store.Redeem(ctx, RedeemParams{ID: id, Hash: hashHandoff(code), Moment: m.moment(now), Client: client})
+	ctx = m.afterWrite(ctx)
 	switch {
 	case errors.Is(err, ErrNotFound):
 		return refuse()

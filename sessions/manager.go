@@ -17,7 +17,8 @@ import (
 // concurrent use; any number of them, in any number of processes, may share one
 // store and one set of secrets.
 type Manager struct {
-	cfg      Config
+	cfg      Config // limited
+	host     Config // the same without limits, for joined
 	clientID string
 	keys     keySet
 	ring     *ring
@@ -46,7 +47,8 @@ func New(cfg Config) (*Manager, error) {
 	cfg.Secrets, cfg.Signers = nil, nil // the ring has what is needed of them
 	tokenLife := max(cfg.AccessTokenTTL, minFreshness) + cfg.ClockSkew
 	m := &Manager{
-		cfg:      cfg,
+		cfg:      cfg.limited(),
+		host:     cfg,
 		clientID: cfg.ProjectID,
 		keys:     keys,
 		ring:     ring,
@@ -155,7 +157,9 @@ func (m *Manager) create(ctx context.Context, p CreateParams, now time.Time) (Gr
 	if err != nil {
 		return Grant{}, err
 	}
-	switch err := m.cfg.Store.Create(ctx, s); {
+	err = m.cfg.Store.Create(ctx, s)
+	ctx = m.afterWrite(ctx)
+	switch {
 	case errors.Is(err, ErrNotFound) && p.caller != nil:
 		return Grant{}, &ExpiredError{ExpiredAt: now, UserID: p.caller.UserID, SessionID: p.caller.SessionID}
 	case err != nil:
@@ -310,6 +314,7 @@ func (m *Manager) Refresh(ctx context.Context, token string, client Client) (Gra
 		ImpersonationMargin: minFreshness,
 		Client:              client,
 	})
+	ctx = m.afterWrite(ctx)
 	switch {
 	case errors.Is(err, ErrNotFound):
 		return Grant{}, m.whyRefused(ctx, presented.sessionID, moment)
@@ -573,6 +578,7 @@ func (m *Manager) EndMany(ctx context.Context, userID, exceptID string, reason E
 	}
 	now := m.now()
 	ended, err := m.cfg.Store.EndMany(ctx, EndManyParams{UserID: userID, ExceptID: exceptID, Moment: m.moment(now), Reason: reason, By: by})
+	ctx = m.afterWrite(ctx)
 	if err != nil {
 		return nil, unavailable("end many", err)
 	}
@@ -604,6 +610,7 @@ func (m *Manager) end(ctx context.Context, p EndParams) (Session, error) {
 	}
 	p.Moment = m.moment(m.now())
 	s, err := m.cfg.Store.End(ctx, p)
+	ctx = m.afterWrite(ctx)
 	switch {
 	case errors.Is(err, ErrNotFound):
 		return Session{}, ErrNotFound

@@ -81,6 +81,7 @@ func (m *Manager) Reauthenticated(ctx context.Context, sessionID string) (Grant,
 		Client: old.Client,
 		By:     old.CreatedBy,
 	})
+	ctx = m.afterWrite(ctx)
 	if err != nil {
 		return Grant{}, err
 	}
@@ -88,10 +89,8 @@ func (m *Manager) Reauthenticated(ctx context.Context, sessionID string) (Grant,
 	if err == nil {
 		return grant, nil
 	}
-	// Ended by somebody else meanwhile, who meant this session, too; or it could not
-	// be told, and then nobody has the new one's tokens.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanUpLimit)
-	defer cancel()
+	// Either somebody else has ended it meanwhile, and meant this session, too; or the
+	// store has failed, and then nobody has the new one's tokens.
 	_, endErr := m.end(ctx, EndParams{ID: grant.Session.ID, Reason: EndReplaced, By: old.UserID})
 	if errors.Is(err, ErrNotFound) {
 		err = over
@@ -101,6 +100,3 @@ func (m *Manager) Reauthenticated(ctx context.Context, sessionID string) (Grant,
 	}
 	return Grant{}, err
 }
-
-// cleanUpLimit is for what has to be done though the caller be gone.
-const cleanUpLimit = 30 * time.Second

@@ -262,13 +262,31 @@ func linNote(ctx context.Context, m sessions.Moment) *linCall {
 	return c
 }
 
+// linCallerKey carries the context of the caller.
+type linCallerKey struct{}
+
+// linUntil cancels a call of the store with the context of the caller. A Manager lets no
+// caller do that to a write; its own time limit does, and at any moment.
+func linUntil(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	if caller, ok := ctx.Value(linCallerKey{}).(context.Context); ok {
+		stop := context.AfterFunc(caller, cancel)
+		return ctx, func() { stop(); cancel() }
+	}
+	return ctx, cancel
+}
+
 func (s linTap) Create(ctx context.Context, sess sessions.Session) error {
+	ctx, cancel := linUntil(ctx)
+	defer cancel()
 	c := linNote(ctx, sessions.Moment{Now: sess.CreatedAt})
 	c.id, c.in.expires = sess.ID, sess.ExpiresAt.UnixMicro()
 	return s.Store.Create(ctx, sess)
 }
 
 func (s linTap) Refresh(ctx context.Context, p sessions.RefreshParams) (sessions.RefreshResult, error) {
+	ctx, cancel := linUntil(ctx)
+	defer cancel()
 	linNote(ctx, p.Moment)
 	return s.Store.Refresh(ctx, p)
 }
@@ -279,11 +297,15 @@ func (s linTap) List(ctx context.Context, p sessions.ListParams) ([]sessions.Ses
 }
 
 func (s linTap) End(ctx context.Context, p sessions.EndParams) (sessions.Session, error) {
+	ctx, cancel := linUntil(ctx)
+	defer cancel()
 	linNote(ctx, p.Moment).in.reason = p.Reason
 	return s.Store.End(ctx, p)
 }
 
 func (s linTap) EndMany(ctx context.Context, p sessions.EndManyParams) ([]sessions.Session, error) {
+	ctx, cancel := linUntil(ctx)
+	defer cancel()
 	linNote(ctx, p.Moment).in.reason = p.Reason
 	return s.Store.EndMany(ctx, p)
 }
@@ -424,7 +446,7 @@ func (h *linHistory) worker(t *testing.T, w int) {
 			cancel()
 			return
 		}
-		h.do(ctx, replica, c)
+		h.do(context.WithValue(ctx, linCallerKey{}, ctx), replica, c)
 		cancel()
 		if c.verdict == linUnknown {
 			h.await(t)
