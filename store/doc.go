@@ -15,7 +15,7 @@
 //
 // Version 3.35 or later (RETURNING). With gorm.io/driver/sqlite:
 //
-//	dsn := "file:app.db?_journal_mode=WAL&_busy_timeout=10000&_synchronous=FULL&_txlock=immediate"
+//	dsn := "file:app.db?_journal_mode=WAL&_busy_timeout=1000&_synchronous=FULL&_txlock=immediate"
 //	db, err := gorm.Open(sqlite.Open(dsn), &gorm.Config{})
 //	sqlDB, err := db.DB()
 //	sqlDB.SetMaxOpenConns(1)

@@ -22,7 +22,7 @@ import (
 )
 
 func main() {
-	db, errDB := gorm.Open(sqlite.Open("file:app.db?_journal_mode=WAL&_busy_timeout=10000&_synchronous=FULL&_txlock=immediate"))
+	db, errDB := gorm.Open(sqlite.Open("file:app.db?_journal_mode=WAL&_busy_timeout=1000&_synchronous=FULL&_txlock=immediate"))
 	st, errStore := store.New(db, store.Config{})
 	key, errKey := sessions.HashServerKey("backend", os.Getenv("SESSILE_SERVER_KEY"))
 	manager, err := sessions.New(sessions.Config{

@@ -67,11 +67,13 @@ func newApp(manager *sessions.Manager, st *store.Store, users users, cfg config,
 	v1.GET("/users/me", users.stackMe, auth.Require())
 	v1.GET("/users/:id", users.stackUser, auth.RequireServer())
 	v1.GET("/projects/current", project(cfg.projectID), auth.Optional())
-	// 200 also while the revocation feed is behind: routes then ask the database, and
-	// a restart would mend nothing.
+	// Is the process alive? 200 also while the database is away or the revocation feed
+	// is behind: a restart would mend neither.
 	e.GET("/health", func(c echo.Context) error {
 		return c.JSON(http.StatusOK, echo.Map{"status": "ok", "sessions": manager.Health()})
 	})
+	// Can it serve? A load balancer sends requests elsewhere while the answer is no.
+	e.GET("/ready", ready(users))
 
 	// Gives those routes the headers and the errors that the SDK understands.
 	return sessions.StackHeaders(e)
@@ -133,6 +135,22 @@ func (u users) setAdministrator(c echo.Context) error {
 	return c.JSON(http.StatusOK, echo.Map{"id": c.Param("id"), "is_administrator": *body.Administrator})
 }
 
+// readyLimit is short because probes do not wait for long.
+const readyLimit = 2 * time.Second
+
+// ready asks the database.
+func ready(users users) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		ctx, cancel := context.WithTimeout(c.Request().Context(), readyLimit)
+		defer cancel()
+		if err := users.ask(ctx); err != nil {
+			c.Response().Header().Set("Retry-After", "1")
+			return c.JSON(http.StatusServiceUnavailable, echo.Map{"status": "unavailable"})
+		}
+		return c.JSON(http.StatusOK, echo.Map{"status": "ok"})
+	}
+}
+
 // audit lists what was done as a user, or by an actor, the latest first.
 func audit(st *store.Store) echo.HandlerFunc {
 	return func(c echo.Context) error {
@@ -143,7 +161,9 @@ func audit(st *store.Store) echo.HandlerFunc {
 		if q.UserID == "" && q.Actor == "" {
 			return badRequest(c, "user_id or actor is required")
 		}
-		entries, err := st.Audit(c.Request().Context(), q)
+		ctx, cancel := context.WithTimeout(c.Request().Context(), queryLimit)
+		defer cancel()
+		entries, err := st.Audit(ctx, q)
 		if err != nil {
 			return echov4.Error(c, fmt.Errorf("%w: %w", sessions.ErrUnavailable, err))
 		}

@@ -70,7 +70,7 @@ func run(ctx context.Context, getenv func(string) string, out, logs io.Writer) (
 	if err := users.migrate(ctx); err != nil {
 		return err
 	}
-	st, err := store.New(db, store.Config{AuditLog: true})
+	st, err := store.New(db, store.Config{AuditLog: true, NoPreparedStatements: cfg.database.unprepared})
 	if err != nil {
 		return err
 	}

@@ -34,18 +34,30 @@ func seeds() []user {
 // users is the app's own table of users.
 type users struct{ db *gorm.DB }
 
+// queryLimit is how long a query may take. A request has no deadline of its own, and a
+// database that has gone silent answers none.
+const queryLimit = 5 * time.Second
+
+// within returns the database with the time limit of one query.
+func (u users) within(ctx context.Context) (*gorm.DB, context.CancelFunc) {
+	ctx, cancel := context.WithTimeout(ctx, queryLimit)
+	return u.db.WithContext(ctx), cancel
+}
+
 func (u users) migrate(ctx context.Context) error {
-	err := u.db.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
-		if tx.Name() == "postgres" { // where several may start at once
-			if err := tx.Exec("SELECT pg_advisory_xact_lock(hashtext('users'))").Error; err != nil {
+	err := whileLocked(func() error {
+		return u.db.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
+			if tx.Name() == "postgres" { // where several may start at once
+				if err := tx.Exec("SELECT pg_advisory_xact_lock(hashtext('users'))").Error; err != nil {
+					return err
+				}
+			}
+			if err := tx.AutoMigrate(&user{}); err != nil {
 				return err
 			}
-		}
-		if err := tx.AutoMigrate(&user{}); err != nil {
-			return err
-		}
-		rows := seeds()
-		return tx.Clauses(clause.OnConflict{DoNothing: true}).Create(&rows).Error
+			rows := seeds()
+			return tx.Clauses(clause.OnConflict{DoNothing: true}).Create(&rows).Error
+		})
 	})
 	if err != nil {
 		return fmt.Errorf("make the table of users: %w", err)
@@ -60,8 +72,10 @@ func (u users) find(ctx context.Context, id string) (user, error) {
 	if uuid.Validate(id) != nil {
 		return user{}, sessions.ErrUserNotFound
 	}
+	db, cancel := u.within(ctx)
+	defer cancel()
 	var found user
-	err := u.db.WithContext(ctx).Where("id = ?", id).Take(&found).Error
+	err := db.Where("id = ?", id).Take(&found).Error
 	switch {
 	case errors.Is(err, gorm.ErrRecordNotFound):
 		return user{}, sessions.ErrUserNotFound
@@ -71,10 +85,17 @@ func (u users) find(ctx context.Context, id string) (user, error) {
 	return found, nil
 }
 
+// ask returns an error if the database does not answer.
+func (u users) ask(ctx context.Context) error {
+	return u.db.WithContext(ctx).Select("id").Limit(1).Find(&[]user{}).Error
+}
+
 // all returns every user. Its error is sessions.ErrUnavailable.
 func (u users) all(ctx context.Context) ([]user, error) {
+	db, cancel := u.within(ctx)
+	defer cancel()
 	var found []user
-	if err := u.db.WithContext(ctx).Order("id").Find(&found).Error; err != nil {
+	if err := db.Order("id").Find(&found).Error; err != nil {
 		return nil, fmt.Errorf("%w: list the users: %w", sessions.ErrUnavailable, err)
 	}
 	return found, nil
@@ -85,7 +106,9 @@ func (u users) set(ctx context.Context, id, column string, value any) error {
 	if uuid.Validate(id) != nil {
 		return sessions.ErrUserNotFound
 	}
-	result := u.db.WithContext(ctx).Model(&user{}).Where("id = ?", id).Update(column, value)
+	db, cancel := u.within(ctx)
+	defer cancel()
+	result := db.Model(&user{}).Where("id = ?", id).Update(column, value)
 	switch {
 	case result.Error != nil:
 		return fmt.Errorf("%w: change the user: %w", sessions.ErrUnavailable, result.Error)
