@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -59,7 +60,9 @@ func newApp(manager *sessions.Manager, st *store.Store, users users, cfg config,
 	// so every route of a user can have it.
 	own := []echo.MiddlewareFunc{auth.Require(), echov4.ReadOnlyImpersonation}
 	e.GET("/me", users.me, own...)
-	e.PUT("/me/name", users.rename, own...)
+	// The step-up of the page /profile, because it is the same change: whoever stole a
+	// token would otherwise come here.
+	e.PUT("/me/name", users.rename, append(slices.Clone(own), echov4.RequireRecent(recently))...)
 	e.PUT("/users/:id/administrator", users.setAdministrator, auth.RequireServer())
 	e.GET("/audit", audit(st), auth.RequireServer())
 

@@ -25,6 +25,7 @@ type config struct {
 	database  database
 	secrets   [][]byte
 	projectID string
+	issuer    string // empty for one that is made of the address
 
 	serverKey, adminKey, clientKey key
 	hashes                         []sessions.ServerKey
@@ -46,6 +47,7 @@ func readConfig(getenv func(string) string) (config, error) {
 	c := config{
 		addr:      cmp.Or(getenv("ADDR"), "127.0.0.1:8080"),
 		projectID: cmp.Or(getenv("SESSILE_PROJECT_ID"), "5e551e00-0000-4000-8000-000000000001"),
+		issuer:    getenv("SESSILE_ISSUER"),
 	}
 	var errDatabase, errServer, errAdmin, errTTL, errOverlap error
 	c.database, errDatabase = parseDatabase(cmp.Or(getenv("DATABASE_URL"), "sessile.db"))
@@ -179,14 +181,18 @@ func baseURL(addr string, bound net.Addr) string {
 	return "http://" + net.JoinHostPort(cmp.Or(host, "localhost"), port)
 }
 
-// greet says where the app is and what to try. The key is printed because this is
-// an example: a real app gives it to its caller and keeps the hash.
+// greet says where the app is and what to try. Keys that were made here are printed:
+// nobody else has them. One that was given stays with whoever gave it.
 func (c config) greet(out io.Writer, base string) {
 	show := func(k key) string {
 		if k.made {
 			return k.text
 		}
 		return "as given"
+	}
+	serverKey := "$SESSILE_SERVER_KEY" // for the shell
+	if c.serverKey.made {
+		serverKey = c.serverKey.text
 	}
 	fmt.Fprintf(out, "listening on %s\n", base)
 	fmt.Fprintf(out, "pages        %s/\n\n", base)
@@ -205,7 +211,7 @@ func (c config) greet(out io.Writer, base string) {
 Create a session:
 
 curl -X POST '%s/auth/sessions' \
-  -H 'Authorization: Bearer %s' \
+  -H "Authorization: Bearer %s" \
   -H 'Content-Type: application/json' \
   -d '{"user_id": "%s"}'
 
@@ -213,5 +219,5 @@ Then ask who it is, with the access_token of the answer:
 
 curl '%s/me' -H 'Authorization: Bearer ACCESS_TOKEN'
 
-`, base, c.serverKey.text, seeds()[0].ID, base)
+`, base, serverKey, seeds()[0].ID, base)
 }

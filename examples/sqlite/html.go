@@ -56,6 +56,7 @@ var notices = map[string]string{
 	"already":    "You are signed in already. Sign out to be somebody else.",
 	"confirmed":  "Thank you. You can change your name now.",
 	"ended":      "The impersonation has ended. You are yourself again.",
+	"gone":       "Your account does not exist any more. You are signed out.",
 	"handoff":    "That hand-off has been used or has run out. Please start again.",
 	"others":     "All your other devices are signed out.",
 	"over":       "Your session is over. Please sign in again.",
@@ -151,6 +152,8 @@ func (p pages) fail(c echo.Context, err error) error {
 	switch {
 	case c.Response().Committed:
 		return nil
+	case p.userGone(c, err):
+		return p.leave(c)
 	case tooOld:
 		return see(c, "/confirm", "")
 	case errors.Is(err, sessions.ErrNoCredentials):

@@ -11,6 +11,8 @@
 //	SESSILE_SECRETS     base64, separated by commas, the first one signs; made once and
 //	                    kept beside the database
 //	SESSILE_PROJECT_ID  what clients name as their project
+//	SESSILE_ISSUER      the issuer of access tokens, a URL; made of ADDR, so instances on
+//	                    different addresses need one to take each other's tokens
 //	SESSILE_SERVER_KEY  ssk_…; made at every start
 //	SESSILE_ADMIN_KEY   sak_…; made at every start
 //	SESSILE_CLIENT_KEY  the publishable key of clients; made at every start
@@ -27,6 +29,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -90,7 +93,7 @@ func run(ctx context.Context, getenv func(string) string, out, logs io.Writer) (
 		Users:          users.sessionUser,
 		MayImpersonate: users.mayImpersonate,
 		Secrets:        cfg.secrets,
-		Issuer:         base + "/api/v1/projects/" + cfg.projectID,
+		Issuer:         cmp.Or(cfg.issuer, base+"/api/v1/projects/"+cfg.projectID),
 		ProjectID:      cfg.projectID,
 		ServerKeys:     cfg.hashes,
 		ClientKeys:     []string{cfg.clientKey.text},
@@ -118,14 +121,7 @@ func run(ctx context.Context, getenv func(string) string, out, logs io.Writer) (
 	defer stopFeed()
 	background.Go(func() { manager.WatchRevocations(feed) })
 
-	server := &http.Server{
-		Handler:           newApp(manager, st, users, cfg, logger),
-		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelWarn),
-		ReadHeaderTimeout: 5 * time.Second,
-		ReadTimeout:       10 * time.Second,
-		WriteTimeout:      30 * time.Second,
-		IdleTimeout:       2 * time.Minute,
-	}
+	server := newServer(newApp(manager, st, users, cfg, logger), logger)
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
 	cfg.greet(out, base)
@@ -141,14 +137,29 @@ func run(ctx context.Context, getenv func(string) string, out, logs io.Writer) (
 	return server.Shutdown(grace)
 }
 
+// newServer returns a server that closes slow and idle connections.
+func newServer(handler http.Handler, logger *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler:           handler,
+		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelWarn),
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second,
+		WriteTimeout:      30 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+	}
+}
+
 // recordRefused adds refusals to the audit log. They change no row, so the store does
-// not see them. Those that name no actor are garbage in place of a hand-off code:
-// anybody may send that, and must not fill the database with it.
+// not see them. Only refusals of known callers are kept: garbage instead of a hand-off
+// code names no actor, and an access token that is over may be in anybody's hands.
+// Anonymous callers could otherwise fill the database.
 func recordRefused(st *store.Store, logger *slog.Logger) func(context.Context, sessions.Event) {
 	return func(ctx context.Context, e sessions.Event) {
-		if e.Type != sessions.EventImpersonationRefused || e.Session.Actor == "" {
+		if e.Type != sessions.EventImpersonationRefused || e.Session.Actor == "" || e.Refusal == sessions.RefusalUnauthenticated {
 			return
 		}
+		ctx, cancel := context.WithTimeout(ctx, 2*time.Second) // the caller waits for its answer
+		defer cancel()
 		if err := st.Record(ctx, e); err != nil {
 			logger.ErrorContext(ctx, "audit log", "error", err)
 		}

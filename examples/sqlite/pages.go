@@ -94,6 +94,31 @@ func (p pages) administrators(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
+// userGone reports whether err means that the user of the session was deleted. The
+// session itself lives until its next refresh.
+func (p pages) userGone(c echo.Context, err error) bool {
+	id := identity(c)
+	if !id.HasUser() || !errors.Is(err, sessions.ErrUserNotFound) {
+		return false
+	}
+	_, err = p.users.find(c.Request().Context(), id.UserID)
+	return errors.Is(err, sessions.ErrUserNotFound)
+}
+
+// leave signs out a caller whose user is gone. A caller who acted as that user returns
+// to their own session.
+func (p pages) leave(c echo.Context) error {
+	ended, err := p.manager.SignOutBrowser(c.Response(), c.Request())
+	switch {
+	case errors.Is(err, sessions.ErrUnavailable):
+		title, text := explain(err, http.StatusServiceUnavailable)
+		return p.show(c, http.StatusServiceUnavailable, "error", title, text)
+	case ended.Impersonation:
+		return see(c, "/", "acting")
+	}
+	return see(c, "/", "gone")
+}
+
 func identity(c echo.Context) sessions.Identity {
 	id, _ := sessions.FromContext(c.Request().Context())
 	return id

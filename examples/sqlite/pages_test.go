@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"gorm.io/gorm"
+
 	"github.com/sessile-go/sessile/sessions"
 	"github.com/sessile-go/sessile/sessions/sessionstest"
 	"github.com/sessile-go/sessile/store"
@@ -385,23 +387,16 @@ func onlyHandoff(cookies []*http.Cookie, path string) []*http.Cookie {
 }
 
 // inProcess is the app with a clock that can be moved.
-func inProcess(t *testing.T) (base string, clock *sessionstest.Clock) {
+func inProcess(t *testing.T) (*app, *sessionstest.Clock) {
 	t.Helper()
-	where, err := parseDatabase(filepath.Join(t.TempDir(), "test.db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	db, closeDB, err := where.open()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := closeDB(); err != nil {
-			t.Error(err)
-		}
-	})
+	return inProcessOn(t, filepath.Join(t.TempDir(), "test.db"))
+}
+
+func inProcessOn(t *testing.T, databaseURL string) (*app, *sessionstest.Clock) {
+	t.Helper()
+	db := openDatabase(t, databaseURL)
 	all := users{db}
-	st, err := store.New(db, store.Config{})
+	st, err := store.New(db, store.Config{AuditLog: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -410,23 +405,33 @@ func inProcess(t *testing.T) (base string, clock *sessionstest.Clock) {
 			t.Fatal(err)
 		}
 	}
-	clock = sessionstest.NewClock(time.Now())
+	var hashes []sessions.ServerKey
+	for _, key := range []string{testServerKey, testAdminKey} {
+		hash, err := sessions.HashServerKey("a test", key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		hashes = append(hashes, hash)
+	}
+	clock := sessionstest.NewClock(time.Now())
+	logger := slog.New(slog.DiscardHandler)
 	manager, err := sessions.New(sessions.Config{
-		Store: st, Users: all.sessionUser, MayImpersonate: all.mayImpersonate, Secrets: [][]byte{make([]byte, 32)},
-		Issuer: "https://app.example", ProjectID: testProject, Now: clock.Now, Cookies: sessions.Cookies{Enabled: true},
+		Store: st, Users: all.sessionUser, MayImpersonate: all.mayImpersonate, Secrets: [][]byte{[]byte("in-process tests need 32 bytes..")},
+		Issuer: "https://app.example", ProjectID: testProject, ServerKeys: hashes, Now: clock.Now,
+		Cookies: sessions.Cookies{Enabled: true}, OnEvent: recordRefused(st, logger), Logger: logger,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := httptest.NewServer(newApp(manager, st, all, config{projectID: testProject}, slog.New(slog.DiscardHandler)))
+	server := httptest.NewServer(newApp(manager, st, all, config{projectID: testProject}, logger))
 	t.Cleanup(server.Close)
-	return server.URL, clock
+	return &app{base: server.URL}, clock
 }
 
 func TestChangingTheNameAsksForAFreshSignIn(t *testing.T) {
 	t.Parallel()
-	base, clock := inProcess(t)
-	b := newBrowser(t, base, chrome)
+	a, clock := inProcess(t)
+	b := newBrowser(t, a.base, chrome)
 	b.signIn(t, seeds()[0])
 	before := b.jar.Cookies(page{path: "/"}.url(t, b))
 	b.post(t, "/profile", "name", "").is(t, 422, "/profile", `aria-invalid="true"`, "Please give 1 to 100 characters.")
@@ -445,7 +450,7 @@ func TestChangingTheNameAsksForAFreshSignIn(t *testing.T) {
 	}
 
 	// A copy of the old cookies is not promoted with it.
-	thief := newBrowser(t, base, chrome)
+	thief := newBrowser(t, a.base, chrome)
 	thief.jar.SetCookies(page{path: "/"}.url(t, thief), before)
 	thief.get(t, "/profile").is(t, 200, "/", over)
 
@@ -456,8 +461,8 @@ func TestChangingTheNameAsksForAFreshSignIn(t *testing.T) {
 
 func TestAnImpersonationThatRunsOutLeadsBack(t *testing.T) {
 	t.Parallel()
-	base, clock := inProcess(t)
-	b := newBrowser(t, base, chrome)
+	a, clock := inProcess(t)
+	b := newBrowser(t, a.base, chrome)
 	b.signIn(t, seeds()[2])
 	path := "/people/" + seeds()[0].ID
 	b.post(t, path+"/impersonate", "reason", "a test").is(t, 200, path+"/continue")
@@ -469,6 +474,65 @@ func TestAnImpersonationThatRunsOutLeadsBack(t *testing.T) {
 	b.get(t, "/devices").is(t, 200, "/devices", "acting as")
 	clock.Advance(31 * time.Minute)
 	b.get(t, "/profile").is(t, 200, "/devices", "The impersonation is over.", "Grace Hopper").lacks(t, "acting as")
+}
+
+// openDatabase opens what a program works on.
+func openDatabase(t *testing.T, databaseURL string) *gorm.DB {
+	t.Helper()
+	where, err := parseDatabase(databaseURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	db, closeDB, err := where.open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := closeDB(); err != nil {
+			t.Error(err)
+		}
+	})
+	return db
+}
+
+func TestADeletedUserIsSignedOut(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, databaseURL string) {
+		a := start(t, t.TempDir(), append(keys(), "DATABASE_URL="+databaseURL)...)
+		ada, grace := seeds()[0], seeds()[2]
+		token := a.create(t, ada.ID).access
+		acting := newBrowser(t, a.base, chrome)
+		acting.signIn(t, grace)
+		acting.post(t, "/people/"+ada.ID+"/impersonate", "reason", "a test")
+		acting.post(t, "/people/"+ada.ID+"/continue").is(t, 200, "/devices", "acting as")
+		own := map[string]*browser{}
+		for _, path := range []string{"GET /devices", "GET /profile", "GET /people", "GET /confirm", "POST /profile", "POST /confirm"} {
+			own[path] = newBrowser(t, a.base, chrome)
+			own[path].signIn(t, ada)
+		}
+		if err := openDatabase(t, databaseURL).Delete(&user{}, "id = ?", ada.ID).Error; err != nil {
+			t.Fatal(err)
+		}
+
+		for route, b := range own {
+			method, path, _ := strings.Cut(route, " ")
+			got := b.do(t, method, path, encode("name", "Ada"))
+			if at, _, _ := strings.Cut(got.path, "?"); got.status != 200 || at != "/" || !strings.Contains(got.text, "Sign in") {
+				t.Errorf("%s: at %s with %d:\n%s", route, got.path, got.status, got.text)
+			}
+			if cookies := b.jar.Cookies(got.url(t, b)); len(cookies) != 0 {
+				t.Errorf("%s: %d cookies are left", route, len(cookies))
+			}
+		}
+		acting.get(t, "/profile").is(t, 200, "/devices", "The impersonation is over. You are yourself again.", "Grace Hopper").lacks(t, "acting as")
+		if listed := a.listed(t, ada.ID); len(listed) != 1 {
+			t.Errorf("%d sessions, want that of the API alone", len(listed))
+		}
+
+		a.want(t, 404, "USER_NOT_FOUND", "GET", "/me", "", bearer(token))
+		a.want(t, 404, "USER_NOT_FOUND", "PUT", "/me/name", `{"name": "Ada"}`, bearer(token))
+		a.want(t, 404, "USER_NOT_FOUND", "GET", "/api/v1/users/me", "", stack("client", header{"X-Stack-Access-Token", token})...)
+	})
 }
 
 func TestErrorsArePagesForBrowsersOnly(t *testing.T) {
