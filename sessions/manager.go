@@ -134,7 +134,13 @@ func (m *Manager) create(ctx context.Context, p CreateParams, now time.Time) (Gr
 		return Grant{}, err
 	}
 	user, err := m.user(ctx, s.UserID)
-	if err != nil {
+	switch {
+	case errors.Is(err, errOtherID):
+		// The host's lookup is looser than ours, by case perhaps, and the caller has
+		// another spelling than the host. One user under two ids could not be listed or
+		// revoked as one. Later the id is the row's, and the host is the one who changed.
+		return Grant{}, fmt.Errorf("%w: %w", ErrUserNotFound, errOtherID)
+	case err != nil:
 		return Grant{}, err
 	}
 	if p.caller != nil {
@@ -252,7 +258,11 @@ func (m *Manager) client(c Client) Client {
 	return Client{IP: clipText(c.IP, maxIP), UserAgent: clipText(c.UserAgent, maxUserAgent)}
 }
 
-// user asks the host.
+// errOtherID: the host answered with another user than the one that was asked for.
+var errOtherID = errors.New("Config.Users answered with another id than the one that it was asked for")
+
+// user asks the host. What it returns has the id that was asked for: a policy that
+// compares ids must never see another spelling, or none.
 func (m *Manager) user(ctx context.Context, id string) (User, error) {
 	user, err := m.cfg.Users(ctx, id)
 	switch {
@@ -260,10 +270,10 @@ func (m *Manager) user(ctx context.Context, id string) (User, error) {
 		return User{}, err
 	case err != nil:
 		return User{}, unavailable("look up the user", err)
-	case user.ID != "" && user.ID != id:
-		// The host's lookup is looser than ours, by case perhaps. One user under
-		// two ids could not be listed or revoked as one.
-		return User{}, fmt.Errorf("%w: Config.Users answered with another id", ErrUserNotFound)
+	case user.ID == "":
+		return User{}, unavailable("look up the user", errors.New("Config.Users answered with a User that has no ID"))
+	case user.ID != id:
+		return User{}, unavailable("look up the user", errOtherID)
 	}
 	return user, nil
 }

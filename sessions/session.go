@@ -188,10 +188,12 @@ type Grant struct {
 	AccessTokenIssuedAt, AccessTokenExpiresAt time.Time
 }
 
-// User is what the host tells about one of its users; empty fields become null
-// in the access token.
+// User is what the host says about one of its users. Empty fields other than ID
+// become null in the access token.
 type User struct {
-	// ID is the id that was asked for.
+	// ID is the host's own id of the user, as the host keeps it: a lookup that ignores
+	// case or accents must not answer with the spelling that it was asked for.
+	// Required.
 	ID string
 	// Name is what the user is called.
 	Name string

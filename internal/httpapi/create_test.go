@@ -106,7 +106,7 @@ func TestCreateTakesUserIDsLiterally(t *testing.T) {
 		t.Run(id, func(t *testing.T) {
 			t.Parallel()
 			e := newEnv(t)
-			e.setUsers(func(context.Context, string) (sessions.User, error) { return sessions.User{}, nil })
+			e.setUsers(func(_ context.Context, id string) (sessions.User, error) { return sessions.User{ID: id}, nil })
 			quoted, _ := json.Marshal(id)
 			a := e.do(t, http.MethodPost, "/auth/sessions", bearer(e.serverKey), jsonBody(`{"user_id":`+string(quoted)+`}`)).want(t, http.StatusOK)
 			if got := e.row(t, a.text("session_id")).UserID; got != id || a.text("user_id") != id {
@@ -149,6 +149,10 @@ func TestCreateRefusesUsers(t *testing.T) {
 		"one that the host calls by another id": {
 			user: "ALICE", users: func(context.Context, string) (sessions.User, error) { return sessions.User{ID: "alice"}, nil },
 			status: 400, code: "USER_ID_DOES_NOT_EXIST", details: `{"user_id":"ALICE"}`,
+		},
+		"one that the host gives no id": {
+			user: alice, users: func(context.Context, string) (sessions.User, error) { return sessions.User{Name: "Alice"}, nil },
+			status: 503, code: "TEMPORARILY_UNAVAILABLE", details: `{"retry":true}`,
 		},
 		"one that the host cannot look up": {
 			user: alice, users: func(context.Context, string) (sessions.User, error) {
