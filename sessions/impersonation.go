@@ -126,16 +126,25 @@ func (m *Manager) actorOver(ctx context.Context, s Session, moment Moment) (bool
 	}
 }
 
-// endDependents marks the impersonations that the actor's session, which has just
-// ended, stands behind. They have been dead since: this makes them say so, in the
-// list of ended sessions, to this process and as events. So a failure is no reason
-// to deny the end, but in a transaction of the host's, which it may have broken.
-func (m *Manager) endDependents(ctx context.Context, actor Session) error {
-	if m.cfg.MayImpersonate == nil || actor.Impersonation {
+// endDependents marks the impersonations that depend on actors' sessions that have
+// just ended, all by the same hand. They have been dead since: this makes them say so,
+// in the list of ended sessions, to this process and as events. So a failure is no
+// reason to deny the end, unless it may have broken the host's transaction.
+func (m *Manager) endDependents(ctx context.Context, actors ...Session) error {
+	if m.cfg.MayImpersonate == nil {
 		return nil // no session has a dependent
 	}
 	now := m.now()
-	ended, err := m.cfg.Store.EndDependents(ctx, EndDependentsParams{ActorSessionID: actor.ID, Now: now, Reason: EndActorEnded, By: actor.EndedBy})
+	p := EndDependentsParams{Now: now, Reason: EndActorEnded}
+	for _, s := range actors {
+		if !s.Impersonation { // nothing depends on an impersonation
+			p.ActorSessionIDs, p.By = append(p.ActorSessionIDs, s.ID), s.EndedBy
+		}
+	}
+	if len(p.ActorSessionIDs) == 0 {
+		return nil
+	}
+	ended, err := m.cfg.Store.EndDependents(ctx, p)
 	if err != nil {
 		if m.joined != nil {
 			return unavailable("end dependents", err)

@@ -594,9 +594,9 @@ func (m *Manager) EndMany(ctx context.Context, userID, exceptID string, reason E
 	}
 	for _, s := range ended {
 		m.emit(ctx, Event{Type: EventEnded, At: now, Session: s})
-		if err := m.endDependents(ctx, s); err != nil {
-			return nil, err
-		}
+	}
+	if err := m.endDependents(ctx, ended...); err != nil {
+		return nil, err
 	}
 	return ended, nil
 }

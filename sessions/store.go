@@ -57,10 +57,11 @@ type Store interface {
 	// may be. None is an empty list and no error.
 	EndMany(ctx context.Context, p EndManyParams) ([]Session, error)
 
-	// EndDependents marks as ended the sessions whose ActorSessionID is p.ActorSessionID
-	// and that were not ended or expired by themselves, whether the actor's session
-	// is live or not, and returns them as they are then. None is an empty list and
-	// no error.
+	// EndDependents marks as ended the sessions whose ActorSessionID is one of
+	// p.ActorSessionIDs and that were not ended or expired by themselves, whether the
+	// actor's session is live or not, and returns them as they are then, in no
+	// particular order. None is an empty list and no error. There may be thousands of
+	// ids, for which a store takes no more round trips than for one.
 	EndDependents(ctx context.Context, p EndDependentsParams) ([]Session, error)
 
 	// Redeem uses the hand-off code with hash p.Hash of the live session p.ID. The
@@ -167,10 +168,10 @@ type EndManyParams struct {
 	By     string
 }
 
-// EndDependentsParams selects the sessions that an actor's session stands behind.
+// EndDependentsParams selects the impersonations that depend on actors' sessions.
 type EndDependentsParams struct {
-	// ActorSessionID is required.
-	ActorSessionID string
+	// ActorSessionIDs are the ids of those sessions; without any, none is selected.
+	ActorSessionIDs []string
 	// Now becomes EndedAt; what has expired by then is left alone.
 	Now time.Time
 	// Reason and By stay on the rows.

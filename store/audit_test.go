@@ -67,7 +67,7 @@ var changes = []struct {
 		return err
 	}, store.AuditEntry{Type: sessions.EventEnded, At: late, EndReason: sessions.EndRevoked, By: "user"}},
 	{"ended with its actor", nil, func(ctx context.Context, st *store.Store, _, actor sessions.Session) error {
-		_, err := st.EndDependents(ctx, sessions.EndDependentsParams{ActorSessionID: actor.ID, Now: late, Reason: sessions.EndActorEnded, By: "actor"})
+		_, err := st.EndDependents(ctx, sessions.EndDependentsParams{ActorSessionIDs: []string{actor.ID}, Now: late, Reason: sessions.EndActorEnded, By: "actor"})
 		return err
 	}, store.AuditEntry{Type: sessions.EventEnded, At: late, EndReason: sessions.EndActorEnded, By: "actor"}},
 }

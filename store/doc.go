@@ -13,7 +13,7 @@
 //
 // # SQLite
 //
-// Version 3.35 or later (RETURNING). With gorm.io/driver/sqlite:
+// Version 3.38 or later (RETURNING, json_each). With gorm.io/driver/sqlite:
 //
 //	dsn := "file:app.db?_journal_mode=WAL&_busy_timeout=1000&_synchronous=FULL&_txlock=immediate"
 //	db, err := gorm.Open(sqlite.Open(dsn), &gorm.Config{})

@@ -217,15 +217,21 @@ func (s *Store) EndMany(ctx context.Context, p sessions.EndManyParams) ([]sessio
 }
 
 // EndDependents implements [sessions.Store] with one UPDATE, by an index of the
-// sessions that another one stands behind.
+// sessions that depend on another one.
 func (s *Store) EndDependents(ctx context.Context, p sessions.EndDependentsParams) ([]sessions.Session, error) {
 	if !storable(p.By, string(p.Reason)) {
 		return nil, errText("end dependents")
 	}
-	if !isID(p.ActorSessionID) {
+	var ids []string
+	for _, id := range p.ActorSessionIDs {
+		if isID(id) { // no other spelling is the id of a row
+			ids = append(ids, id)
+		}
+	}
+	if len(ids) == 0 {
 		return nil, s.answer(ctx, "end dependents", nil)
 	}
-	args := map[string]any{"actor_session_id": p.ActorSessionID, "now": p.Now.UnixMicro(), "reason": string(p.Reason), "by": p.By}
+	args := map[string]any{"ids": s.list(ids), "now": p.Now.UnixMicro(), "reason": string(p.Reason), "by": p.By}
 	rows, err := s.change(ctx, "end dependents", s.stmts.endDependents, args, func(Row) occurrence {
 		return occurrence{at: p.Now.UnixMicro(), event: sessions.EventEnded}
 	})
@@ -330,6 +336,14 @@ func (s *Store) Now(ctx context.Context) (time.Time, error) {
 		return time.Time{}, errors.New("store: now: the database did not answer with one row")
 	}
 	return fromMicro(rows[0]), nil
+}
+
+// list spells ids as the one argument of statements: an array of Postgres, or JSON.
+func (s *Store) list(ids []string) string {
+	if s.dialect == postgres {
+		return `{` + strings.Join(ids, `,`) + `}`
+	}
+	return `["` + strings.Join(ids, `","`) + `"]`
 }
 
 // moment are the arguments of the condition live.

@@ -99,26 +99,28 @@ func (s tapedStmt) Query(args []driver.Value) (driver.Rows, error) {
 	return s.Stmt.Query(args) //nolint:staticcheck // as above
 }
 
+// tapedDatabases are those of databases, with what reaches the driver on a tape.
+var tapedDatabases = []struct {
+	name string
+	open func(t *testing.T, tp *tape) *gorm.DB
+}{
+	{"sqlite", func(t *testing.T, tp *tape) *gorm.DB {
+		t.Helper()
+		plain := pool(t, open(t, sqlite.Open("file::memory:")))
+		return open(t, sqlite.New(sqlite.Config{Conn: sql.OpenDB(tapedConnector{plain.Driver(), tp, "file:" + file(t)})}))
+	}},
+	{"postgres", func(t *testing.T, tp *tape) *gorm.DB {
+		t.Helper()
+		cfg, err := pgx.ParseConfig(pgtest.DSN(t))
+		must(t, err)
+		cfg.Tracer = tp
+		return open(t, postgres.New(postgres.Config{Conn: stdlib.OpenDB(*cfg)}))
+	}},
+}
+
 func TestEveryMethodIsOneStatement(t *testing.T) {
 	t.Parallel()
-	databases := []struct {
-		name string
-		open func(t *testing.T, tp *tape) *gorm.DB
-	}{
-		{"sqlite", func(t *testing.T, tp *tape) *gorm.DB {
-			t.Helper()
-			plain := pool(t, open(t, sqlite.Open("file::memory:")))
-			return open(t, sqlite.New(sqlite.Config{Conn: sql.OpenDB(tapedConnector{plain.Driver(), tp, "file:" + file(t)})}))
-		}},
-		{"postgres", func(t *testing.T, tp *tape) *gorm.DB {
-			t.Helper()
-			cfg, err := pgx.ParseConfig(pgtest.DSN(t))
-			must(t, err)
-			cfg.Tracer = tp
-			return open(t, postgres.New(postgres.Config{Conn: stdlib.OpenDB(*cfg)}))
-		}},
-	}
-	for _, d := range databases {
+	for _, d := range tapedDatabases {
 		for _, unprepared := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, unprepared %t", d.name, unprepared), func(t *testing.T) {
 				t.Parallel()
@@ -140,7 +142,7 @@ func TestEveryMethodIsOneStatement(t *testing.T) {
 					}},
 					{"INSERT", func() error { return st.Create(ctx, behind("u", actor)) }},
 					{"UPDATE", func() error {
-						_, err := st.EndDependents(ctx, sessions.EndDependentsParams{ActorSessionID: actor.ID, Now: t0, Reason: sessions.EndActorEnded})
+						_, err := st.EndDependents(ctx, sessions.EndDependentsParams{ActorSessionIDs: []string{actor.ID, s.ID}, Now: t0, Reason: sessions.EndActorEnded})
 						return err
 					}},
 					{"SELECT", func() error { _, err := st.Get(ctx, s.ID); return err }},
@@ -271,7 +273,7 @@ func TestPlansUseTheIndexes(t *testing.T) {
 					return st.Create(ctx, behind("user 7", rows[4].Session()))
 				}},
 				{"the end of what an actor's session stands behind", "sessile_sessions_actor_idx", "Seq Scan", func(st *store.Store) error {
-					_, err := st.EndDependents(ctx, sessions.EndDependentsParams{ActorSessionID: rows[0].ID, Now: m.Now, Reason: sessions.EndActorEnded})
+					_, err := st.EndDependents(ctx, sessions.EndDependentsParams{ActorSessionIDs: []string{rows[0].ID, rows[400].ID}, Now: m.Now, Reason: sessions.EndActorEnded})
 					return err
 				}},
 				{"what has ended", "sessile_sessions_ended_idx", "Seq Scan", func(st *store.Store) error {

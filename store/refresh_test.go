@@ -383,7 +383,7 @@ func TestNothingWorksBehindAnEnd(t *testing.T) {
 			for _, err := range errs {
 				t.Error(err)
 			}
-			marked, err := st.EndDependents(ctx, sessions.EndDependentsParams{ActorSessionID: actor.ID, Now: t0, Reason: sessions.EndActorEnded})
+			marked, err := st.EndDependents(ctx, sessions.EndDependentsParams{ActorSessionIDs: []string{actor.ID}, Now: t0, Reason: sessions.EndActorEnded})
 			must(t, err)
 			for _, s := range marked {
 				delete(young, s.ID)

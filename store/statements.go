@@ -97,12 +97,22 @@ func newStatements(cfg Config, d dialect) *statements {
 	// live, or the creation for the end; else an impersonation could begin after
 	// EndDependents looked for it. SQLite has one writer anyway.
 	lock := ""
+	// A list of ids is one argument, whatever their number: the text stays the same,
+	// and no database's limit of arguments is met.
+	anyOf := `IN (SELECT value FROM json_each(@ids))`
+	// Two statements that lock the same rows in different orders may wait for each
+	// other. So what changes several rows locks them by id first.
+	inOrder := func(condition string) string { return condition }
 	// From what has ended to what stands behind it, and never the other way, which
 	// would be to look at every impersonation there is. SQLite keeps the order of a
 	// CROSS JOIN; Postgres goes by its estimates, unless an OFFSET keeps them apart.
 	behind := `CROSS JOIN {table} AS s WHERE s.actor_session_id = actor.id AND s.ended_at IS NULL AND`
 	if d == postgres {
 		lock = ` FOR SHARE`
+		anyOf = `= ANY(CAST(@ids AS uuid[]))`
+		inOrder = func(condition string) string {
+			return `id = ANY(ARRAY(SELECT id FROM {table} AS s WHERE ` + condition + ` ORDER BY id FOR NO KEY UPDATE))`
+		}
 		behind = `CROSS JOIN LATERAL (SELECT id FROM {table} WHERE actor_session_id = actor.id AND ended_at IS NULL OFFSET 0) AS s WHERE`
 	}
 	return &statements{
@@ -118,7 +128,7 @@ WHERE id = @id AND ` + live),
 		endMany: text(`UPDATE {table} AS s SET ended_at = @now, end_reason = @reason, ended_by = @by
 WHERE user_id = @user_id AND ` + live),
 		endDependents: text(`UPDATE {table} SET ended_at = @now, end_reason = @reason, ended_by = @by
-WHERE actor_session_id = @actor_session_id AND ended_at IS NULL AND expires_at > @now
+WHERE ` + inOrder(`actor_session_id `+anyOf+` AND ended_at IS NULL AND expires_at > @now`) + `
 RETURNING ` + columns),
 		// The second half is for impersonations that nobody came to mark. A prepared
 		// statement may get a plan for any argument, which takes an open range for a

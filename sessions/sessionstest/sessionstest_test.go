@@ -135,7 +135,7 @@ func TestFaults(t *testing.T) {
 			return s.EndReason == sessions.EndRevoked
 		}},
 		{sessionstest.MethodEndDependents, func(st sessions.Store) (bool, error) {
-			l, err := st.EndDependents(ctx, sessions.EndDependentsParams{ActorSessionID: session().ID, Now: morning, Reason: sessions.EndActorEnded})
+			l, err := st.EndDependents(ctx, sessions.EndDependentsParams{ActorSessionIDs: []string{session().ID}, Now: morning, Reason: sessions.EndActorEnded})
 			return l == nil, err
 		}, func(st sessions.Store) bool {
 			s, _ := st.Get(ctx, dependent)

@@ -179,8 +179,8 @@ func (st *Store) EndMany(ctx context.Context, p sessions.EndManyParams) ([]sessi
 	return ended, nil
 }
 
-// EndDependents marks the sessions that an actor's session stands behind as
-// ended, and returns them.
+// EndDependents marks the sessions that depend on actors' sessions as ended, and
+// returns them.
 func (st *Store) EndDependents(ctx context.Context, p sessions.EndDependentsParams) ([]sessions.Session, error) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -190,9 +190,13 @@ func (st *Store) EndDependents(ctx context.Context, p sessions.EndDependentsPara
 	// No idle cutoff: who fell idle is marked as well.
 	m := moment(sessions.Moment{Now: p.Now})
 
+	actors := make(map[string]bool, len(p.ActorSessionIDs))
+	for _, id := range p.ActorSessionIDs {
+		actors[id] = id != ""
+	}
 	var ended []sessions.Session
 	for _, r := range st.rows {
-		if p.ActorSessionID == "" || r.session.ActorSessionID != p.ActorSessionID || !live(r.session, m) {
+		if !actors[r.session.ActorSessionID] || !live(r.session, m) {
 			continue
 		}
 		r.end(m.Now, p.Reason, p.By)

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/sessile-go/sessile/sessions"
@@ -268,22 +269,55 @@ func actorCases() []testCase {
 		},
 		{
 			name: "end dependents/marks them and returns them",
-			why:  "EndDependents marks the sessions whose ActorSessionID is p's and returns them as they are then; none is an empty list",
+			why:  "EndDependents marks the sessions whose ActorSessionID is one of p's and returns them as they are then; none is an empty list",
 			run: func(k *kit) {
 				actor, another, plain := session(1, "alice"), session(2, "alice"), session(3, "bob")
 				one, two, other := behind(4, "bob", actor), behind(5, "carol", actor), behind(6, "bob", another)
 				k.create(actor, another, plain, one, two, other)
 				k.end(actor, at(time.Minute))
 
-				p := sessions.EndDependentsParams{ActorSessionID: actor.ID, Now: start.Add(time.Hour), Reason: sessions.EndActorEnded, By: "alice's"}
+				p := sessions.EndDependentsParams{ActorSessionIDs: []string{actor.ID}, Now: start.Add(time.Hour), Reason: sessions.EndActorEnded, By: "alice's"}
 				k.endDependents("all", p, one, two)
 				k.endDependents("again", p)
 				k.holds(ended(actor, start.Add(time.Minute), sessions.EndRevoked, "admin"), another, plain, other)
 				for _, nobody := range []string{id(999), other.ID, plain.ID} {
-					p.ActorSessionID = nobody
+					p.ActorSessionIDs = []string{nobody}
 					k.endDependents("behind "+nobody, p)
 				}
 				k.holds(another, plain, other)
+			},
+		},
+		{
+			name: "end dependents/of many actors' sessions",
+			why:  "EndDependents marks what depends on any of p.ActorSessionIDs, each session once, however many ids there are; without ids, none",
+			run: func(k *kit) {
+				const many = 3000 // more than one statement of some databases has arguments for
+				p := sessions.EndDependentsParams{Now: start.Add(time.Hour), Reason: sessions.EndActorEnded, By: "alice's"}
+				var want []sessions.Session
+				plain := session(1, "bob")
+				k.create(plain)
+				for i := range many {
+					p.ActorSessionIDs = append(p.ActorSessionIDs, id(100_000+i))
+					if i%1000 == 1 || i == many-1 {
+						actor := session(100_000+i, "alice")
+						one, two := behind(200_000+2*i, "bob", actor), behind(200_001+2*i, "carol", actor)
+						k.create(actor, one, two)
+						want = append(want, one, two)
+					}
+				}
+				another := session(2, "alice")
+				other := behind(3, "bob", another)
+				k.create(another, other)
+				p.ActorSessionIDs = append(p.ActorSessionIDs, p.ActorSessionIDs[1], "", "no id", "%", plain.ID, other.ID)
+
+				none := p
+				for _, ids := range [][]string{nil, {}, {""}, {"no id"}, {id(999), id(998)}} {
+					none.ActorSessionIDs = ids
+					k.endDependents(fmt.Sprintf("of %q", ids), none)
+				}
+				k.endDependents("of all", p, want...)
+				k.endDependents("again", p)
+				k.holds(plain, another, other)
 			},
 		},
 		{
@@ -293,7 +327,7 @@ func actorCases() []testCase {
 				live := session(1, "alice")
 				s := behind(2, "bob", live)
 				k.create(live, s)
-				p := sessions.EndDependentsParams{ActorSessionID: live.ID, Now: start.Add(time.Hour), Reason: sessions.EndNotAllowed}
+				p := sessions.EndDependentsParams{ActorSessionIDs: []string{live.ID}, Now: start.Add(time.Hour), Reason: sessions.EndNotAllowed}
 				k.endDependents("of a live session", p, s)
 				k.holds(live)
 
@@ -302,7 +336,7 @@ func actorCases() []testCase {
 					s := behind(10*i+11, "bob", actor)
 					k.create(actor, s)
 					over.happen(k, actor)
-					p.ActorSessionID, p.Now = actor.ID, over.moment.Now
+					p.ActorSessionIDs, p.Now = []string{actor.ID}, over.moment.Now
 					k.endDependents("of a session "+over.name, p, s)
 				}
 			},
@@ -317,7 +351,7 @@ func actorCases() []testCase {
 				idle.LastUsedAt = start
 				k.create(actor, over, late, last, idle)
 				k.end(over, at(time.Minute))
-				p := sessions.EndDependentsParams{ActorSessionID: actor.ID, Now: start.Add(ttl), Reason: sessions.EndActorEnded}
+				p := sessions.EndDependentsParams{ActorSessionIDs: []string{actor.ID}, Now: start.Add(ttl), Reason: sessions.EndActorEnded}
 				k.endDependents("at the expiry of one", p, last, idle)
 				k.holds(ended(over, start.Add(time.Minute), sessions.EndRevoked, "admin"), late)
 			},
@@ -330,7 +364,7 @@ func actorCases() []testCase {
 					actor := session(10*i, "alice")
 					s := behind(10*i+1, "bob", actor)
 					k.create(actor, s)
-					p := sessions.EndDependentsParams{ActorSessionID: actor.ID, Now: s.ExpiresAt.In(zone), Reason: sessions.EndActorEnded}
+					p := sessions.EndDependentsParams{ActorSessionIDs: []string{actor.ID}, Now: s.ExpiresAt.In(zone), Reason: sessions.EndActorEnded}
 					k.endDependents("expired in "+zone.String(), p)
 					p.Now = s.ExpiresAt.Add(-micro).In(zone)
 					k.endDependents("in "+zone.String(), p, s)

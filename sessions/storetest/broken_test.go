@@ -92,7 +92,7 @@ func good() *parts {
 			return actor != nil && actor.State(m) == sessions.StateLive
 		},
 		behind: func(s sessions.Session, p sessions.EndDependentsParams) bool {
-			return s.ActorSessionID == p.ActorSessionID && s.State(sessions.Moment{Now: p.Now}) == sessions.StateLive
+			return s.ActorSessionID != "" && slices.Contains(p.ActorSessionIDs, s.ActorSessionID) && s.State(sessions.Moment{Now: p.Now}) == sessions.StateLive
 		},
 		redeem: func(r *toyRow, p sessions.RedeemParams) error {
 			switch {
@@ -1523,34 +1523,76 @@ func brokenStores() []broken {
 			}),
 			[]string{"end many/an actor's session and one behind it"},
 		},
+		{"end dependents looks at the first id", part(func(p *parts) {
+			rightly := p.behind
+			p.behind = func(s sessions.Session, params sessions.EndDependentsParams) bool {
+				params.ActorSessionIDs = params.ActorSessionIDs[:min(1, len(params.ActorSessionIDs))]
+				return rightly(s, params)
+			}
+		}), []string{"end dependents/of many actors' sessions"}},
+		{"end dependents has room for so many ids", part(func(p *parts) {
+			rightly := p.behind
+			p.behind = func(s sessions.Session, params sessions.EndDependentsParams) bool {
+				params.ActorSessionIDs = params.ActorSessionIDs[:min(1000, len(params.ActorSessionIDs))]
+				return rightly(s, params)
+			}
+		}), []string{"end dependents/of many actors' sessions"}},
+		{"end dependents without an id ends all", part(func(p *parts) {
+			rightly := p.behind
+			p.behind = func(s sessions.Session, params sessions.EndDependentsParams) bool {
+				if len(params.ActorSessionIDs) == 0 {
+					return s.ActorSessionID != "" && s.EndedAt.IsZero()
+				}
+				return rightly(s, params)
+			}
+		}), []string{"end dependents/of many actors' sessions"}},
+		{"end dependents takes a session that depends on none", part(func(p *parts) {
+			p.behind = func(s sessions.Session, params sessions.EndDependentsParams) bool {
+				return slices.Contains(params.ActorSessionIDs, s.ActorSessionID) && s.State(sessions.Moment{Now: params.Now}) == sessions.StateLive
+			}
+		}), []string{"end dependents/of many actors' sessions"}},
+		{
+			"end dependents returns one twice",
+			method(func(o *over, st sessions.Store) {
+				o.endDependents = func(ctx context.Context, p sessions.EndDependentsParams) ([]sessions.Session, error) {
+					l, err := st.EndDependents(ctx, p)
+					if len(l) > 1 {
+						l = append(l, l[0])
+					}
+					return l, err
+				}
+			}),
+			[]string{"end dependents/of many actors' sessions"},
+		},
 		{"end dependents marks everything of the actor", part(func(p *parts) {
 			rightly := p.behind
 			p.behind = func(s sessions.Session, params sessions.EndDependentsParams) bool {
-				return rightly(s, params) || s.ID == params.ActorSessionID && s.EndedAt.IsZero()
+				return rightly(s, params) || slices.Contains(params.ActorSessionIDs, s.ID) && s.EndedAt.IsZero()
 			}
 		}), []string{"end dependents/whether the actor's session is live or not"}},
 		{"end dependents marks what was marked", part(func(p *parts) {
 			p.behind = func(s sessions.Session, params sessions.EndDependentsParams) bool {
-				return s.ActorSessionID == params.ActorSessionID && params.Now.Before(s.ExpiresAt)
+				return slices.Contains(params.ActorSessionIDs, s.ActorSessionID) && params.Now.Before(s.ExpiresAt)
 			}
 		}), []string{"end dependents/marks them and returns them", "end dependents/not what is over by itself"}},
 		{"end dependents marks what has expired", part(func(p *parts) {
 			p.behind = func(s sessions.Session, params sessions.EndDependentsParams) bool {
-				return s.ActorSessionID == params.ActorSessionID && s.EndedAt.IsZero()
+				return slices.Contains(params.ActorSessionIDs, s.ActorSessionID) && s.EndedAt.IsZero()
 			}
 		}), []string{"end dependents/not what is over by itself", "end dependents/an instant is the same in every zone"}},
 		{"end dependents leaves what is idle", part(func(p *parts) {
 			p.behind = func(s sessions.Session, params sessions.EndDependentsParams) bool {
-				return s.ActorSessionID == params.ActorSessionID && s.State(sessions.Moment{Now: params.Now, IdleCutoff: params.Now.AddDate(0, 0, -20)}) == sessions.StateLive
+				return slices.Contains(params.ActorSessionIDs, s.ActorSessionID) && s.State(sessions.Moment{Now: params.Now, IdleCutoff: params.Now.AddDate(0, 0, -20)}) == sessions.StateLive
 			}
 		}), []string{"end dependents/not what is over by itself"}},
 		{
 			"end dependents wants a live session",
 			method(func(o *over, st sessions.Store) {
 				o.endDependents = func(ctx context.Context, p sessions.EndDependentsParams) ([]sessions.Session, error) {
-					if s, _ := st.Get(ctx, p.ActorSessionID); ctx.Err() == nil && s.State(sessions.Moment{Now: p.Now}) != sessions.StateLive {
-						return nil, nil
-					}
+					p.ActorSessionIDs = slices.DeleteFunc(slices.Clone(p.ActorSessionIDs), func(id string) bool {
+						s, _ := st.Get(ctx, id)
+						return ctx.Err() == nil && s.State(sessions.Moment{Now: p.Now}) != sessions.StateLive
+					})
 					return st.EndDependents(ctx, p)
 				}
 			}),

@@ -105,7 +105,7 @@ func endedCases() []testCase {
 
 				k.end(one, at(1*time.Second))
 				k.endMany("one user's", sessions.EndManyParams{UserID: "bob", Moment: at(2 * time.Second), Reason: sessions.EndRevoked}, many, imp)
-				k.endDependents("of a live session", sessions.EndDependentsParams{ActorSessionID: actor.ID, Now: start.Add(3 * time.Second), Reason: sessions.EndNotAllowed}, marked)
+				k.endDependents("of a live session", sessions.EndDependentsParams{ActorSessionIDs: []string{actor.ID}, Now: start.Add(3 * time.Second), Reason: sessions.EndNotAllowed}, marked)
 				for range 2 {
 					k.refresh(sessions.RefreshParams{ID: replayed.ID, Presented: 1, Rotation: strict, Moment: at(4 * time.Second)})
 				}
@@ -140,7 +140,7 @@ func endedCases() []testCase {
 				k.sees("before it", start, all...)
 				k.sees("after it", start.Add(time.Hour+micro))
 
-				k.endDependents("later", sessions.EndDependentsParams{ActorSessionID: actor.ID, Now: start.Add(2 * time.Hour), Reason: sessions.EndActorEnded}, one, two)
+				k.endDependents("later", sessions.EndDependentsParams{ActorSessionIDs: []string{actor.ID}, Now: start.Add(2 * time.Hour), Reason: sessions.EndActorEnded}, one, two)
 				k.sees("after they were marked", start, endedAt(actor, time.Hour), endedAt(one, 2*time.Hour), endedAt(two, 2*time.Hour), endedAt(expired, time.Hour))
 				k.sees("after the actor's end, when they were marked", start.Add(2*time.Hour), endedAt(one, 2*time.Hour), endedAt(two, 2*time.Hour))
 			},
