@@ -93,7 +93,7 @@ func testOAuth2(t *testing.T, a *app, userID string) {
 func wantInvalidGrant(t *testing.T, what string, err error) {
 	t.Helper()
 	var refused *oauth2.RetrieveError
-	if !errors.As(err, &refused) || refused.ErrorCode != "invalid_grant" || refused.Response.StatusCode != http.StatusUnauthorized {
+	if !errors.As(err, &refused) || refused.ErrorCode != "invalid_grant" || refused.Response.StatusCode != http.StatusBadRequest {
 		t.Errorf("%s: %v, want invalid_grant", what, err)
 	}
 }

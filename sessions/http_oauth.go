@@ -104,11 +104,16 @@ func oauthFields(w http.ResponseWriter, r *http.Request) (get func(name string) 
 var oauthNames = []string{"grant_type", "refresh_token", "client_id", "client_secret", "scope", "token"}
 
 // checkOAuthClient checks the client's id and key, from the body or from
-// Authorization: Basic (RFC 6749, section 2.3.1).
+// Authorization: Basic (RFC 6749, section 2.3.1). A client that came with the latter is
+// refused with 401, another one with 400 (section 5.2).
 func (h *Handler) checkOAuthClient(r *http.Request, get func(string) string) error {
 	id, key := get("client_id"), get("client_secret")
+	basicID, basicKey, byBasic := r.BasicAuth()
 	invalid := func() error {
 		e := &APIError{Status: 400, Code: CodeInvalidOAuthClientIDOrSecret, Message: "The client id or the client key is not valid.", oauth: "invalid_client", Details: map[string]any{"client_id": nil}}
+		if byBasic {
+			e.Status = 401
+		}
 		if id != "" {
 			e.Details["client_id"] = clipText(id, 128)
 		}
@@ -117,7 +122,7 @@ func (h *Handler) checkOAuthClient(r *http.Request, get func(string) string) err
 	if len(r.Header.Values("Authorization")) > 1 {
 		return newSchemaError(r, "headers.authorization", "must be there once")
 	}
-	if basicID, basicKey, ok := r.BasicAuth(); ok {
+	if byBasic {
 		var errID, errKey error
 		if basicID, errID = url.QueryUnescape(basicID); errID != nil {
 			return invalid()
@@ -182,10 +187,18 @@ var oauthErrors = map[string]string{
 }
 
 // writeOAuthError answers in the form of RFC 6749, section 5.2, with our code and
-// details beside it.
+// details next to it. Its challenge is never Bearer: OAuth clients read a challenge
+// before the body, and would not find invalid_grant.
 func writeOAuthError(w http.ResponseWriter, r *http.Request, err error) {
-	e := NewAPIError(err)
+	e := *NewAPIError(err)
+	if e.Code == CodeRefreshTokenNotFoundOrExpired {
+		e.Status = http.StatusBadRequest
+	}
+	e.challenge = ""
 	e.SetHeader(w.Header(), r)
+	if e.Status == http.StatusUnauthorized {
+		w.Header().Set("WWW-Authenticate", `Basic realm="sessile"`)
+	}
 	w.Header().Set("Pragma", "no-cache")
 	code := e.oauth
 	setDefault(&code, oauthErrors[e.Code])

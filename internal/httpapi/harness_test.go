@@ -465,7 +465,11 @@ func (e *env) judge(t testing.TB, r *http.Request, sent []byte, response *http.R
 		}
 	}
 	challenge := a.header.Get("Www-Authenticate")
-	if (a.status == http.StatusUnauthorized || challenge != "") && !challengeGrammar.MatchString(challenge) {
+	grammar := challengeGrammar
+	if strings.HasPrefix(path, "/auth/oauth/") {
+		grammar = oauthChallengeGrammar
+	}
+	if (a.status == http.StatusUnauthorized || challenge != "") && !grammar.MatchString(challenge) {
 		t.Errorf("%s: WWW-Authenticate is %q", where, challenge)
 	}
 	if got := a.header.Get("Retry-After"); (a.status == http.StatusServiceUnavailable) != (got != "") {
@@ -501,6 +505,10 @@ func keys(h http.Header) func(yield func(string) bool) {
 var (
 	// RFC 6750, section 3, and RFC 9110, section 11.6.1.
 	challengeGrammar = regexp.MustCompile(`^Bearer realm="sessile"(, error="(invalid_request|invalid_token|insufficient_scope)", error_description="[ !#-\[\]-~]+")?$`)
+
+	// RFC 6749, section 5.2. Clients read a challenge before the body, so there is none
+	// with invalid_grant.
+	oauthChallengeGrammar = regexp.MustCompile(`^Basic realm="sessile"$`)
 
 	// schemaMessage has a line for each problem, which begins with the path of its
 	// field, as the wire contract has it.

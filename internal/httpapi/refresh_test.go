@@ -160,11 +160,15 @@ func TestRefusedRefreshOverHTTP(t *testing.T) {
 				own := e.signIn(t, alice, lasting(90*time.Minute))
 				bystander := e.signIn(t, bob)
 				token := test.token(t, e, own)
-				a := refresh(t, e, token).refused(t, 401, "REFRESH_TOKEN_NOT_FOUND_OR_EXPIRED")
+				status, challenge := 401, "invalid_token"
+				if strings.HasPrefix(how, "the token endpoint") {
+					status, challenge = 400, ""
+				}
+				a := refresh(t, e, token).refused(t, status, "REFRESH_TOKEN_NOT_FOUND_OR_EXPIRED")
 				if d := a.details(); len(d) != 2 || d["reason"] != test.reason || d["retry"] != false {
 					t.Errorf("details %v, want reason %s", d, test.reason)
 				}
-				if challengeError(a) != "invalid_token" {
+				if challengeError(a) != challenge || status == 400 && a.header.Get("Www-Authenticate") != "" {
 					t.Errorf("challenge %q", a.header.Get("Www-Authenticate"))
 				}
 				if strings.HasPrefix(how, "the token endpoint") {
@@ -310,10 +314,13 @@ func TestTokenEndpointErrors(t *testing.T) {
 		}, 400, "invalid_client", "INVALID_OAUTH_CLIENT_ID_OR_SECRET", project},
 		"another client in Basic": {func(rt string) []option {
 			return []option{form("grant_type", "refresh_token", "refresh_token", rt), basic("x", clientKey)}
-		}, 400, "invalid_client", "INVALID_OAUTH_CLIENT_ID_OR_SECRET", nil},
+		}, 401, "invalid_client", "INVALID_OAUTH_CLIENT_ID_OR_SECRET", nil},
 		"another key in Basic": {func(rt string) []option {
 			return []option{form("grant_type", "refresh_token", "refresh_token", rt), basic(project, "x")}
-		}, 400, "invalid_client", "INVALID_OAUTH_CLIENT_ID_OR_SECRET", nil},
+		}, 401, "invalid_client", "INVALID_OAUTH_CLIENT_ID_OR_SECRET", nil},
+		"an id in Basic that is not encoded": {func(rt string) []option {
+			return []option{form("grant_type", "refresh_token", "refresh_token", rt), func(r *http.Request) { r.SetBasicAuth("%zz", "") }}
+		}, 401, "invalid_client", "INVALID_OAUTH_CLIENT_ID_OR_SECRET", nil},
 		"a client in both places": {func(rt string) []option {
 			return []option{form("grant_type", "refresh_token", "refresh_token", rt, "client_id", project, "client_secret", clientKey), basic(project, clientKey)}
 		}, 400, "invalid_request", "SCHEMA_ERROR", nil},
@@ -351,6 +358,9 @@ func TestTokenEndpointErrors(t *testing.T) {
 				t.Fatalf("%d %s, want %s, %s", a.status, redactedBody(a), test.error, test.code)
 			}
 			a.refused(t, test.status, test.code)
+			if challenge := a.header.Get("Www-Authenticate"); (challenge != "") != (test.status == 401) {
+				t.Errorf("%d with challenge %q", a.status, challenge)
+			}
 			if got, ok := a.details()["client_id"]; (ok || test.client != nil) && got != test.client && !strings.Contains(name, "Basic") {
 				t.Errorf("details %v", a.details())
 			}
