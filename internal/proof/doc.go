@@ -4,6 +4,7 @@
 //	go test ./internal/proof                               about a minute
 //	go test ./internal/proof -proof.histories 500          more concurrent histories
 //	go test ./internal/proof -rapid.checks 5000 -timeout 1h  more random runs
+//	go test ./internal/proof -run Unheard -proof.hangups 1000
 //	go test ./internal/proof -artifacts -outputdir out     keeps the pictures of a failure
 //
 // # Linearizability
@@ -55,4 +56,10 @@
 // benchmark says after how long, for each setting of the dial:
 //
 //	go test ./internal/proof -run '^$' -bench TimeToDeny -benchtime 30x
+//
+// # Clients that hang up
+//
+// Clients send a replay, an end or a sign-out over TCP and hang up while the server
+// carries it out. No session ends without its event, and the process that ended it
+// takes its access token no longer.
 package proof
