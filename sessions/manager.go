@@ -479,7 +479,8 @@ func (m *Manager) Check(ctx context.Context, id Identity) (Session, error) {
 type ListOptions struct {
 	// Impersonations lists impersonations, too.
 	Impersonations bool
-	// Limit is the largest number of sessions, up to 200. Defaults to 0: all.
+	// Limit is the largest number of sessions, up to 200. Defaults to 0: all, or 200
+	// for [Manager.ListOwn].
 	Limit int
 	// Cursor is [SessionList.Next] of the list before.
 	Cursor string

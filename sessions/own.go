@@ -13,7 +13,8 @@ import (
 
 // ListOwn returns the sessions of the caller's user that the caller may see, newest
 // first: an impersonation sees itself alone, others see impersonations only where
-// [Impersonation].Visibility is [Shown]. Of o, Limit and Cursor count.
+// [Impersonation].Visibility is [Shown]. Of o, Limit and Cursor count. A list is never
+// longer than 200: a user with many sessions must not be able to ask for all at once.
 //
 // The sessions are without what their user is not to know: who began them, actor and
 // reason of an impersonation, the hand-off. LastUsedAt is rounded down to the hour,
@@ -27,6 +28,7 @@ func (m *Manager) ListOwn(ctx context.Context, caller Identity, o ListOptions) (
 		return SessionList{}, ErrNoCredentials
 	}
 	o.Impersonations, o.onlyID = m.showsImpersonations(), ""
+	setDefault(&o.Limit, maxListLimit)
 	if caller.Impersonation {
 		o.Impersonations, o.onlyID = true, caller.SessionID
 	}

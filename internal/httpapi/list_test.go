@@ -203,6 +203,41 @@ func TestListPagesOverHTTP(t *testing.T) {
 	})
 }
 
+// What a client may ask for is bounded, whatever it leaves out.
+func TestAClientListsAtMost200(t *testing.T) {
+	t.Parallel()
+	const most, all = 200, 203
+	e := newEnv(t)
+	own := e.signIn(t, alice)
+	for range all - 1 {
+		e.clock.Advance(time.Millisecond)
+		e.signIn(t, alice)
+	}
+	newest := e.do(t, http.MethodGet, "/auth/sessions?user_id="+alice, bearer(e.serverKey)).want(t, 200).ids(t)
+	if len(newest) != all || newest[all-1] != own.id {
+		t.Fatalf("a key gets %d, want %d", len(newest), all)
+	}
+	for _, caller := range e.both(own.access) {
+		a := e.do(t, http.MethodGet, "/auth/sessions?user_id=me", caller.as).want(t, 200)
+		if got := a.ids(t); !slices.Equal(got, newest[:most]) || a.json["is_paginated"] != false || len(a.json) != 2 {
+			t.Errorf("%s: a client gets %d, want the newest %d and no page", caller.name, len(got), most)
+		}
+		a = e.do(t, http.MethodGet, "/auth/sessions?user_id=me&limit=200", caller.as).want(t, 200)
+		next, _ := a.json["pagination"].(map[string]any)["next_cursor"].(string)
+		a = e.do(t, http.MethodGet, "/auth/sessions?user_id=me&limit=200&cursor="+next, caller.as).want(t, 200)
+		if got := a.ids(t); !slices.Equal(got, newest[most:]) {
+			t.Errorf("%s: the second page has %d, want %d", caller.name, len(got), all-most)
+		}
+	}
+	id, err := e.manager.Verify(own.access)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if list, err := e.manager.ListOwn(t.Context(), id, sessions.ListOptions{}); err != nil || len(list.Sessions) != most || list.Next == "" {
+		t.Errorf("ListOwn: %d, next %q, %v, want %d and a cursor", len(list.Sessions), list.Next, err, most)
+	}
+}
+
 func TestEndManyOverHTTP(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
