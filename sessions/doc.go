@@ -16,7 +16,8 @@
 //	if err != nil {
 //		return err // every fault of the config, joined
 //	}
-//	mux.Handle("/auth/", sessions.NewHandler(manager))
+//	mux := http.NewServeMux()
+//	sessions.NewHandler(manager).Register(mux, "")
 //	mux.Handle("GET /me", middleware.Require(manager)(me)) // package middleware
 //
 // In process the same is [Manager.Create], [Manager.Refresh], [Manager.Verify],

@@ -17,7 +17,7 @@ var openapi []byte
 func (h *Handler) JWKS() http.Handler {
 	etag := etagOf(h.m.jwks)
 	return h.endpoint(methods(http.MethodGet), func(w http.ResponseWriter, r *http.Request) error {
-		if project := r.PathValue("project_id"); project != "" && project != h.m.cfg.ProjectID {
+		if project := r.PathValue(paramProjectID); project != "" && project != h.m.cfg.ProjectID {
 			return &APIError{Status: 404, Code: CodeNotFound, Message: "There is no such project."}
 		}
 		servePublic(w, r, "application/json; charset=utf-8", etag, h.m.jwks)

@@ -6,12 +6,17 @@ import (
 	"strings"
 )
 
-// Route is one route of the HTTP API. The handler checks the method itself and
-// takes path parameters from [http.Request.PathValue], so any router can serve it.
+// Route is one route of the HTTP API. The handler checks the method itself and reads
+// the parameters of its pattern with [http.Request.PathValue], so any router can serve
+// it: one that does not set path values calls [http.Request.SetPathValue].
+//
+// The names of these parameters begin with "sessile_", so that no parameter of the
+// host's own, of a group that the API is mounted in for instance, is taken for one.
 type Route struct {
 	// Method is GET, POST or DELETE; a GET route answers HEAD, too.
 	Method string
-	// Pattern is a path in the notation of [http.ServeMux].
+	// Pattern is a path in the notation of [http.ServeMux]. A parameter is one whole
+	// segment, so a router that matches more than a segment must answer 404 itself.
 	Pattern string
 	// Handler serves it.
 	Handler http.Handler
@@ -20,8 +25,14 @@ type Route struct {
 // Routes returns every route, for adapters to routers.
 func (h *Handler) Routes() []Route { return slices.Clone(h.routes) }
 
-// table is the one list of routes. Where two patterns match a path, the first
-// one counts.
+// The parameters of [Route.Pattern]. openapi.yaml has them without the prefix, which
+// only routers need to see.
+const (
+	paramID        = "sessile_id"
+	paramProjectID = "sessile_project_id"
+)
+
+// table is the one list of routes. If two patterns match a path, the first one counts.
 func (h *Handler) table() []Route {
 	return []Route{
 		{http.MethodPost, "/auth/sessions", h.Create()},
@@ -31,12 +42,12 @@ func (h *Handler) table() []Route {
 		{http.MethodGet, "/auth/sessions/current", h.Current()},
 		{http.MethodDelete, "/auth/sessions/current", h.SignOut()},
 		{http.MethodPost, "/auth/sessions/current/refresh", h.Refresh()},
-		{http.MethodDelete, "/auth/sessions/{id}", h.End()},
+		{http.MethodDelete, "/auth/sessions/{" + paramID + "}", h.End()},
 		{http.MethodPost, "/auth/oauth/token", h.Token()},
 		{http.MethodPost, "/auth/oauth/revoke", h.Revoke()},
 		{http.MethodGet, "/auth/openapi.yaml", h.OpenAPI()},
 		{http.MethodGet, "/.well-known/jwks.json", h.JWKS()},
-		{http.MethodGet, "/projects/{project_id}/.well-known/jwks.json", h.JWKS()},
+		{http.MethodGet, "/projects/{" + paramProjectID + "}/.well-known/jwks.json", h.JWKS()},
 	}
 }
 

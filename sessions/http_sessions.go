@@ -485,7 +485,10 @@ func (h *Handler) current(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// End is DELETE /auth/sessions/{id}: ends one session.
+// End is DELETE /auth/sessions/{id}: ends one session. On a route of your own it reads
+// the id from the path value sessile_id:
+//
+//	mux.Handle("DELETE /support/sessions/{sessile_id}", handler.End())
 func (h *Handler) End() http.Handler { return h.endpoint(methods(http.MethodDelete), h.endOne) }
 
 func (h *Handler) endOne(w http.ResponseWriter, r *http.Request) error {
@@ -502,7 +505,7 @@ func (h *Handler) endOne(w http.ResponseWriter, r *http.Request) error {
 	if userID, given := q["user_id"]; given && !validUserID(userID) {
 		s.add("query.user_id", "must be a user id or me")
 	}
-	id := r.PathValue("id")
+	id := r.PathValue(paramID)
 	if !validSessionID(id) {
 		s.add("params.id", "must be a UUID in lower case with dashes")
 	}

@@ -59,7 +59,8 @@ func TestOpenAPIDocument(t *testing.T) {
 			}
 		}
 		for _, route := range newEnv(t).handler.Routes() {
-			served = append(served, route.Method+" "+route.Pattern)
+			// What only routers see of a parameter's name is not in the document.
+			served = append(served, route.Method+" "+strings.ReplaceAll(route.Pattern, "{sessile_", "{"))
 		}
 		slices.Sort(described)
 		slices.Sort(served)

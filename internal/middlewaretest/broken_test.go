@@ -262,10 +262,36 @@ var faults = []struct {
 	{"path parameters are forgotten", "mount", func(a *adapter) {
 		a.mount = eachRoute(func(r sessions.Route) []string { return []string{r.Method} }, func(route sessions.Route) http.Handler {
 			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				r.SetPathValue("id", "")
+				r.SetPathValue("sessile_id", "")
 				route.Handler.ServeHTTP(w, r)
 			})
 		})
+	}},
+	{"a parameter of the group is taken for ours", "mount", func(a *adapter) {
+		a.mount = eachRoute(func(r sessions.Route) []string { return []string{r.Method} }, func(route sessions.Route) http.Handler {
+			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if id := r.PathValue("id"); id != "" && r.PathValue("sessile_id") != "" {
+					r.SetPathValue("sessile_id", id)
+				}
+				route.Handler.ServeHTTP(w, r)
+			})
+		})
+	}},
+	{"a project of the group hides the keys", "mount", func(a *adapter) {
+		a.mount = eachRoute(func(r sessions.Route) []string { return []string{r.Method} }, func(route sessions.Route) http.Handler {
+			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if project := r.PathValue("project_id"); project != "" {
+					r.SetPathValue("sessile_project_id", project)
+				}
+				route.Handler.ServeHTTP(w, r)
+			})
+		})
+	}},
+	{"an id is the rest of the path", "mount", func(a *adapter) {
+		a.mount = func(mux *http.ServeMux, prefix string, h *sessions.Handler) {
+			h.Register(mux, prefix)
+			mux.HandleFunc("DELETE "+prefix+"/auth/sessions/current/{sessile_id...}", h.End().ServeHTTP)
+		}
 	}},
 	{"every method reaches a route", "mount", func(a *adapter) {
 		a.mount = func(mux *http.ServeMux, prefix string, h *sessions.Handler) {

@@ -37,7 +37,8 @@ type Adapter struct {
 
 // Group is an app, or a part of one under a prefix and behind middlewares.
 type Group struct {
-	// Prefix begins with a slash and does not end with one. It may be empty.
+	// Prefix begins with a slash and does not end with one. It may be empty, and it may
+	// have parameters in the notation of [http.ServeMux] if nothing is mounted whole.
 	Prefix string
 	// Recover puts the framework's own recover middleware in front, if it has one.
 	// Only the app as a whole has it.

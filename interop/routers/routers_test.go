@@ -133,6 +133,9 @@ func bridges(with []middlewaretest.Middleware) []gin.HandlerFunc {
 	return made
 }
 
+// colons is for patterns: Gin has :id for {id}.
+var colons = strings.NewReplacer("{", ":", "}", "")
+
 func addGin(to *gin.RouterGroup, g middlewaretest.Group) {
 	for _, route := range g.Routes {
 		chain := append(bridges(route.With), gin.WrapF(route.Handler))
@@ -148,7 +151,7 @@ func addGin(to *gin.RouterGroup, g middlewaretest.Group) {
 			continue
 		}
 		for _, route := range m.Handler.Routes() {
-			path := strings.NewReplacer("{", ":", "}", "").Replace(route.Pattern)
+			path := colons.Replace(route.Pattern)
 			serve := func(c *gin.Context) {
 				for _, param := range c.Params {
 					c.Request.SetPathValue(param.Key, param.Value)
@@ -162,7 +165,7 @@ func addGin(to *gin.RouterGroup, g middlewaretest.Group) {
 		}
 	}
 	for _, inner := range g.Groups {
-		addGin(to.Group(inner.Prefix, bridges(inner.With)...), inner)
+		addGin(to.Group(colons.Replace(inner.Prefix), bridges(inner.With)...), inner)
 	}
 }
 

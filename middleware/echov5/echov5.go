@@ -44,8 +44,9 @@ type Config struct {
 func Require(m *sessions.Manager) echo.MiddlewareFunc { return Config{Manager: m}.Require() }
 
 // Optional also lets requests without credentials pass; they have no identity.
-// Wrong or dead credentials are refused all the same, but for cookies: a browser
-// cannot put a dead one away by itself. So nobody passes then, and it is cleared.
+// Wrong or dead credentials in headers are refused all the same. A request whose
+// cookies are dead passes, without an identity, because a browser cannot put them away
+// by itself; those that can never work again are cleared by the answer.
 func Optional(m *sessions.Manager) echo.MiddlewareFunc { return Config{Manager: m}.Optional() }
 
 // RequireServer lets a request pass if it carries a server key or an admin key.
@@ -164,9 +165,9 @@ type Router interface {
 	Add(method, path string, handler echo.HandlerFunc, middleware ...echo.MiddlewareFunc) echo.RouteInfo
 }
 
-// Mount registers every route of h at a router or a group. Our routes write their
-// own answers, errors included, and return nil; unknown paths and methods stay the
-// app's.
+// Mount registers every route of h at a router or a group, whose prefix may have
+// parameters of any name. Our routes write their own answers, errors included, and
+// return nil; unknown paths and methods stay the app's.
 func Mount(router Router, h *sessions.Handler) {
 	for _, route := range h.Routes() {
 		path := strings.NewReplacer("{", ":", "}", "").Replace(route.Pattern)
@@ -182,6 +183,12 @@ func serve(route sessions.Route) echo.HandlerFunc {
 	return func(c *echo.Context) error {
 		r := c.Request()
 		for _, param := range c.PathValues() {
+			if !strings.Contains(route.Pattern, "{"+param.Name+"}") { // one of the group
+				continue
+			}
+			if strings.Contains(param.Value, "/") { // Echo gives the last parameter the rest of the path
+				return echo.ErrNotFound
+			}
 			r.SetPathValue(param.Name, param.Value)
 		}
 		route.Handler.ServeHTTP(c.Response(), r)

@@ -289,3 +289,45 @@ func TestAnErrorTellsTheLogItsCause(t *testing.T) {
 		})
 	}
 }
+
+// A router that decodes parameters may put a slash into one: into one of the group,
+// which is the app's affair, or into ours, which then is not one segment.
+func TestMountUnderDecodedParameters(t *testing.T) {
+	t.Parallel()
+	k, serverKey := newKit(t)
+	id := k.SignIn(t, "alice").Grant.Session.ID
+	for name, config := range map[string]echo.RouterConfig{
+		"as they are":           {},
+		"decoded":               {UnescapePathParamValues: true},
+		"of the decoded path":   {UseEscapedPathForMatching: true},
+		"decoded, of that path": {UseEscapedPathForMatching: true, UnescapePathParamValues: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := echo.NewWithConfig(echo.Config{Router: echo.NewRouter(config)})
+			echov5.Mount(e.Group("/orgs/:id"), sessions.NewHandler(k.Manager))
+			for path, want := range map[string]int{
+				"/orgs/7/auth/sessions/" + id + "%2F":         404,
+				"/orgs/7/auth/sessions/current%2Frefresh":     404,
+				"/orgs/" + id + "/auth/sessions/7":            400,
+				"/orgs/%37/auth/sessions/current/refresh":     404,
+				"/orgs/7%2F8/auth/sessions/current%2Frefresh": 404,
+			} {
+				if want == 404 && !config.UnescapePathParamValues && !config.UseEscapedPathForMatching && strings.Contains(path, "%2F") {
+					want = 400 // one segment, and no UUID
+				}
+				if w := send(t, e, http.MethodDelete, path, bearer(serverKey)); w.Code != want {
+					t.Errorf("%s: %d %s, want %d", path, w.Code, w.Body, want)
+				}
+			}
+			// One segment with a slash in it, unless the path is decoded before it is matched.
+			w := send(t, e, http.MethodGet, "/orgs/7%2F8/auth/openapi.yaml", nil)
+			if matched := w.Code == http.StatusOK; matched == config.UseEscapedPathForMatching {
+				t.Errorf("%d %s", w.Code, w.Body)
+			}
+		})
+	}
+	if list, err := k.List(t.Context(), "alice", sessions.ListOptions{}); err != nil || len(list.Sessions) != 1 {
+		t.Errorf("%v %v", list, err)
+	}
+}
