@@ -49,8 +49,9 @@ func Require(m *sessions.Manager) func(http.Handler) http.Handler {
 }
 
 // Optional also lets requests without credentials pass; they have no identity.
-// Wrong or dead credentials are refused all the same, but for cookies: a browser
-// cannot put a dead one away by itself. So nobody passes then, and it is cleared.
+// Wrong or dead credentials in headers are refused all the same. A request whose
+// cookies are dead passes, without an identity, because a browser cannot put them away
+// by itself; those that can never work again are cleared by the answer.
 func Optional(m *sessions.Manager) func(http.Handler) http.Handler {
 	return Config{Manager: m}.Optional
 }

@@ -224,6 +224,20 @@ var faults = []struct {
 			}
 		}
 	}},
+	{"Optional refuses dead cookies", "cookies", func(a *adapter) {
+		a.Optional = admit(sessions.NeedNothing, func(w http.ResponseWriter, r *http.Request, ctx context.Context, err error, next http.Handler) {
+			if err == nil && r.Header.Get("Cookie") != "" {
+				if _, ok := sessions.FromContext(ctx); !ok {
+					err = sessions.ErrNoCredentials
+				}
+			}
+			if err != nil {
+				sessions.WriteError(w, r, err)
+				return
+			}
+			next.ServeHTTP(w, r.WithContext(ctx))
+		})
+	}},
 	{"a refusal takes the cookies off again", "cookies", func(a *adapter) {
 		a.Require = admit(sessions.NeedUser, func(w http.ResponseWriter, r *http.Request, ctx context.Context, err error, next http.Handler) {
 			if err != nil {

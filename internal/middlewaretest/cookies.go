@@ -109,6 +109,32 @@ func (s *suite) cookies(t *testing.T) {
 		}
 	})
 
+	// As the doc comment of Optional says in every adapter.
+	s.run(t, "Optional lets dead cookies pass as nobody, and no dead header", func(t *testing.T) {
+		h := newHost(t)
+		ended, disabled := h.SignIn(t, "alice"), h.SignIn(t, "bob")
+		app := app(t, h)
+		if _, err := h.End(t.Context(), ended.Grant.Session.ID, "", ""); err != nil {
+			t.Fatal(err)
+		}
+		h.SetUser(sessions.User{ID: "bob"}, sessions.ErrUserDisabled)
+		h.Clock.Advance(20 * time.Minute)
+		for _, test := range []struct{ name, credential, want, cookies string }{
+			{"a cookie of an ended session", jarOf(t, ended), "nobody", cleared},
+			{"a malformed cookie", "Cookie: __Host-sessile_refresh=x", "nobody", cleared},
+			{"a cookie that may work again", jarOf(t, disabled), "nobody", ""},
+			{"a header of an ended session", bearer(token(ended)), "401 ACCESS_TOKEN_EXPIRED", ""},
+			{"a malformed header", bearer("x"), "401 UNPARSABLE_ACCESS_TOKEN", ""},
+			{"a dead header beside a dead cookie", bearer("x") + "\n" + jarOf(t, ended), "401 UNPARSABLE_ACCESS_TOKEN", ""},
+		} {
+			for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost} {
+				w := s.send(t, app, method, "/open", append(strings.Split(test.credential, "\n"), "Sec-Fetch-Site: same-origin")...)
+				hold(t, w, method, test.want, false)
+				holdCookies(t, w, test.cookies)
+			}
+		}
+	})
+
 	s.run(t, "what cannot be told clears nothing", func(t *testing.T) {
 		h := newHost(t)
 		app, jar := app(t, h), jarOf(t, h.SignIn(t, "alice"))
