@@ -50,6 +50,8 @@ type deadCookieError struct{ error }
 
 func (e *deadCookieError) Unwrap() error { return e.error }
 
+func (*deadCookieError) ofSessions() {}
+
 // cookieIdentity says whom the cookies authenticate, and refreshes them where the
 // access token is of no use any more and w is not nil.
 func (m *Manager) cookieIdentity(w http.ResponseWriter, r *http.Request, check tokenCheck) (Identity, error) {

@@ -3,6 +3,7 @@ package sessions
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"time"
 )
 
@@ -10,81 +11,83 @@ import (
 // that is all that matters, for a leaf where the cause does.
 var (
 	// ErrUnauthenticated is the branch of all missing, wrong and dead credentials.
-	ErrUnauthenticated = errors.New("sessions: unauthenticated")
+	ErrUnauthenticated = newError(nil, "sessions: unauthenticated")
 	// ErrInvalidParams: the caller's input is malformed; the error names the field.
-	ErrInvalidParams = errors.New("sessions: invalid parameters")
+	ErrInvalidParams = newError(nil, "sessions: invalid parameters")
 	// ErrNotFound: no such session, or not the caller's to see.
-	ErrNotFound = errors.New("sessions: not found")
+	ErrNotFound = newError(nil, "sessions: not found")
 	// ErrConflict: a session with this id exists already.
-	ErrConflict = errors.New("sessions: conflict")
-	// ErrUnavailable: it could not be told, because the store, a hook of the host
+	ErrConflict = newError(nil, "sessions: conflict")
+	// ErrUnavailable: the answer is unknown, because the store, a hook of the host
 	// or the signer failed. Trying again may help; a refresh token that led here
-	// still works, but under [NoRecovery] only for [Rotation.Overlap].
-	ErrUnavailable = errors.New("sessions: temporarily unavailable")
+	// still works, but under [NoRecovery] only for [Rotation.Overlap]. The error wraps
+	// the cause, of which context errors and the host's own can be found, and none of
+	// this package: what a hook wraps of ours is not our answer to the caller.
+	ErrUnavailable = newError(nil, "sessions: temporarily unavailable")
 	// ErrImpersonationNotAllowed: [Config.MayImpersonate] answers it, itself or
 	// wrapped, for "no"; and so does create for oneself, and for a caller that is
 	// an impersonation.
-	ErrImpersonationNotAllowed = errors.New("sessions: impersonation not allowed")
+	ErrImpersonationNotAllowed = newError(nil, "sessions: impersonation not allowed")
 	// ErrCrossOrigin: a request of an unsafe method that a page of another origin has
 	// sent, and that only cookies authenticate.
-	ErrCrossOrigin = errors.New("sessions: cross-origin request")
+	ErrCrossOrigin = newError(nil, "sessions: cross-origin request")
 	// ErrJoined: Refresh was called on a Manager from [Manager.WithStore]. The
 	// host's rollback would undo the end of a replayed session.
-	ErrJoined = errors.New("sessions: refresh cannot join a transaction")
+	ErrJoined = newError(nil, "sessions: refresh cannot join a transaction")
 )
 
 // Leaves of ErrUnauthenticated.
 var (
 	// ErrNoCredentials: the request carries none.
-	ErrNoCredentials = fmt.Errorf("%w: no credentials", ErrUnauthenticated)
+	ErrNoCredentials = newError(ErrUnauthenticated, "no credentials")
 	// ErrInvalidToken: not an access token of ours.
-	ErrInvalidToken = fmt.Errorf("%w: invalid access token", ErrUnauthenticated)
+	ErrInvalidToken = newError(ErrUnauthenticated, "invalid access token")
 	// ErrExpired: an access token of ours that has expired, or whose session is
 	// over. Errors of this kind are [*ExpiredError].
-	ErrExpired = fmt.Errorf("%w: access token expired", ErrUnauthenticated)
+	ErrExpired = newError(ErrUnauthenticated, "access token expired")
 	// ErrInvalidHandoff: a hand-off code that is malformed, unknown or late, or
 	// that was redeemed before; then the session has ended.
-	ErrInvalidHandoff = fmt.Errorf("%w: invalid hand-off code", ErrUnauthenticated)
+	ErrInvalidHandoff = newError(ErrUnauthenticated, "invalid hand-off code")
 	// ErrRefused is the branch of all refused refresh tokens: sign in again.
-	ErrRefused = fmt.Errorf("%w: refresh token refused", ErrUnauthenticated)
+	ErrRefused = newError(ErrUnauthenticated, "refresh token refused")
 )
 
 // Leaves of ErrRefused, one for each reason.
 var (
 	// ErrMalformed: not a refresh token of ours, or of a secret that was dropped.
-	ErrMalformed = fmt.Errorf("%w: malformed", ErrRefused)
+	ErrMalformed = newError(ErrRefused, "malformed")
 	// ErrUnknownSession: there is no such session, or no longer.
-	ErrUnknownSession = fmt.Errorf("%w: unknown session", ErrRefused)
+	ErrUnknownSession = newError(ErrRefused, "unknown session")
 	// ErrSessionEnded: the session was ended before.
-	ErrSessionEnded = fmt.Errorf("%w: session ended", ErrRefused)
+	ErrSessionEnded = newError(ErrRefused, "session ended")
 	// errReplaced: by another one of the same browser.
-	errReplaced = fmt.Errorf("%w: replaced", ErrSessionEnded)
+	errReplaced = newError(ErrSessionEnded, "replaced")
 	// ErrSessionExpired: the session reached its end; for an impersonation its
 	// last 30 s.
-	ErrSessionExpired = fmt.Errorf("%w: session expired", ErrRefused)
+	ErrSessionExpired = newError(ErrRefused, "session expired")
 	// ErrSessionIdle: the session was not refreshed for longer than allowed.
-	ErrSessionIdle = fmt.Errorf("%w: session idle", ErrRefused)
+	ErrSessionIdle = newError(ErrRefused, "session idle")
 	// ErrReplay: a spent token; this call has ended the session.
-	ErrReplay = fmt.Errorf("%w: replay", ErrRefused)
+	ErrReplay = newError(ErrRefused, "replay")
 	// ErrRecoveryLimit: too many lost replies; this call has ended the session.
-	ErrRecoveryLimit = fmt.Errorf("%w: recovery limit", ErrRefused)
+	ErrRecoveryLimit = newError(ErrRefused, "recovery limit")
 	// ErrUserGone: the host no longer knows the user; the session is ended.
-	ErrUserGone = fmt.Errorf("%w: user gone", ErrRefused)
+	ErrUserGone = newError(ErrRefused, "user gone")
 	// ErrActorEnded: the session of the actor behind an impersonation is over.
-	ErrActorEnded = fmt.Errorf("%w: actor's session ended", ErrRefused)
+	ErrActorEnded = newError(ErrRefused, "actor's session ended")
 	// ErrNotAllowed: the actor may no longer impersonate the user; the session is
 	// ended.
-	ErrNotAllowed = fmt.Errorf("%w: impersonation no longer allowed", ErrRefused)
+	ErrNotAllowed = newError(ErrRefused, "impersonation no longer allowed")
 	// ErrUserRefused: the host says that the user may not; the session is kept.
-	ErrUserRefused = fmt.Errorf("%w: user disabled", ErrRefused)
+	ErrUserRefused = newError(ErrRefused, "user disabled")
 )
 
-// What [Config.Users] answers with. Any other error means that it could not tell.
+// What [Config.Users] answers with. Any other error means that it does not know.
 var (
 	// ErrUserNotFound: there is no such user.
-	ErrUserNotFound = errors.New("sessions: user not found")
+	ErrUserNotFound = newError(nil, "sessions: user not found")
 	// ErrUserDisabled: the user exists and may not have sessions now.
-	ErrUserDisabled = errors.New("sessions: user disabled")
+	ErrUserDisabled = newError(nil, "sessions: user disabled")
 )
 
 // ExpiredError is an [ErrExpired] with what the access token said.
@@ -99,3 +102,65 @@ func (e *ExpiredError) Error() string { return ErrExpired.Error() }
 
 // Unwrap makes an ExpiredError an [ErrExpired].
 func (e *ExpiredError) Unwrap() error { return ErrExpired }
+
+func (*ExpiredError) ofSessions() {}
+
+// ownError is any error of this package that an answer to a caller is made of.
+type ownError interface{ ofSessions() }
+
+// sentinel is an error that callers ask for.
+type sentinel struct {
+	branch error
+	text   string
+}
+
+func newError(branch error, text string) error {
+	if branch != nil {
+		text = branch.Error() + ": " + text
+	}
+	return &sentinel{branch, text}
+}
+
+func (s *sentinel) Error() string { return s.text }
+func (s *sentinel) Unwrap() error { return s.branch }
+func (*sentinel) ofSessions()     {}
+
+// unavailable wraps what went wrong in the store, a hook or the signer.
+func unavailable(doing string, err error) error {
+	return fmt.Errorf("%w: %s: %w", ErrUnavailable, doing, &foreignError{err})
+}
+
+// answered wraps what a hook said, by which of its documented answers it is.
+func answered(answer, err error) error {
+	if err == answer { //nolint:errorlint // identity: there is nothing more to show
+		return answer
+	}
+	return fmt.Errorf("%w: %w", answer, &foreignError{err})
+}
+
+// foreignError hides errors of this package in an error of the host. A policy that
+// asks us, or a service that does, passes on what we said to it, such as ErrInvalidToken
+// or an APIError with status 403. Here that would become our answer to somebody
+// else. It has no Unwrap; what the host itself can look for is found all the same.
+type foreignError struct{ err error }
+
+func (e *foreignError) Error() string { return e.err.Error() }
+
+func (e *foreignError) Is(target error) bool {
+	_, own := target.(ownError) //nolint:errorlint // the target itself, not what it wraps
+	return !own && errors.Is(e.err, target)
+}
+
+func (e *foreignError) As(target any) bool {
+	found := reflect.ValueOf(target).Elem()
+	before := reflect.New(found.Type()).Elem()
+	before.Set(found)
+	if !errors.As(e.err, target) {
+		return false
+	}
+	if _, own := found.Interface().(ownError); own {
+		found.Set(before)
+		return false
+	}
+	return true
+}

@@ -82,6 +82,8 @@ type APIError struct {
 
 func (e *APIError) Error() string { return e.Code + ": " + e.Message }
 
+func (*APIError) ofSessions() {}
+
 // miswired is a mistake in the host's wiring, which its developer has to read: the
 // answer says it, for it holds nothing of the request.
 func miswired(message string) error {

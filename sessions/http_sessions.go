@@ -181,9 +181,9 @@ func (h *Handler) redeem(w http.ResponseWriter, r *http.Request) error {
 	grant, err := h.m.Redeem(r.Context(), code, h.m.RequestClient(r))
 	if errors.Is(err, ErrUnavailable) {
 		// The code may be used up, and a second use ends the session.
-		e := NewAPIError(err)
+		e := *NewAPIError(err)
 		e.Message, e.Details = "Temporarily unavailable: ask for a new code.", map[string]any{"retry": false}
-		return e
+		return &e
 	}
 	if err != nil {
 		return err

@@ -32,8 +32,8 @@ func (m *Manager) Impersonate(ctx context.Context, caller Identity, p CreatePara
 }
 
 var (
-	errChained = fmt.Errorf("%w: from an impersonation", ErrImpersonationNotAllowed)
-	errNobody  = fmt.Errorf("%w: Config.MayImpersonate is not set", ErrImpersonationNotAllowed)
+	errChained = newError(ErrImpersonationNotAllowed, "from an impersonation")
+	errNobody  = newError(ErrImpersonationNotAllowed, "Config.MayImpersonate is not set")
 )
 
 // mayAsk refuses callers whom no policy could allow it.
@@ -61,10 +61,13 @@ func (m *Manager) mayImpersonate(ctx context.Context, actor Identity, target Use
 		return err
 	}
 	err = m.cfg.MayImpersonate(ctx, actor, target)
-	if err != nil && !errors.Is(err, ErrImpersonationNotAllowed) {
+	switch {
+	case errors.Is(err, ErrImpersonationNotAllowed):
+		return answered(ErrImpersonationNotAllowed, err)
+	case err != nil:
 		return unavailable("Config.MayImpersonate", err)
 	}
-	return err
+	return nil
 }
 
 // refuseImpersonation tells that an impersonation was asked for and refused.

@@ -266,8 +266,10 @@ var errOtherID = errors.New("Config.Users answered with another id than the one 
 func (m *Manager) user(ctx context.Context, id string) (User, error) {
 	user, err := m.cfg.Users(ctx, id)
 	switch {
-	case errors.Is(err, ErrUserNotFound), errors.Is(err, ErrUserDisabled):
-		return User{}, err
+	case errors.Is(err, ErrUserNotFound):
+		return User{}, answered(ErrUserNotFound, err)
+	case errors.Is(err, ErrUserDisabled):
+		return User{}, answered(ErrUserDisabled, err)
 	case err != nil:
 		return User{}, unavailable("look up the user", err)
 	case user.ID == "":
@@ -557,10 +559,13 @@ func (m *Manager) Get(ctx context.Context, id string) (Session, error) {
 		return Session{}, ErrNotFound
 	}
 	s, err := m.cfg.Store.Get(ctx, id)
-	if err != nil && !errors.Is(err, ErrNotFound) {
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return Session{}, ErrNotFound
+	case err != nil:
 		return Session{}, unavailable("get", err)
 	}
-	return s, err
+	return s, nil
 }
 
 // End ends a live session. Its access tokens are refused at once in this process.
@@ -707,9 +712,3 @@ func (m *Manager) CheckClock(ctx context.Context) error {
 // JWKSet returns the public keys of access tokens as a JWK set (RFC 7517), for
 // hosts that publish them elsewhere, too.
 func (m *Manager) JWKSet() []byte { return slices.Clone(m.jwks) }
-
-// unavailable wraps what went wrong in the store, a hook or the signer. Context
-// errors can still be told with errors.Is.
-func unavailable(doing string, err error) error {
-	return fmt.Errorf("%w: %s: %w", ErrUnavailable, doing, err)
-}

@@ -18,6 +18,8 @@ func (e *AuthenticationTooOldError) Error() string {
 	return fmt.Sprintf("sessions: authenticated more than %v ago", e.MaxAge)
 }
 
+func (*AuthenticationTooOldError) ofSessions() {}
+
 // GuardRecent decides whether the request of ctx may pass a route that asks for a
 // user who has authenticated at most maxAge ago, a second or more: step-up, for what
 // a stolen session should not be able to do. The middleware packages are this and
