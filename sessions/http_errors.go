@@ -47,7 +47,6 @@ const (
 	CodeUnsupportedMediaType           = "UNSUPPORTED_MEDIA_TYPE"
 	CodeTemporarilyUnavailable         = "TEMPORARILY_UNAVAILABLE"
 	CodeInternal                       = "INTERNAL"
-	codeUnsupportedTokenType           = "UNSUPPORTED_TOKEN_TYPE"
 	headerKnownError, headerRequestID  = "Known-Error", "Request-Id"
 	headerActualStatus, headerOverride = "Actual-Status", "Override-Error-Status"
 )
@@ -57,7 +56,6 @@ const (
 var unknownToSDK = map[string]bool{
 	CodeSessionNotFound: true, CodeForbidden: true, CodeImpersonationNotAllowed: true, CodeHandoffCodeNotFoundOrExpired: true, CodeInsufficientUserAuthentication: true, CodeNotFound: true, CodeMethodNotAllowed: true,
 	CodeBodyTooLarge: true, CodeUnsupportedMediaType: true, CodeTemporarilyUnavailable: true, CodeInternal: true,
-	codeUnsupportedTokenType: true,
 }
 
 // APIError is an error as the HTTP API answers it: {"code", "error", "details"?}.

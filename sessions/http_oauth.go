@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strings"
 )
 
 // oauthJSON is the answer of the token endpoint (RFC 6749, section 5.1).
@@ -148,7 +147,8 @@ func (h *Handler) checkOAuthClient(r *http.Request, get func(string) string) err
 	return err
 }
 
-// Revoke is POST /auth/oauth/revoke: RFC 7009 for refresh tokens, live or dead.
+// Revoke is POST /auth/oauth/revoke (RFC 7009): ends the session of a refresh token or
+// of an access token, spent and expired ones included.
 func (h *Handler) Revoke() http.Handler {
 	return h.endpointWith(methods(http.MethodPost), h.revoke, isStackRequest, writeOAuthError)
 }
@@ -159,22 +159,22 @@ func (h *Handler) revoke(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	token := get("token")
-	switch {
-	case token == "":
+	if token == "" {
 		return newSchemaError(r, "body.token", "is required")
-	case strings.Count(token, ".") == 2:
-		return &APIError{Status: 400, Code: codeUnsupportedTokenType, Message: "Access tokens cannot be revoked: revoke the refresh token, or end the session.", oauth: "unsupported_token_type"}
-	case !isRefreshToken(token):
-		return newSchemaError(r, "body.token", "must be a refresh token")
 	}
 	_, err = h.m.EndByRefreshToken(r.Context(), token, EndRevoked, "")
-	// A token of another server, or of a session that is over, is as good as
+	if errors.Is(err, ErrMalformed) {
+		var id Identity
+		if id, err = h.m.parseAccess(token); err == nil {
+			_, err = h.m.end(r.Context(), EndParams{ID: id.SessionID, UserID: id.UserID, Reason: EndRevoked})
+		}
+	}
+	// What is no token of this server, or of a session that is over, is as good as
 	// revoked (RFC 7009, section 2.2).
-	if err != nil && !errors.Is(err, ErrMalformed) && !errors.Is(err, ErrNotFound) {
+	if err != nil && !errors.Is(err, ErrInvalidToken) && !errors.Is(err, ErrNotFound) {
 		return err
 	}
-	w.Header().Set("Cache-Control", "no-store")
-	w.WriteHeader(http.StatusOK)
+	writeJSON(w, http.StatusOK, struct{}{}) // clients parse the body of a 200
 	return nil
 }
 

@@ -58,13 +58,6 @@ func (k *refreshKey) sum(b []byte) []byte {
 	return mac.Sum(b)
 }
 
-// isRefreshToken reports whether text has the shape of a refresh token, of this
-// ring or of another.
-func isRefreshToken(text string) bool {
-	_, ok := decodeRefresh(text)
-	return ok
-}
-
 func decodeRefresh(text string) (b [refreshLen]byte, ok bool) {
 	if len(text) != len(refreshPrefix)+refreshEncoding.EncodedLen(refreshLen) || text[:len(refreshPrefix)] != refreshPrefix {
 		return b, false

@@ -407,63 +407,119 @@ func TestTokenEndpointErrors(t *testing.T) {
 	})
 }
 
+// What is revoked ends its session, and what is no token of ours is as good as revoked
+// (RFC 7009, section 2.2).
 func TestRevoke(t *testing.T) {
 	t.Parallel()
+	refresh := func(_ *testing.T, _ *env, own grant) string { return own.refresh }
+	access := func(_ *testing.T, _ *env, own grant) string { return own.access }
+	foreign := func(t *testing.T, e *env) grant {
+		t.Helper()
+		g := newEnv(t, func(c *sessions.Config) { c.Secrets = [][]byte{[]byte(strings.Repeat("f", 32))} }).signIn(t, alice)
+		e.secret(g.refresh, g.access)
+		return g
+	}
 	for name, test := range map[string]struct {
+		before func(t *testing.T, e *env, own grant)
 		token  func(t *testing.T, e *env, own grant) string
-		status int
-		error  string
-		code   string
 		lives  bool
 	}{
-		"a live token": {token: func(_ *testing.T, _ *env, own grant) string { return own.refresh }, status: 200},
-		"a spent token": {token: func(t *testing.T, e *env, own grant) string {
-			t.Helper()
-			e.refresh(t, own.refresh).want(t, 200)
-			return own.refresh
-		}, status: 200},
-		"a token of a session that has ended": {token: func(t *testing.T, e *env, own grant) string {
-			t.Helper()
-			e.do(t, http.MethodPost, "/auth/oauth/revoke", form("token", own.refresh)).want(t, 200)
-			return own.refresh
-		}, status: 200},
-		"a token of another server": {token: func(t *testing.T, e *env, _ grant) string {
-			t.Helper()
-			foreign := newEnv(t, func(c *sessions.Config) { c.Secrets = [][]byte{[]byte(strings.Repeat("f", 32))} }).signIn(t, alice).refresh
-			e.secret(foreign)
-			return foreign
-		}, status: 200, lives: true},
-		"no token":        {token: func(*testing.T, *env, grant) string { return "" }, status: 400, error: "invalid_request", code: "SCHEMA_ERROR", lives: true},
-		"a malformed one": {token: func(*testing.T, *env, grant) string { return "srt1_x" }, status: 400, error: "invalid_request", code: "SCHEMA_ERROR", lives: true},
-		"an access token": {token: func(_ *testing.T, _ *env, own grant) string { return own.access }, status: 400, error: "unsupported_token_type", code: "UNSUPPORTED_TOKEN_TYPE", lives: true},
-		"a server key":    {token: func(_ *testing.T, e *env, _ grant) string { return e.serverKey }, status: 400, error: "invalid_request", code: "SCHEMA_ERROR", lives: true},
-		"a truncated one": {token: func(_ *testing.T, _ *env, own grant) string { return own.refresh[:60] }, status: 400, error: "invalid_request", code: "SCHEMA_ERROR", lives: true},
+		"a refresh token":          {token: refresh},
+		"a spent one":              {before: func(t *testing.T, e *env, own grant) { t.Helper(); e.refresh(t, own.refresh).want(t, 200) }, token: refresh},
+		"an access token":          {token: access},
+		"an older one":             {before: func(t *testing.T, e *env, own grant) { t.Helper(); e.refresh(t, own.refresh).want(t, 200) }, token: access},
+		"one that has expired":     {before: func(_ *testing.T, e *env, _ grant) { e.clock.Advance(11 * time.Minute) }, token: access},
+		"of another server":        {token: func(t *testing.T, e *env, _ grant) string { t.Helper(); return foreign(t, e).refresh }, lives: true},
+		"an access token of it":    {token: func(t *testing.T, e *env, _ grant) string { t.Helper(); return foreign(t, e).access }, lives: true},
+		"a truncated one":          {token: func(_ *testing.T, _ *env, own grant) string { return own.refresh[:60] }, lives: true},
+		"an extended one":          {token: func(_ *testing.T, _ *env, own grant) string { return own.refresh + "A" }, lives: true},
+		"a truncated access token": {token: func(_ *testing.T, _ *env, own grant) string { return own.access[:len(own.access)-1] }, lives: true},
+		"one with another payload": {token: func(_ *testing.T, _ *env, own grant) string { return strings.Replace(own.access, ".", ".e", 1) }, lives: true},
+		"one that is not signed":   {token: func(_ *testing.T, _ *env, own grant) string { return own.access[:strings.LastIndex(own.access, ".")+1] }, lives: true},
+		"a malformed one":          {token: func(*testing.T, *env, grant) string { return "srt1_x" }, lives: true},
+		"two dots":                 {token: func(*testing.T, *env, grant) string { return "a.b.c" }, lives: true},
+		"a server key":             {token: func(_ *testing.T, e *env, _ grant) string { return e.serverKey }, lives: true},
+		"the id of the session":    {token: func(_ *testing.T, _ *env, own grant) string { return own.id }, lives: true},
+		"a word":                   {token: func(*testing.T, *env, grant) string { return "undefined" }, lives: true},
+		"a long one":               {token: func(*testing.T, *env, grant) string { return strings.Repeat("x.", 20<<10) }, lives: true},
 	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			for _, how := range []string{"form", "json"} {
+		for _, how := range []string{"form", "JSON"} {
+			t.Run(name+"/"+how, func(t *testing.T) {
+				t.Parallel()
 				e := newEnv(t)
-				own := e.signIn(t, alice)
+				own, bystander := e.signIn(t, alice), e.signIn(t, alice)
+				if test.before != nil {
+					test.before(t, e, own)
+				}
 				token := test.token(t, e, own)
 				content := form("token", token, "token_type_hint", "access_token", "client_id", "whoever")
-				if how == "json" {
+				if how == "JSON" {
 					content = jsonBody(`{"token":"` + token + `","token_type_hint":"nonsense"}`)
 				}
+				e.takeEvents()
 				for range 2 { // again is the same
-					a := e.do(t, http.MethodPost, "/auth/oauth/revoke", content).want(t, test.status)
-					if test.status == 200 && len(a.body) != 0 {
-						t.Errorf("a body: %s", a.body)
-					}
-					if test.status != 200 && (a.json["error"] != test.error || a.json["code"] != test.code) {
-						t.Errorf("%s, want %s", redactedBody(a), test.error)
+					a := e.do(t, http.MethodPost, "/auth/oauth/revoke", content).want(t, 200)
+					if string(a.body) != "{}" || a.header.Get("Content-Type") != "application/json; charset=utf-8" {
+						t.Errorf("%s %q", a.header.Get("Content-Type"), a.body)
 					}
 				}
-				if got := e.row(t, own.id).EndedAt.IsZero(); got != test.lives {
-					t.Errorf("%s: lives: %v", how, got)
+				s := e.row(t, own.id)
+				if s.EndedAt.IsZero() != test.lives || !test.lives && s.EndReason != sessions.EndRevoked {
+					t.Errorf("ended at %v by %q", s.EndedAt, s.EndReason)
 				}
-			}
-		})
+				if events := len(e.takeEvents()); events != map[bool]int{true: 0, false: 1}[test.lives] {
+					t.Errorf("%d events", events)
+				}
+				if !e.row(t, bystander.id).EndedAt.IsZero() {
+					t.Error("another session has ended")
+				}
+				if !test.lives {
+					e.refresh(t, own.refresh).refused(t, 401, "REFRESH_TOKEN_NOT_FOUND_OR_EXPIRED")
+				}
+			})
+		}
 	}
+}
+
+// An impersonation's tokens end the impersonation, and neither the actor's session nor
+// the user's.
+func TestRevokeAnImpersonation(t *testing.T) {
+	t.Parallel()
+	for _, which := range []string{"access", "refresh"} {
+		e := newEnv(t, func(c *sessions.Config) {
+			c.MayImpersonate = func(context.Context, sessions.Identity, sessions.User) error { return nil }
+		})
+		actor, own := e.signIn(t, bob), e.signIn(t, alice)
+		acting := e.do(t, http.MethodPost, "/auth/sessions", bearer(actor.access), jsonBody(`{"user_id":"`+alice+`"}`)).want(t, 200)
+		e.do(t, http.MethodPost, "/auth/oauth/revoke", form("token", acting.text(which+"_token"))).want(t, 200)
+		if e.row(t, acting.text("session_id")).EndedAt.IsZero() {
+			t.Errorf("%s token: the impersonation lives", which)
+		}
+		for _, g := range []grant{actor, own} {
+			if !e.row(t, g.id).EndedAt.IsZero() {
+				t.Errorf("%s token: another session has ended", which)
+			}
+		}
+	}
+}
+
+// A 200 is promised only once the store has confirmed it.
+func TestRevokeIsNotConfirmed(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	own := e.signIn(t, alice)
+	for _, token := range []string{own.refresh, own.access} {
+		e.setFault(func(context.Context, sessionstest.Call) error { return errors.New("connection refused") })
+		a := e.do(t, http.MethodPost, "/auth/oauth/revoke", form("token", token)).refused(t, 503, "TEMPORARILY_UNAVAILABLE")
+		if a.json["error"] != "temporarily_unavailable" || a.header.Get("Retry-After") == "" {
+			t.Errorf("%v %s", a.header, a.body)
+		}
+		e.setFault(nil)
+		if !e.row(t, own.id).EndedAt.IsZero() {
+			t.Error("it has ended")
+		}
+	}
+	e.do(t, http.MethodPost, "/auth/oauth/revoke", form("token", own.access)).want(t, 200)
 }
 
 // Signing out: what names the session, and what comes of it.
