@@ -18,11 +18,15 @@ const (
 	// EventRedeemed: the code was redeemed and the tokens were given.
 	EventRedeemed EventType = "redeemed"
 	// EventRotated, EventOverlap, EventRecovered and EventAhead are the outcomes
-	// of a refresh; see [Outcome].
+	// of a refresh that gave tokens; see [Outcome].
 	EventRotated   EventType = "rotated"
 	EventOverlap   EventType = "overlap"
 	EventRecovered EventType = "recovered"
 	EventAhead     EventType = "ahead"
+	// EventRefused: a refresh token or a hand-off code was good, and no tokens were
+	// given, because the user is disabled or a hook has failed; see [Event.Refusal].
+	// The session goes on.
+	EventRefused EventType = "refused"
 	// EventReplay and EventRecoveryLimit: a refresh has ended the session.
 	EventReplay        EventType = "replay"
 	EventRecoveryLimit EventType = "recovery_limit"
@@ -35,10 +39,10 @@ const (
 	EventImpersonationRefused EventType = "impersonation_refused"
 )
 
-// Refusal says why an impersonation was refused.
+// Refusal says why an impersonation, or tokens, were refused.
 type Refusal string
 
-// Why an impersonation was refused.
+// Why an impersonation, or tokens, were refused.
 const (
 	// RefusalInvalid: the request is malformed.
 	RefusalInvalid Refusal = "invalid"
@@ -55,7 +59,7 @@ const (
 	RefusalNotAllowed Refusal = "not_allowed"
 	// RefusalHandoffCode: an unknown, late or malformed hand-off code.
 	RefusalHandoffCode Refusal = "handoff_code"
-	// RefusalUnavailable: it could not be told.
+	// RefusalUnavailable: a hook or the store has failed.
 	RefusalUnavailable Refusal = "unavailable"
 )
 
@@ -71,8 +75,8 @@ type Event struct {
 	Session Session
 	// Client is the client that made this call: for a replay the presenter.
 	Client Client
-	// Refusal is why, for [EventImpersonationRefused]. Session then has what was
-	// asked for, as far as it is known, and no ID.
+	// Refusal is why, for [EventImpersonationRefused] and [EventRefused]. With the
+	// former, Session has what was asked for, as far as it is known, and no ID.
 	Refusal Refusal
 	// OldSecret is true when a refresh token was presented that is not of the
 	// first secret: while such events come, dropping that secret signs out.
@@ -113,24 +117,46 @@ func (m *Manager) Events() []Event {
 // Notify sends events to [Config.OnEvent], and from then on this process refuses
 // the access tokens of the sessions that ended.
 func (m *Manager) Notify(ctx context.Context, events ...Event) {
+	m.refuseEnded(events) // before any hook is called, for it may panic
+	if m.cfg.OnEvent == nil {
+		return
+	}
 	ctx = context.WithoutCancel(ctx) // what is committed is reported, even if the caller has disconnected
 	for _, e := range events {
+		m.cfg.OnEvent(ctx, e)
+	}
+}
+
+// refuseEnded makes this process refuse the access tokens of the sessions that ended.
+func (m *Manager) refuseEnded(events []Event) {
+	for _, e := range events {
 		if !e.Session.EndedAt.IsZero() {
-			m.ended.add(e.Session.ID, m.now())
+			m.ended.add(e.Session.ID, e.Session.EndedAt, m.cfg.Now())
 			m.watches.end(e.Session.ID, e.Session.EndedAt)
-		}
-		if m.cfg.OnEvent != nil {
-			m.cfg.OnEvent(ctx, e)
 		}
 	}
 }
 
-func (m *Manager) emit(ctx context.Context, e Event) {
+func (m *Manager) emit(ctx context.Context, events ...Event) {
 	if m.joined != nil {
-		m.joined.add(e)
+		m.joined.add(events)
 		return
 	}
-	m.Notify(ctx, e)
+	m.Notify(ctx, events...)
+}
+
+// emitEnds reports the ends of sessions, after it has marked their dependents, and
+// reports those, too. The tokens are refused from the start.
+func (m *Manager) emitEnds(ctx context.Context, events ...Event) error {
+	if m.joined == nil {
+		m.refuseEnded(events)
+	}
+	dependents, err := m.endDependents(ctx, events)
+	if err != nil {
+		return err
+	}
+	m.emit(ctx, append(events, dependents...)...)
+	return nil
 }
 
 // heldEvents are the events of calls in a transaction that is not committed.
@@ -139,10 +165,10 @@ type heldEvents struct {
 	events []Event
 }
 
-func (h *heldEvents) add(e Event) {
+func (h *heldEvents) add(events []Event) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.events = append(h.events, e)
+	h.events = append(h.events, events...)
 }
 
 func (h *heldEvents) take() []Event {

@@ -9,3 +9,10 @@ func Remembered(m *Manager) (ended, watched int) {
 	defer m.watches.mu.Unlock()
 	return len(m.feed.ended), len(m.watches.byID)
 }
+
+// Ends is how many sessions m remembers that it has ended itself.
+func Ends(m *Manager) int {
+	m.ended.mu.RLock()
+	defer m.ended.mu.RUnlock()
+	return len(m.ended.young) + len(m.ended.old)
+}

@@ -100,7 +100,7 @@ func refusalOf(err error) Refusal {
 		return RefusalNotAllowed
 	case errors.Is(err, ErrUserNotFound):
 		return RefusalUserNotFound
-	case errors.Is(err, ErrUserDisabled):
+	case errors.Is(err, ErrUserDisabled), errors.Is(err, ErrUserRefused):
 		return RefusalUserDisabled
 	case errors.Is(err, ErrInvalidHandoff):
 		return RefusalHandoffCode
@@ -130,35 +130,47 @@ func (m *Manager) actorOver(ctx context.Context, s Session, moment Moment) (bool
 }
 
 // endDependents marks the impersonations that depend on actors' sessions that have
-// just ended, all by the same hand. They have been dead since: this makes them say so,
-// in the list of ended sessions, to this process and as events. So a failure is no
-// reason to deny the end, unless it may have broken the host's transaction.
-func (m *Manager) endDependents(ctx context.Context, actors ...Session) error {
-	if m.cfg.MayImpersonate == nil {
-		return nil // no session has a dependent
+// just ended, all by the same hand, and returns the events of that.
+func (m *Manager) endDependents(ctx context.Context, ends []Event) ([]Event, error) {
+	var (
+		actors []string
+		by     string
+	)
+	for _, e := range ends {
+		if !e.Session.Impersonation { // nothing depends on an impersonation
+			actors, by = append(actors, e.Session.ID), e.Session.EndedBy
+		}
+	}
+	return m.markDependents(ctx, actors, by)
+}
+
+// markDependents marks the impersonations that depend on sessions that have ended. They
+// have been dead since: this makes them say so, in the list of ended sessions, to this
+// process and as events. So a failure is no reason to deny the end, unless it may have
+// broken the host's transaction.
+func (m *Manager) markDependents(ctx context.Context, actorSessionIDs []string, by string) ([]Event, error) {
+	if m.cfg.MayImpersonate == nil || len(actorSessionIDs) == 0 {
+		return nil, nil // no session has a dependent
 	}
 	now := m.now()
-	p := EndDependentsParams{Now: now, Reason: EndActorEnded}
-	for _, s := range actors {
-		if !s.Impersonation { // nothing depends on an impersonation
-			p.ActorSessionIDs, p.By = append(p.ActorSessionIDs, s.ID), s.EndedBy
-		}
-	}
-	if len(p.ActorSessionIDs) == 0 {
-		return nil
-	}
-	ended, err := m.cfg.Store.EndDependents(ctx, p)
+	ended, err := m.cfg.Store.EndDependents(ctx, EndDependentsParams{ActorSessionIDs: actorSessionIDs, Now: now, Reason: EndActorEnded, By: by})
 	if err != nil {
 		if m.joined != nil {
-			return unavailable("end dependents", err)
+			return nil, unavailable("end dependents", err)
 		}
 		m.cfg.Logger.LogAttrs(ctx, slog.LevelError, "sessions: impersonations of an ended session are not marked", slog.Any("error", err))
-		return nil
+		return nil, nil
 	}
-	for _, s := range ended {
-		m.emit(ctx, Event{Type: EventEnded, At: now, Session: s})
+	return endings(ended, now), nil
+}
+
+// endings are the events of sessions that were ended by somebody.
+func endings(ended []Session, now time.Time) []Event {
+	events := make([]Event, len(ended))
+	for i, s := range ended {
+		events[i] = Event{Type: EventEnded, At: now, Session: s}
 	}
-	return nil
+	return events
 }
 
 // A hand-off code is "shc1_" and the unpadded base64url form of the session id (16)
@@ -227,12 +239,10 @@ func (m *Manager) Redeem(ctx context.Context, code string, client Client) (Grant
 	case err != nil:
 		return Grant{}, unavailable("redeem", err)
 	case !s.EndedAt.IsZero():
-		m.emit(ctx, Event{Type: EventHandoffReplay, At: now, Session: s, Client: client})
-		if err := m.endDependents(ctx, s); err != nil {
+		if err := m.emitEnds(ctx, Event{Type: EventHandoffReplay, At: now, Session: s, Client: client}); err != nil {
 			return Grant{}, err
 		}
 		return Grant{}, ErrInvalidHandoff
 	}
-	m.emit(ctx, Event{Type: EventRedeemed, At: now, Session: s, Client: client})
-	return m.regrant(ctx, s, NewRefreshState(now).Current, now)
+	return m.regrant(ctx, Event{Type: EventRedeemed, At: now, Session: s, Client: client}, NewRefreshState(now).Current)
 }

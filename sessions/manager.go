@@ -334,9 +334,9 @@ func (m *Manager) Refresh(ctx context.Context, token string, client Client) (Gra
 		return Grant{}, unavailable("refresh", err)
 	}
 
-	m.emit(ctx, Event{Type: result.Outcome.event(), At: now, Session: result.Session, Client: client, OldSecret: presented.oldSecret})
+	e := Event{Type: result.Outcome.event(), At: now, Session: result.Session, Client: client, OldSecret: presented.oldSecret}
 	if result.Outcome.Refused() {
-		if err := m.endDependents(ctx, result.Session); err != nil {
+		if err := m.emitEnds(ctx, e); err != nil {
 			return Grant{}, err
 		}
 		if result.Outcome == OutcomeRecoveryLimit {
@@ -344,12 +344,26 @@ func (m *Manager) Refresh(ctx context.Context, token string, client Client) (Gra
 		}
 		return Grant{}, ErrReplay
 	}
-	return m.regrant(ctx, result.Session, result.State.Current, now)
+	return m.regrant(ctx, e, result.State.Current)
 }
 
-// regrant mints tokens for a session that goes on, if the host still says that it
-// may; else it ends it.
-func (m *Manager) regrant(ctx context.Context, s Session, counter int64, now time.Time) (Grant, error) {
+// regrant mints tokens for a session that goes on, if the host still says that it may,
+// and reports e, or what came of it instead.
+func (m *Manager) regrant(ctx context.Context, e Event, counter int64) (Grant, error) {
+	grant, err := m.grantAgain(ctx, e.Session, counter, e.At)
+	switch {
+	case errors.Is(err, ErrUserGone), errors.Is(err, ErrNotAllowed):
+		return Grant{}, err // the session has ended, which is an event of its own
+	case err != nil:
+		e.Type, e.Refusal = EventRefused, refusalOf(err)
+	}
+	m.emit(ctx, e)
+	return grant, err
+}
+
+// grantAgain is grant if the host still says that the session may go on; else it ends
+// it.
+func (m *Manager) grantAgain(ctx context.Context, s Session, counter int64, now time.Time) (Grant, error) {
 	user, err := m.user(ctx, s.UserID)
 	switch {
 	case errors.Is(err, ErrUserNotFound):
@@ -406,9 +420,11 @@ func (m *Manager) whyRefused(ctx context.Context, id string, moment Moment) erro
 	case err != nil:
 		return err
 	case over:
-		if err := m.endDependents(ctx, Session{ID: s.ActorSessionID, EndedBy: s.Actor}); err != nil {
+		events, err := m.markDependents(ctx, []string{s.ActorSessionID}, s.Actor)
+		if err != nil {
 			return err
 		}
+		m.emit(ctx, events...)
 		return ErrActorEnded
 	case s.Impersonation:
 		return ErrSessionExpired // in its last 30 s
@@ -598,10 +614,7 @@ func (m *Manager) EndMany(ctx context.Context, userID, exceptID string, reason E
 	if err != nil {
 		return nil, unavailable("end many", err)
 	}
-	for _, s := range ended {
-		m.emit(ctx, Event{Type: EventEnded, At: now, Session: s})
-	}
-	if err := m.endDependents(ctx, ended...); err != nil {
+	if err := m.emitEnds(ctx, endings(ended, now)...); err != nil {
 		return nil, err
 	}
 	return ended, nil
@@ -633,8 +646,7 @@ func (m *Manager) end(ctx context.Context, p EndParams) (Session, error) {
 	case err != nil:
 		return Session{}, unavailable("end", err)
 	}
-	m.emit(ctx, Event{Type: EventEnded, At: p.Moment.Now, Session: s})
-	if err := m.endDependents(ctx, s); err != nil {
+	if err := m.emitEnds(ctx, endings([]Session{s}, p.Moment.Now)...); err != nil {
 		return Session{}, err
 	}
 	return s, nil
@@ -654,7 +666,13 @@ const pruneBatch = 1000
 // in batches, and returns how many. A host calls it from time to time, once an
 // hour or a day; several at once do no harm. On error it returns how many were
 // deleted before.
+//
+// Errors: those of [Manager.CheckClock], which it asks first, because a clock far ahead
+// would delete live sessions; [ErrUnavailable].
 func (m *Manager) Prune(ctx context.Context) (int, error) {
+	if err := m.CheckClock(ctx); err != nil {
+		return 0, err
+	}
 	before := m.now().Add(-m.cfg.Retention)
 	p := PruneParams{EndedBefore: before, ExpiredBefore: before, Limit: pruneBatch}
 	if m.cfg.IdleTimeout != NoIdleTimeout {

@@ -233,7 +233,7 @@ func TestRefreshAsksForTheUser(t *testing.T) {
 
 	k.setUser("alice", sessions.ErrUserNotFound)
 	k.refuse(t, g.RefreshToken, sessions.ErrUserGone)
-	equalTypes(t, k.takeEvents(), sessions.EventRotated, sessions.EventEnded)
+	equalTypes(t, k.takeEvents(), sessions.EventEnded)
 	if s := k.session(t, g.Session.ID); s.EndReason != sessions.EndUserGone {
 		t.Errorf("end reason %q", s.EndReason)
 	}

@@ -256,7 +256,7 @@ type recentlyEnded struct {
 	mu sync.RWMutex
 	// Two generations, swapped after keep: each entry is kept for keep at least
 	// and 2 × keep at most, without a timer and without a scan.
-	young, old map[string]time.Time
+	young, old map[string]time.Time // when they ended
 	swapped    time.Time
 }
 
@@ -264,13 +264,16 @@ func newRecentlyEnded(keep time.Duration) *recentlyEnded {
 	return &recentlyEnded{keep: keep, young: map[string]time.Time{}}
 }
 
-func (r *recentlyEnded) add(id string, now time.Time) {
+func (r *recentlyEnded) add(id string, at, now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if now.Sub(r.swapped) >= r.keep {
+	switch {
+	case now.Before(r.swapped): // the clock was set back: nothing is old, but it gets old from here on
+		r.swapped = now
+	case now.Sub(r.swapped) >= r.keep:
 		r.old, r.young, r.swapped = r.young, map[string]time.Time{}, now
 	}
-	r.young[id] = now
+	r.young[id] = at
 }
 
 func (r *recentlyEnded) at(id string) (time.Time, bool) {

@@ -1,0 +1,228 @@
+package sessions_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sessile-go/sessile/sessions"
+	"github.com/sessile-go/sessile/sessions/sessionstest"
+)
+
+// An event says that tokens were given only if they were: whoever reads the audit trail
+// of an impersonation that the policy has stopped must not find a use that never was.
+func TestAnEventSaysWhatTheHostsAnswerMadeOfARefresh(t *testing.T) {
+	t.Parallel()
+	away := errors.New("connection refused")
+	for name, test := range map[string]struct {
+		user, policy, claims error
+		want                 error
+		event                sessions.EventType // "" for the one of success
+		refusal              sessions.Refusal
+	}{
+		"yes":                  {},
+		"a disabled user":      {user: sessions.ErrUserDisabled, want: sessions.ErrUserRefused, event: sessions.EventRefused, refusal: sessions.RefusalUserDisabled},
+		"a deleted user":       {user: sessions.ErrUserNotFound, want: sessions.ErrUserGone, event: sessions.EventEnded},
+		"no answer":            {user: away, want: sessions.ErrUnavailable, event: sessions.EventRefused, refusal: sessions.RefusalUnavailable},
+		"the policy says no":   {policy: sessions.ErrImpersonationNotAllowed, want: sessions.ErrNotAllowed, event: sessions.EventEnded},
+		"the policy is silent": {policy: away, want: sessions.ErrUnavailable, event: sessions.EventRefused, refusal: sessions.RefusalUnavailable},
+		"no claims":            {claims: away, want: sessions.ErrUnavailable, event: sessions.EventRefused, refusal: sessions.RefusalUnavailable},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			asked := false
+			k := newKit(t, func(c *sessions.Config) {
+				users := c.Users
+				c.Users = func(ctx context.Context, id string) (sessions.User, error) {
+					if asked && id == "bob" && test.user != nil {
+						return sessions.User{}, test.user
+					}
+					return users(ctx, id)
+				}
+				c.MayImpersonate = func(context.Context, sessions.Identity, sessions.User) error {
+					if asked {
+						return test.policy
+					}
+					return nil
+				}
+				c.Claims = func(context.Context, sessions.Session, sessions.User) (map[string]any, error) {
+					if asked {
+						return nil, test.claims
+					}
+					return nil, nil
+				}
+			})
+			actor, err := k.Verify(k.create(t, sessions.CreateParams{}).AccessToken.Reveal())
+			if err != nil {
+				t.Fatal(err)
+			}
+			start := func(handoff bool) sessions.Grant {
+				g, err := k.Manager.Impersonate(t.Context(), actor, sessions.CreateParams{UserID: "bob", Handoff: handoff})
+				if err != nil {
+					t.Fatal(err)
+				}
+				return g
+			}
+			used, handed := start(false), start(true)
+			asked = true
+			for success, call := range map[sessions.EventType]func() error{
+				sessions.EventRotated: func() error {
+					_, err := k.Refresh(t.Context(), used.RefreshToken.Reveal(), sessions.Client{IP: "192.0.2.7"})
+					return err
+				},
+				sessions.EventRedeemed: func() error {
+					_, err := k.Redeem(t.Context(), handed.Handoff.Reveal(), sessions.Client{IP: "192.0.2.7"})
+					return err
+				},
+			} {
+				k.TakeEvents()
+				if err := call(); !errors.Is(err, test.want) {
+					t.Fatalf("%s: error %v, want %v", success, err, test.want)
+				}
+				want := test.event
+				if want == "" {
+					want = success
+				}
+				events := k.TakeEvents()
+				if len(events) != 1 || events[0].Type != want || events[0].Refusal != test.refusal {
+					t.Errorf("%s: events %+v", success, events)
+				}
+				if e := events[0]; e.Session.Actor != "alice" || e.Session.ID == "" || e.Client.IP == "" && want != sessions.EventEnded {
+					t.Errorf("%s: of what? %+v", success, e)
+				}
+			}
+		})
+	}
+}
+
+// A hook that panics is a fault of the host; that the process goes on taking tokens of
+// sessions that have ended would be ours.
+func TestAHookThatPanicsLeavesNoEndedSessionAccepted(t *testing.T) {
+	t.Parallel()
+	for name, call := range map[string]func(*interrupted) error{
+		"end": func(w *interrupted) error {
+			_, err := w.End(context.Background(), w.alice.Session.ID, "", "")
+			return err
+		},
+		"end many": func(w *interrupted) error { _, err := w.EndMany(context.Background(), "alice", "", "", ""); return err },
+		"replay": func(w *interrupted) error {
+			_, err := w.Refresh(context.Background(), w.spent.Reveal(), sessions.Client{})
+			return err
+		},
+		"notify": func(w *interrupted) error {
+			joined := w.WithStore(w.Store)
+			_, err := joined.EndMany(context.Background(), "alice", "", "", "")
+			w.Notify(context.Background(), joined.Events()...)
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			panics := false
+			w := newInterrupted(t, func(c *sessions.Config) {
+				c.OnEvent = func(context.Context, sessions.Event) {
+					if panics {
+						panic("the queue is full")
+					}
+				}
+			})
+			ended := []sessions.Grant{w.alice, w.acting}
+			if name != "end" && name != "replay" {
+				for range 3 {
+					ended = append(ended, w.create(t, sessions.CreateParams{}))
+				}
+			}
+			watched := make([]context.Context, len(ended))
+			for i, g := range ended {
+				var cancel context.CancelFunc
+				watched[i], cancel = w.Watch(t.Context(), w.identity(t, g))
+				defer cancel()
+			}
+			panics = true
+			func() {
+				defer func() {
+					if recover() == nil {
+						t.Error("the panic was swallowed")
+					}
+				}()
+				t.Errorf("returned %v", call(w))
+			}()
+			for i, g := range ended {
+				if _, err := w.Verify(g.AccessToken.Reveal()); !errors.Is(err, sessions.ErrExpired) {
+					t.Errorf("session %d of %d: %v", i+1, len(ended), err)
+				}
+				if watched[i].Err() == nil {
+					t.Errorf("the context of session %d of %d goes on", i+1, len(ended))
+				}
+			}
+		})
+	}
+}
+
+// One time stamp from the future must not make a process remember for ever what it has
+// ended.
+func TestAStampFromTheFutureCostsNoMemory(t *testing.T) {
+	t.Parallel()
+	k := newKit(t)
+	end := func() sessions.Grant {
+		g := k.create(t, sessions.CreateParams{})
+		if _, err := k.End(t.Context(), g.Session.ID, "", ""); err != nil {
+			t.Fatal(err)
+		}
+		return g
+	}
+	k.Clock.Set(start.Add(365 * 24 * time.Hour))
+	end()
+	k.Clock.Set(start)
+	const each = time.Minute
+	last := end()
+	for range 600 {
+		k.Clock.Advance(each)
+		if _, err := k.Verify(last.AccessToken.Reveal()); !errors.Is(err, sessions.ErrExpired) {
+			t.Fatalf("forgotten within a minute: %v", err)
+		}
+		last = end()
+	}
+	// Each is kept for between one and two lives of an access token.
+	if n, most := sessions.Ends(k.Manager), 2*int(sessions.DefaultAccessTokenTTL/each)+2; n > most {
+		t.Errorf("%d ended sessions are remembered, want at most %d", n, most)
+	}
+}
+
+func TestPruneRefusesAClockThatIsWrong(t *testing.T) {
+	t.Parallel()
+	k := newKit(t)
+	g := k.create(t, sessions.CreateParams{})
+	right := k.Clock.Now
+	k.Store.Clock = func() time.Time { return start }
+	k.Clock.Set(right().Add(2 * sessions.DefaultSessionTTL))
+	n, err := k.Prune(t.Context())
+	if n != 0 || err == nil || !strings.Contains(err.Error(), "clock") {
+		t.Errorf("pruned %d, error %v", n, err)
+	}
+	k.session(t, g.Session.ID)
+
+	k.Faults.Before = sessionstest.FailAt(sessionstest.MethodNow, 0, errors.New("connection refused"))
+	if n, err := k.Prune(t.Context()); n != 0 || !errors.Is(err, sessions.ErrUnavailable) {
+		t.Errorf("without the database's clock: pruned %d, error %v", n, err)
+	}
+}
+
+// The primary's event comes before those of what ended with it.
+func TestEventsOfDependentsFollowTheirCause(t *testing.T) {
+	t.Parallel()
+	w := newInterrupted(t)
+	if _, err := w.End(t.Context(), w.alice.Session.ID, "", ""); err != nil {
+		t.Fatal(err)
+	}
+	var ids []string
+	for _, e := range w.TakeEvents() {
+		ids = append(ids, e.Session.ID)
+	}
+	if !slices.Equal(ids, []string{w.alice.Session.ID, w.acting.Session.ID}) {
+		t.Errorf("events of %v", ids)
+	}
+}
