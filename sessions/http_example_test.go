@@ -3,6 +3,7 @@ package sessions_test
 import (
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -148,6 +149,38 @@ func ExampleManager_Create() {
 	fmt.Println(errors.Is(err, sessions.ErrUserNotFound))
 	// Output:
 	// alice [redacted] true
+	// true
+}
+
+// A host's own sign-in answers as POST /auth/sessions does.
+func ExampleManager_WriteGrant() {
+	manager := exampleManager()
+	signIn := func(w http.ResponseWriter, r *http.Request) {
+		if _, password, _ := r.BasicAuth(); password != "the host checks it" {
+			http.Error(w, "wrong name or password", http.StatusUnauthorized)
+			return
+		}
+		grant, err := manager.Create(r.Context(), sessions.CreateParams{UserID: "alice", Client: manager.RequestClient(r)})
+		if err != nil {
+			sessions.WriteError(w, r, err)
+			return
+		}
+		if err := manager.WriteGrant(w, grant); err != nil {
+			log.Print(err)
+		}
+	}
+
+	w := httptest.NewRecorder()
+	r := httptest.NewRequest(http.MethodPost, "/sign-in", nil)
+	r.SetBasicAuth("alice", "the host checks it")
+	signIn(w, r)
+	fmt.Println(w.Code, w.Header().Get("Cache-Control"), strings.Contains(w.Body.String(), `"refresh_token":"srt1_`))
+
+	// What a handler must not do is answer with the grant itself.
+	_, err := json.Marshal(sessions.Grant{AccessToken: sessions.NewToken("eyJ…")})
+	fmt.Println(err != nil)
+	// Output:
+	// 200 no-store true
 	// true
 }
 

@@ -53,8 +53,7 @@ func (h *Handler) refresh(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	writeJSON(w, http.StatusOK, newGrantJSON(grant))
-	return nil
+	return h.m.WriteGrant(w, grant)
 }
 
 // cookieGrantJSON is grantJSON without tokens: those are in cookies that scripts

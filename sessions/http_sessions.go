@@ -10,6 +10,28 @@ import (
 	"time"
 )
 
+// WriteGrant answers with the tokens of a grant, or with the hand-off code of one that
+// has a code in place of tokens, as JSON, in the form and with the headers of POST
+// /auth/sessions: what a host's own sign-in ends in. No cache keeps it. For browsers
+// see [Manager.SetCookies].
+//
+// A grant with neither is an error, and then nothing is written.
+func (m *Manager) WriteGrant(w http.ResponseWriter, g Grant) error {
+	switch {
+	case g.Handoff != (Token{}):
+		writeJSON(w, http.StatusOK, handoffJSON{
+			HandoffCode: g.Handoff.Reveal(), ExpiresIn: int64(handoffTTL / time.Second),
+			SessionID: g.Session.ID, UserID: g.Session.UserID,
+			ExpiresAtMillis: g.Session.ExpiresAt.UnixMilli(), IsImpersonation: g.Session.Impersonation,
+		})
+	case g.AccessToken == (Token{}) || g.RefreshToken == (Token{}):
+		return errors.New("sessions: WriteGrant: the grant has no tokens")
+	default:
+		writeJSON(w, http.StatusOK, newGrantJSON(g))
+	}
+	return nil
+}
+
 // grantJSON is the answer of create and of refresh.
 type grantJSON struct {
 	RefreshToken    string `json:"refresh_token"`
@@ -90,16 +112,7 @@ func (h *Handler) create(w http.ResponseWriter, r *http.Request) error {
 	case err != nil:
 		return h.m.explain(err)
 	}
-	if p.Handoff {
-		writeJSON(w, http.StatusOK, handoffJSON{
-			HandoffCode: grant.Handoff.Reveal(), ExpiresIn: int64(handoffTTL / time.Second),
-			SessionID: grant.Session.ID, UserID: grant.Session.UserID,
-			ExpiresAtMillis: grant.Session.ExpiresAt.UnixMilli(), IsImpersonation: grant.Session.Impersonation,
-		})
-		return nil
-	}
-	writeJSON(w, http.StatusOK, newGrantJSON(grant))
-	return nil
+	return h.m.WriteGrant(w, grant)
 }
 
 // refused tells of a request for an impersonation that does not reach the Manager.
@@ -188,8 +201,7 @@ func (h *Handler) redeem(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	writeJSON(w, http.StatusOK, newGrantJSON(grant))
-	return nil
+	return h.m.WriteGrant(w, grant)
 }
 
 // createParams checks every field before it returns, so that a caller learns of

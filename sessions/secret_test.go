@@ -8,6 +8,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"encoding/json"
+	"encoding/xml"
 	"errors"
 	"fmt"
 	"strings"
@@ -315,8 +316,12 @@ func TestNothingPrintsASecret(t *testing.T) {
 			}
 		}
 	}
-	text, err := json.Marshal(map[string]any{"grant": g, "config": k.Config})
-	if err != nil || bytes.Contains(text, []byte("srt1_")) || bytes.Contains(text, []byte("eyJ")) {
-		t.Errorf("json: %s, %v", text, err)
+	for name, v := range values {
+		for encoder, encode := range map[string]func(any) ([]byte, error){"json": json.Marshal, "xml": xml.Marshal} {
+			text, err := encode(v)
+			if bytes.Contains(text, []byte("srt1_")) || bytes.Contains(text, []byte("eyJ")) || err != nil && (strings.Contains(err.Error(), "srt1_") || strings.Contains(err.Error(), "eyJ")) {
+				t.Errorf("%s as %s: %s, %v", name, encoder, text, err)
+			}
+		}
 	}
 }

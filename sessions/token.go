@@ -1,6 +1,7 @@
 package sessions
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -8,8 +9,9 @@ import (
 
 const redacted = "[redacted]"
 
-// Token is a credential that refuses to be printed: fmt, log/slog, encoding/json
-// and encoding/xml show "[redacted]". [Token.Reveal] gives the text.
+// Token is a credential that refuses to be printed or encoded by accident: fmt and
+// log/slog show "[redacted]", encoding/json and encoding/xml return an error.
+// [Token.Reveal] gives the text, [Manager.WriteGrant] writes that of a grant.
 //
 // Tokens are comparable with == only by identity; the zero Token is empty.
 type Token struct {
@@ -38,8 +40,13 @@ func (Token) GoString() string { return redacted }
 // Format writes "[redacted]" whatever the verb.
 func (Token) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
 
-// MarshalText returns "[redacted]".
-func (Token) MarshalText() ([]byte, error) { return []byte(redacted), nil }
+// MarshalText returns an error, and so do encoders of JSON, XML and YAML for whatever
+// has a Token in it: an answer with "[redacted]" in the token's place looks right
+// until a client uses it. A structured log shows the error in place of such a value.
+func (Token) MarshalText() ([]byte, error) { return nil, errTokenEncoded }
+
+var errTokenEncoded = errors.New("a sessions.Token is not encoded by accident: " +
+	"answer with Manager.WriteGrant, or encode the text that Token.Reveal returns")
 
 // LogValue returns "[redacted]".
 func (Token) LogValue() slog.Value { return slog.StringValue(redacted) }
