@@ -169,3 +169,61 @@ func TestConnectionsToPostgresAreKept(t *testing.T) {
 		t.Logf("%d refreshes opened %d connections", clients*refreshes, n)
 	}
 }
+
+// Below version 1.21 PgBouncer in transaction mode loses prepared statements, those of
+// the store and those of the driver. DATABASE_URL alone switches both off.
+func TestBehindPgBouncer(t *testing.T) {
+	t.Parallel()
+	databaseURL := pgtest.BouncerDSN(t) + "&default_query_exec_mode=exec"
+	instances := make([]*app, 2) // that migrate at once
+	dir := t.TempDir()
+	var starting sync.WaitGroup
+	for i := range instances {
+		starting.Go(func() {
+			instances[i] = start(t, dir, append(keys(), "DATABASE_URL="+databaseURL, "SESSILE_ISSUER=https://app.example")...)
+		})
+	}
+	starting.Wait()
+	if t.Failed() {
+		return
+	}
+
+	const clients, rounds = 16, 5
+	ada, grace := seeds()[0], seeds()[2]
+	var busy sync.WaitGroup
+	for i := range clients {
+		busy.Go(func() {
+			a, b := instances[i%2], instances[(i+1)%2]
+			for range rounds {
+				own := a.create(t, grace.ID)
+				acting := b.impersonate(t, own, ada.ID)
+				for _, g := range []grant{own, acting} {
+					for range 3 {
+						g = grantOf(t, b.want(t, 200, "", "POST", "/auth/sessions/current/refresh", "", header{"X-Stack-Refresh-Token", g.refresh}))
+					}
+					a.want(t, 200, "", "GET", "/me", "", bearer(g.access))
+					a.want(t, 200, "", "GET", "/auth/sessions?user_id=me", "", bearer(g.access))
+				}
+				a.want(t, 200, "", "DELETE", "/auth/sessions/current", "", bearer(own.access))
+				a.refuses(t, acting)
+			}
+			kept := a.create(t, ada.ID)
+			a.want(t, 403, "IMPERSONATION_NOT_ALLOWED", "POST", "/auth/sessions", `{"user_id": "`+grace.ID+`"}`, bearer(kept.access))
+			a.want(t, 200, "", "PUT", "/me/name", `{"name": "Ada"}`, bearer(kept.access))
+		})
+	}
+	busy.Wait()
+	for userID, want := range map[string]int{ada.ID: clients, grace.ID: 0} {
+		if n := len(instances[0].listed(t, userID)); n != want {
+			t.Errorf("%d sessions of %s, want %d", n, userID, want)
+		}
+	}
+	entries := itemsOf(t, instances[1].want(t, 200, "", "GET", "/audit?actor="+ada.ID, "", bearer(testAdminKey)))
+	if len(entries) != clients {
+		t.Errorf("%d refusals in the audit log, want %d", len(entries), clients)
+	}
+	entries = itemsOf(t, instances[1].want(t, 200, "", "GET", "/audit?actor="+grace.ID, "", bearer(testAdminKey)))
+	if len(entries) != 100 { // a full page; each of the 80 impersonations has left five
+		t.Errorf("%d entries of impersonations in the audit log, want 100", len(entries))
+	}
+}

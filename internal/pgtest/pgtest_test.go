@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"database/sql"
 	"io"
+	"net/url"
 	"os"
 	"os/exec"
 	"strings"
@@ -74,6 +75,29 @@ func TestASchemaIsDroppedAfterItsTest(t *testing.T) {
 	}
 	if name == "" || n != 0 {
 		t.Errorf("schema %q is still there", name)
+	}
+}
+
+func TestABouncerLeadsToTheSchemaAndEndsWithItsTest(t *testing.T) {
+	t.Parallel()
+	var dir string
+	t.Run("a test", func(t *testing.T) {
+		u, err := url.Parse(pgtest.BouncerDSN(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		dir = u.Query().Get("host")
+		db := open(t, u.String()+"&default_query_exec_mode=exec")
+		exec1(t, db, `CREATE TABLE things (n int)`)
+		if n := count(t, db, `SELECT count(*) FROM pg_tables WHERE tablename = 'things' AND schemaname = current_schema() AND schemaname LIKE 'test_%'`); n != 1 {
+			t.Error("the table is not in the test's own schema")
+		}
+	})
+	if dir == "" {
+		t.Skip("there is no PgBouncer")
+	}
+	if _, err := os.Stat(dir); !os.IsNotExist(err) {
+		t.Errorf("%s is still there: %v", dir, err)
 	}
 }
 
