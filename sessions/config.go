@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
 	"net/netip"
 	"net/url"
 	"slices"
@@ -156,6 +157,12 @@ type Config struct {
 	// to none: the client's address is that of the connection.
 	TrustedProxies []netip.Prefix
 
+	// ClientIP returns the address of the client that made a request, for a host
+	// whose framework knows it. It takes the place of TrustedProxies; an invalid Addr
+	// means that there is none to record. It is called concurrently. Defaults to the
+	// address of the connection and TrustedProxies.
+	ClientIP func(*http.Request) netip.Addr
+
 	// NoClientInfo records neither address nor user agent of clients. Defaults to
 	// false.
 	NoClientInfo bool
@@ -226,6 +233,11 @@ func (c Config) withDefaults() Config {
 	c.ServerKeys = slices.Clone(c.ServerKeys)
 	c.ClientKeys = slices.Clone(c.ClientKeys)
 	c.TrustedProxies = slices.Clone(c.TrustedProxies)
+	for i, proxy := range c.TrustedProxies {
+		if plain, ok := plainPrefix(proxy); ok {
+			c.TrustedProxies[i] = plain
+		}
+	}
 
 	setDefault(&c.StoreTimeout, storeTimeout)
 	setDefault(&c.Audience, c.ProjectID)
@@ -316,6 +328,14 @@ func (c Config) validate() error {
 		// The requests of one page do not all come at the same time: those that come
 		// after the first one's refresh would be replays.
 		fault("Cookies", "refreshing on the way through needs an overlap, or set RefreshPath")
+	}
+	for i, proxy := range c.TrustedProxies {
+		if _, ok := plainPrefix(proxy); !ok {
+			fault(fmt.Sprintf("TrustedProxies[%d]", i), "%v is not a network of IPv4 or of IPv6", proxy)
+		}
+	}
+	if c.ClientIP != nil && len(c.TrustedProxies) > 0 {
+		fault("ClientIP", "takes the place of Config.TrustedProxies")
 	}
 	between("ClockSkew", c.ClockSkew, 0, maxClockSkew)
 	between("Retention", c.Retention, c.AccessTokenTTL+c.ClockSkew, 100*DefaultSessionTTL)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
-	"net/netip"
 	"slices"
 	"strings"
 )
@@ -312,36 +311,6 @@ func (m *Manager) checkServerKey(id *Identity, key, required string) error {
 	found, err := m.keyIdentity(key, id.Access)
 	id.KeyName = found.KeyName
 	return err
-}
-
-// RequestClient returns who made a request, for [CreateParams.Client] of a sign-in and
-// the like: the address of the connection, or what [Config.TrustedProxies] say of it,
-// and the user agent.
-func (m *Manager) RequestClient(r *http.Request) Client {
-	return Client{IP: m.clientIP(r), UserAgent: r.UserAgent()}
-}
-
-// clientIP walks X-Forwarded-For from its end, where the nearest proxy writes, for
-// as long as the address behind is that of a trusted proxy.
-func (m *Manager) clientIP(r *http.Request) string {
-	peer, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil {
-		return ""
-	}
-	ip := peer.Addr().Unmap().WithZone("")
-	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
-	for i := len(hops) - 1; i >= 0 && m.trusts(ip); i-- {
-		hop, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
-		if err != nil {
-			break
-		}
-		ip = hop.Unmap().WithZone("")
-	}
-	return ip.String()
-}
-
-func (m *Manager) trusts(ip netip.Addr) bool {
-	return slices.ContainsFunc(m.cfg.TrustedProxies, func(p netip.Prefix) bool { return p.Contains(ip) })
 }
 
 // Need is what a route asks of its callers.

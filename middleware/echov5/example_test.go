@@ -7,6 +7,7 @@ import (
 	"log"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 
 	"github.com/labstack/echo/v5"
 
@@ -69,4 +70,24 @@ func ExampleError() {
 	e.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/users/nobody", nil))
 	fmt.Print(w.Code, " ", w.Body)
 	// Output: 404 {"code":"USER_NOT_FOUND","error":"The user does not exist."}
+}
+
+// Echo knows where clients connect from if its IPExtractor says which proxies are
+// yours. With Config.ClientIP the sessions have the same addresses as c.RealIP.
+func Example_clientIP() {
+	e := echo.New()
+	e.IPExtractor = echo.ExtractIPFromXFFHeader(echo.TrustLoopback(true))
+
+	config := sessions.Config{ // and the rest
+		ClientIP: func(r *http.Request) netip.Addr {
+			ip, _ := netip.ParseAddr(e.IPExtractor(r)) // invalid if there is none
+			return ip
+		},
+	}
+
+	r := httptest.NewRequest(http.MethodGet, "/me", nil)
+	r.RemoteAddr = "127.0.0.1:4711"
+	r.Header.Set("X-Forwarded-For", "203.0.113.7")
+	fmt.Println(config.ClientIP(r))
+	// Output: 203.0.113.7
 }
