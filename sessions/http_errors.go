@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -248,11 +249,24 @@ func writeJSON(w http.ResponseWriter, status int, body any) {
 	_, _ = w.Write(text) // the client is gone: nobody is left to tell
 }
 
-// schemaError collects all problems of a request.
+// maxProblems is how many problems of a request are listed. The first few say what
+// is wrong, and the answer to a small request must not be a large one.
+const maxProblems = 10
+
+// schemaError collects the problems of a request.
 type schemaError struct{ problems []string }
 
 func (s *schemaError) add(path, format string, args ...any) {
-	s.problems = append(s.problems, path+" "+fmt.Sprintf(format, args...))
+	if len(s.problems) < maxProblems {
+		s.problems = append(s.problems, path+" "+fmt.Sprintf(format, args...))
+	}
+}
+
+// unknown adds a field that the object at path does not have.
+func (s *schemaError) unknown(path string, name []byte) {
+	if len(s.problems) < maxProblems {
+		s.add(path+"."+clipText(string(name), 64), "is not a field of this request")
+	}
 }
 
 // err returns nil if there were no problems.
@@ -264,8 +278,30 @@ func (s *schemaError) err(r *http.Request) error {
 }
 
 func (s *schemaError) answer(r *http.Request) *APIError {
-	message := fmt.Sprintf("Request validation failed on %s %s:\n- %s", r.Method, clipText(r.URL.Path, 255), strings.Join(s.problems, "\n- "))
+	message := fmt.Sprintf("Request validation failed on %s %s:\n- %s", r.Method, shownPath(r.URL.Path), strings.Join(s.problems, "\n- "))
 	return &APIError{Status: 400, Code: CodeSchemaError, Message: message, Details: map[string]any{"message": message}}
+}
+
+// shownPath is a path as errors show it: segments of our own patterns and ids are
+// kept, anything else is cut out. A credential that was put into the path by mistake
+// must not come back in a text that clients log.
+func shownPath(path string) string {
+	var b strings.Builder
+	for segment := range strings.SplitSeq(strings.TrimPrefix(path, "/"), "/") {
+		if b.Len() > 255 {
+			break
+		}
+		if !validSessionID(segment) && !slices.Contains(segments, segment) {
+			segment = "…"
+		}
+		b.WriteString("/" + segment)
+	}
+	return b.String()
+}
+
+// segments are those of the patterns of our routes.
+var segments = []string{
+	"auth", "sessions", "current", "refresh", "redeem", "oauth", "token", "revoke", "openapi.yaml", "projects", ".well-known", "jwks.json",
 }
 
 func newSchemaError(r *http.Request, path, format string, args ...any) *APIError {

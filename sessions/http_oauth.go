@@ -87,16 +87,8 @@ func oauthFields(w http.ResponseWriter, r *http.Request) (get func(name string) 
 			return text
 		}, nil
 	}
-	form, err := url.ParseQuery(string(body))
-	if err != nil {
-		return nil, bodyParsingError("is not a well-formed form")
-	}
-	for _, name := range oauthNames {
-		if len(form[name]) > 1 {
-			return nil, newSchemaError(r, "body."+name, "must be there once")
-		}
-	}
-	return form.Get, nil
+	form, err := formFields(r, string(body), oauthNames)
+	return func(name string) string { return form[name] }, err
 }
 
 // oauthNames are the fields that we read.

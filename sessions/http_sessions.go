@@ -177,7 +177,7 @@ func (h *Handler) redeem(w http.ResponseWriter, r *http.Request) error {
 	var s schemaError
 	for _, field := range object {
 		if string(field.name) != "code" {
-			s.add("body."+clipText(string(field.name), 64), "is not a field of this request")
+			s.unknown("body", field.name)
 		}
 	}
 	// As at refresh, the code is credential enough; what else is sent is checked.
@@ -241,7 +241,7 @@ func (h *Handler) createParams(r *http.Request, body jsonObject, caller Identity
 				s.add("body.handoff", "must be true or false")
 			}
 		default:
-			s.add("body."+clipText(string(field.name), 64), "is not a field of this request")
+			s.unknown("body", field.name)
 		}
 	}
 	if body.get("user_id") == nil {
@@ -294,7 +294,7 @@ func actorField(s *schemaError, raw []byte) string {
 	}
 	for _, field := range actor {
 		if string(field.name) != "user_id" {
-			s.add("body.actor."+clipText(string(field.name), 64), "is not a field of this request")
+			s.unknown("body.actor", field.name)
 		}
 	}
 	id, ok := jsonString(actor.get("user_id"))
@@ -326,7 +326,7 @@ func clientField(s *schemaError, raw []byte) (c Client) {
 			}
 			c.UserAgent = text
 		default:
-			s.add("body.client."+clipText(string(field.name), 64), "is not a field of this request")
+			s.unknown("body.client", field.name)
 		}
 	}
 	return c

@@ -2,11 +2,15 @@ package sessions
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf16"
 	"unicode/utf8"
 )
 
@@ -17,7 +21,12 @@ import (
 // that are there twice or differ only in case, and deep nesting. json/v2 can take
 // its place when the go line allows.
 
-const maxJSONDepth = 16
+const (
+	maxJSONDepth = 16
+	// maxJSONMembers bounds what an object costs beyond its own size. An access token
+	// has no room for as many.
+	maxJSONMembers = 512
+)
 
 // errNotObject: valid JSON, but not an object.
 var errNotObject = errors.New("must be a JSON object")
@@ -32,7 +41,9 @@ type jsonMember struct {
 	raw []byte
 }
 
-// parseObject reads an object. The raw values point into data.
+// parseObject reads an object. The raw values point into data. Only the members of
+// the outermost object are kept, in a slice of the right size: anybody can send a
+// body, and it must not cost much more than its own bytes.
 func parseObject(data []byte) (jsonObject, error) {
 	if !utf8.Valid(data) {
 		return nil, errors.New("is not UTF-8")
@@ -40,12 +51,18 @@ func parseObject(data []byte) (jsonObject, error) {
 	if !json.Valid(data) {
 		return nil, errors.New("is not valid JSON")
 	}
-	w := jsonWalker{data: data}
+	w := jsonWalker{data: data, names: make([]int32, 0, 32)}
 	w.space()
 	if data[w.pos] != '{' {
 		return nil, errNotObject
 	}
-	return w.object(1)
+	start := w.pos
+	count, err := w.object(1)
+	if err != nil {
+		return nil, err
+	}
+	w.pos = start
+	return w.collect(count), nil
 }
 
 // get returns the value of a member, nil if it is not there.
@@ -58,11 +75,14 @@ func (o jsonObject) get(name string) []byte {
 	return nil
 }
 
-// jsonWalker goes over data that json.Valid has accepted; so it need not look out
-// for the end of data, nor for anything that the grammar forbids.
+// jsonWalker walks over data that json.Valid has accepted, so it need not watch for
+// the end of data, nor for anything that the grammar forbids.
 type jsonWalker struct {
 	data []byte
 	pos  int
+	// names are the positions of the member names of the objects around pos, those
+	// of the innermost object last.
+	names []int32
 }
 
 func (w *jsonWalker) space() {
@@ -76,66 +96,79 @@ func (w *jsonWalker) space() {
 	}
 }
 
-func (w *jsonWalker) object(depth int) (jsonObject, error) {
+// object checks an object and skips it. It returns how many members it has.
+func (w *jsonWalker) object(depth int) (count int, err error) {
 	if depth > maxJSONDepth {
-		return nil, fmt.Errorf("is nested deeper than %d", maxJSONDepth)
+		return 0, fmt.Errorf("is nested deeper than %d", maxJSONDepth)
 	}
-	members := make(jsonObject, 0, 24)
-	w.pos++ // {
-	for {
-		w.space()
-		switch w.data[w.pos] {
-		case '}':
-			w.pos++
-			if err := members.unique(); err != nil {
-				return nil, err
-			}
-			return members, nil
-		case ',':
-			w.pos++
-			w.space()
+	outer := len(w.names)
+	for w.next('}') {
+		if len(w.names)-outer == maxJSONMembers {
+			return 0, fmt.Errorf("has an object of more than %d members", maxJSONMembers)
 		}
-		raw, err := w.text()
-		if err != nil {
-			return nil, err
+		w.names = append(w.names, int32(w.pos)) //nolint:gosec // bodies and tokens have at most 64 KiB
+		if err := w.text(); err != nil {
+			return 0, err
 		}
-		name, ok := unquote(raw)
-		if !ok {
-			return nil, errors.New("has a malformed member name")
-		}
-		w.space()
-		w.pos++ // :
-		w.space()
-		start := w.pos
+		w.colon()
 		if err := w.value(depth); err != nil {
-			return nil, err
+			return 0, err
 		}
+	}
+	names := w.names[outer:]
+	w.names = w.names[:outer]
+	return len(names), w.unique(names)
+}
+
+// collect returns the count members of the object at pos, which object has accepted.
+func (w *jsonWalker) collect(count int) jsonObject {
+	members := make(jsonObject, 0, count)
+	for w.next('}') {
+		start := w.pos
+		_ = w.text()
+		name, _ := unquote(w.data[start:w.pos])
+		w.colon()
+		start = w.pos
+		_ = w.value(1)
 		members = append(members, jsonMember{name, w.data[start:w.pos]})
 	}
+	return members
 }
 
 func (w *jsonWalker) array(depth int) error {
 	if depth > maxJSONDepth {
 		return fmt.Errorf("is nested deeper than %d", maxJSONDepth)
 	}
-	w.pos++ // [
-	for {
-		w.space()
-		switch w.data[w.pos] {
-		case ']':
-			w.pos++
-			return nil
-		case ',':
-			w.pos++
-			w.space()
-		}
+	for w.next(']') {
 		if err := w.value(depth); err != nil {
 			return err
 		}
 	}
+	return nil
 }
 
-// value passes one value by.
+// next skips the bracket or the comma before an element, or returns false after the
+// closing bracket.
+func (w *jsonWalker) next(closing byte) bool {
+	w.space()
+	if w.data[w.pos] != closing { // [, { or a comma
+		w.pos++
+		w.space()
+	}
+	if w.data[w.pos] != closing {
+		return true
+	}
+	w.pos++
+	return false
+}
+
+func (w *jsonWalker) colon() {
+	w.space()
+	w.pos++
+	w.space()
+}
+
+// value skips one value.
 func (w *jsonWalker) value(depth int) error {
 	switch w.data[w.pos] {
 	case '{':
@@ -144,8 +177,7 @@ func (w *jsonWalker) value(depth int) error {
 	case '[':
 		return w.array(depth + 1)
 	case '"':
-		_, err := w.text()
-		return err
+		return w.text()
 	default: // a number or a literal: up to the next delimiter
 		for w.pos < len(w.data) && !strings.ContainsRune(",]} \t\r\n", rune(w.data[w.pos])) {
 			w.pos++
@@ -154,64 +186,119 @@ func (w *jsonWalker) value(depth int) error {
 	}
 }
 
-// text passes a string by and returns it with its quotes.
-func (w *jsonWalker) text() ([]byte, error) {
-	start := w.pos
-	w.pos++
-	for {
-		switch w.data[w.pos] {
-		case '"':
+// text skips a string.
+func (w *jsonWalker) text() error {
+	for w.pos++; w.data[w.pos] != '"'; {
+		if w.data[w.pos] != '\\' {
 			w.pos++
-			return w.data[start:w.pos], nil
-		case '\\':
-			if w.data[w.pos+1] != 'u' {
-				w.pos += 2
-				continue
-			}
-			unit := w.unit(w.pos)
-			w.pos += 6
-			switch {
-			case unit < 0xD800 || unit > 0xDFFF:
-			case unit < 0xDC00 && w.data[w.pos] == '\\' && w.data[w.pos+1] == 'u' && w.unit(w.pos)&0xFC00 == 0xDC00:
-				w.pos += 6
-			default:
-				return nil, errors.New("has a lone surrogate")
-			}
-		default:
-			w.pos++
+			continue
 		}
+		r, size := jsonRune(w.data[w.pos:])
+		if r == loneSurrogate {
+			return errors.New("has a lone surrogate")
+		}
+		w.pos += size
+	}
+	w.pos++
+	return nil
+}
+
+// loneSurrogate is not a rune of any text.
+const loneSurrogate rune = -1
+
+// jsonRune reads the first character of b, which is inside a string, and returns how
+// many bytes spell it.
+func jsonRune(b []byte) (r rune, size int) {
+	if b[0] != '\\' {
+		return utf8.DecodeRune(b)
+	}
+	switch b[1] {
+	case 'u':
+		r, size = codeUnit(b), 6
+		if !utf16.IsSurrogate(r) {
+			return r, size
+		}
+		if len(b) >= 12 && b[6] == '\\' && b[7] == 'u' {
+			if r := utf16.DecodeRune(r, codeUnit(b[6:])); r != utf8.RuneError {
+				return r, 12
+			}
+		}
+		return loneSurrogate, size
+	case 'b':
+		return '\b', 2
+	case 'f':
+		return '\f', 2
+	case 'n':
+		return '\n', 2
+	case 'r':
+		return '\r', 2
+	case 't':
+		return '\t', 2
+	default: // ", \ and / stand for themselves
+		return rune(b[1]), 2
 	}
 }
 
-// unit reads the four digits of the \uXXXX at pos.
-func (w *jsonWalker) unit(pos int) uint64 {
-	n, _ := strconv.ParseUint(string(w.data[pos+2:pos+6]), 16, 16)
-	return n
+// codeUnit reads the four digits of the \uXXXX that b begins with.
+func codeUnit(b []byte) rune {
+	var r rune
+	for _, c := range b[2:6] {
+		if r <<= 4; c <= '9' {
+			r |= rune(c - '0')
+		} else {
+			r |= rune(c|0x20) - 'a' + 10
+		}
+	}
+	return r
 }
 
 // unique refuses names that are the same, or the same but for case: readers that
-// match names loosely, as encoding/json does, would take one for the other. Beyond
-// a handful of names a set of folded names keeps hostile bodies cheap.
-func (o jsonObject) unique() error {
-	if len(o) <= 32 {
-		for i := range o {
-			for j := range i {
-				if bytes.EqualFold(o[i].name, o[j].name) {
-					return fmt.Errorf("has the member %q twice", clipText(string(o[i].name), 64))
-				}
-			}
+// match names loosely, as encoding/json does, would take one for the other. It sorts
+// names.
+func (w *jsonWalker) unique(names []int32) error {
+	slices.SortFunc(names, w.compareNames)
+	for i := 1; i < len(names); i++ {
+		if w.compareNames(names[i-1], names[i]) == 0 {
+			w.pos = int(names[i])
+			_ = w.text()
+			name, _ := unquote(w.data[names[i]:w.pos])
+			return fmt.Errorf("has the member %q twice", clipText(string(name), 64))
 		}
-		return nil
-	}
-	seen := make(map[string]struct{}, len(o))
-	for _, m := range o {
-		folded := strings.ToLower(strings.ToUpper(string(m.name)))
-		if _, twice := seen[folded]; twice {
-			return fmt.Errorf("has the member %q twice", clipText(string(m.name), 64))
-		}
-		seen[folded] = struct{}{}
 	}
 	return nil
+}
+
+// compareNames orders the names at two positions without regard to case.
+func (w *jsonWalker) compareNames(a, b int32) int {
+	x, y := w.data[a+1:], w.data[b+1:]
+	for x[0] != '"' && y[0] != '"' {
+		r, n := jsonRune(x)
+		s, m := jsonRune(y)
+		if order := cmp.Compare(foldRune(r), foldRune(s)); order != 0 {
+			return order
+		}
+		x, y = x[n:], y[m:]
+	}
+	switch {
+	case y[0] != '"':
+		return -1
+	case x[0] != '"':
+		return 1
+	default:
+		return 0
+	}
+}
+
+// foldRune returns one character for all that differ only in case: the least one.
+func foldRune(r rune) rune {
+	if r < 'a' {
+		return r
+	}
+	least := r
+	for s := unicode.SimpleFold(r); s != r; s = unicode.SimpleFold(s) {
+		least = min(least, s)
+	}
+	return least
 }
 
 // jsonString reads a string value.
@@ -220,7 +307,8 @@ func jsonString(raw []byte) (string, bool) {
 	return string(text), ok
 }
 
-// unquote reads a string value; where it has no escapes, without a copy.
+// unquote reads a string value of an object that parseObject has accepted; one
+// without escapes is not copied.
 func unquote(raw []byte) ([]byte, bool) {
 	if len(raw) < 2 || raw[0] != '"' {
 		return nil, false
@@ -229,9 +317,12 @@ func unquote(raw []byte) ([]byte, bool) {
 	if bytes.IndexByte(plain, '\\') < 0 {
 		return plain, true
 	}
-	var s string
-	err := json.Unmarshal(raw, &s)
-	return []byte(s), err == nil
+	text := make([]byte, 0, len(plain)) // every escape is longer than what it stands for
+	for len(plain) > 0 {
+		r, size := jsonRune(plain)
+		text, plain = utf8.AppendRune(text, r), plain[size:]
+	}
+	return text, true
 }
 
 // jsonInt reads an integer by its spelling: 1000.0, 6e4 and -0 are none, nor is
