@@ -21,6 +21,7 @@
 package middleware
 
 import (
+	"context"
 	"net/http"
 	"time"
 
@@ -39,6 +40,10 @@ type Config struct {
 	// Revocation says how soon the access tokens of an ended session are refused.
 	// Defaults to [sessions.DefaultRevocation].
 	Revocation sessions.Revocation
+	// WriteError writes the refusals of these middlewares, and of the guards that are
+	// applied after them, in a form of their own, as [sessions.Config.WriteError] says.
+	// Defaults to that of the Manager.
+	WriteError func(w http.ResponseWriter, r *http.Request, err *sessions.APIError)
 }
 
 // Require lets a request pass if it carries a good access token, alone or beside a
@@ -87,7 +92,7 @@ func ReadOnlyImpersonation(next http.Handler) http.Handler { return guard(sessio
 func guard(g sessions.Guard, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := sessions.GuardImpersonation(r.Context(), r.Method, g); err != nil {
-			sessions.WriteError(w, r, err)
+			refuse(w, r, err)
 			return
 		}
 		next.ServeHTTP(w, r)
@@ -104,7 +109,7 @@ func RequireRecent(maxAge time.Duration) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if err := sessions.GuardRecent(r.Context(), maxAge); err != nil {
-				sessions.WriteError(w, r, err)
+				refuse(w, r, err)
 				return
 			}
 			next.ServeHTTP(w, r)
@@ -113,12 +118,36 @@ func RequireRecent(maxAge time.Duration) func(http.Handler) http.Handler {
 }
 
 func (c Config) wrap(need sessions.Need, next http.Handler) http.Handler {
+	write := c.write
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx, err := c.Manager.Admit(w, r, need, c.Revocation)
 		if err != nil {
-			sessions.WriteError(w, r, err)
+			write(w, r, err)
 			return
 		}
-		next.ServeHTTP(w, r.WithContext(ctx))
+		next.ServeHTTP(w, r.WithContext(context.WithValue(ctx, writerKey{}, write)))
 	})
+}
+
+// write answers a refusal.
+func (c Config) write(w http.ResponseWriter, r *http.Request, err error) {
+	if c.WriteError == nil {
+		c.Manager.WriteError(w, r, err)
+		return
+	}
+	e := *sessions.NewAPIError(err) // a copy: some are shared, and it is the app's to change
+	e.SetHeader(w.Header(), r)
+	c.WriteError(w, r, &e)
+}
+
+// writerKey is for the write of the middleware that has let a request pass: the guards
+// after it have no Config.
+type writerKey struct{}
+
+func refuse(w http.ResponseWriter, r *http.Request, err error) {
+	if write, ok := r.Context().Value(writerKey{}).(func(http.ResponseWriter, *http.Request, error)); ok {
+		write(w, r, err)
+		return
+	}
+	sessions.WriteError(w, r, err)
 }

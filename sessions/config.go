@@ -167,6 +167,17 @@ type Config struct {
 	// false.
 	NoClientInfo bool
 
+	// WriteError writes refusals in the app's own form: those of the mounted routes, and
+	// those of the net/http middlewares unless their Config has a WriteError of its own.
+	// The headers of the answer are set before it is called: challenge, Retry-After,
+	// Allow, no-store, request id, known error. The status is not, and WriteError sends
+	// err.Status, or another answer, such as a redirect to the sign-in page. errors.Is
+	// finds the cause in err, and the function [WriteError] writes the default form.
+	// Routes under /auth/oauth/ keep the form of RFC 6749, and the middlewares for Echo
+	// return errors to the app's HTTPErrorHandler. It is called concurrently. Defaults to
+	// the JSON of [APIError].
+	WriteError func(w http.ResponseWriter, r *http.Request, err *APIError)
+
 	// OnEvent gets what happened, after it is committed and before the caller has
 	// its answer, so it should hand the event on and return. It is called
 	// concurrently. Its context ends when it returns or after StoreTimeout, and not

@@ -95,7 +95,7 @@ func methodNotAllowed(allow []string) error {
 // endpoint makes a handler of a function that answers, or returns an error before
 // it has written anything. A nil methods allows all.
 func (h *Handler) endpoint(methods []string, serve func(http.ResponseWriter, *http.Request) error) http.Handler {
-	return h.endpointWith(methods, serve, isStackRequest, WriteError)
+	return h.endpointWith(methods, serve, isStackRequest, h.m.WriteError)
 }
 
 func (h *Handler) endpointWith(

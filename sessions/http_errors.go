@@ -234,6 +234,19 @@ func WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	writeJSON(w, e.Status, e)
 }
 
+// WriteError answers r with err in the app's own form, [Config.WriteError], or without
+// one as the function WriteError does. The middlewares and the mounted routes call it;
+// call it on the host's own routes for refusals of the same form.
+func (m *Manager) WriteError(w http.ResponseWriter, r *http.Request, err error) {
+	if m == nil || m.cfg.WriteError == nil {
+		WriteError(w, r, err)
+		return
+	}
+	e := *NewAPIError(err) // a copy: some are shared, and it is the app's to change
+	e.SetHeader(w.Header(), r)
+	m.cfg.WriteError(w, r, &e)
+}
+
 // writeJSON answers with a body that no cache keeps.
 func writeJSON(w http.ResponseWriter, status int, body any) {
 	text, err := json.Marshal(body)

@@ -100,6 +100,24 @@ func eachRoute(methods func(sessions.Route) []string, handler func(sessions.Rout
 	}
 }
 
+// onlyBodies takes the headers off answers of some statuses, save what says where the
+// answer is and what is in it.
+func onlyBodies(some func(status int) bool) wrap {
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			answer := httptest.NewRecorder()
+			next.ServeHTTP(answer, r)
+			for name, values := range answer.Header() {
+				if !some(answer.Code) || name == "Content-Type" || name == "Location" {
+					w.Header()[name] = values
+				}
+			}
+			w.WriteHeader(answer.Code)
+			_, _ = w.Write(answer.Body.Bytes()) // a recorder does not fail
+		})
+	}
+}
+
 // onlyGET takes HEAD, which ServeMux adds, away again.
 func onlyGET(route sessions.Route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -313,6 +331,40 @@ var faults = []struct {
 			mux.Handle(prefix+"/.well-known/", http.StripPrefix(prefix, h))
 			mux.Handle(prefix+"/projects/", http.StripPrefix(prefix, h))
 		}
+	}},
+	{"a refusal is never in the app's form", "refusals", func(a *adapter) {
+		a.Require = admit(sessions.NeedUser, func(w http.ResponseWriter, r *http.Request, ctx context.Context, err error, next http.Handler) {
+			if err != nil {
+				sessions.WriteError(w, r, err)
+				return
+			}
+			next.ServeHTTP(w, r.WithContext(ctx))
+		})
+	}},
+	{"a guard's refusal is not in the app's form", "refusals", func(a *adapter) {
+		a.ForbidImpersonation = func(next http.Handler) http.Handler {
+			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if err := sessions.GuardImpersonation(r.Context(), r.Method, sessions.Forbid); err != nil {
+					sessions.WriteError(w, r, err)
+					return
+				}
+				next.ServeHTTP(w, r)
+			})
+		}
+	}},
+	{"the app's form loses the headers", "refusals", func(a *adapter) { a.app = onlyBodies(func(int) bool { return true }) }},
+	{"the app's form loses the headers where it redirects", "refusals", func(a *adapter) {
+		a.app = onlyBodies(func(status int) bool { return status == http.StatusSeeOther })
+	}},
+	{"OAuth's refusals are in the app's form", "refusals", func(a *adapter) {
+		a.mount = eachRoute(func(r sessions.Route) []string { return []string{r.Method} }, func(route sessions.Route) http.Handler {
+			if !strings.HasPrefix(route.Pattern, "/auth/oauth/") {
+				return route.Handler
+			}
+			return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				http.Error(w, `{"ok":false,"problem":"UNSUPPORTED_MEDIA_TYPE"}`, http.StatusUnsupportedMediaType)
+			})
+		})
 	}},
 	{"anybody's X-Forwarded-For is believed", "proxies", func(a *adapter) {
 		a.app = func(next http.Handler) http.Handler {

@@ -33,6 +33,9 @@ type Adapter struct {
 	// Lenient is set where the router redirects a path that is not clean, or
 	// decodes a path before it matches.
 	Lenient bool
+	// WriteError is the [sessions.Config.WriteError] with which mounted routes return
+	// their refusals to the framework, if the adapter has one.
+	WriteError func(w http.ResponseWriter, r *http.Request, err *sessions.APIError)
 }
 
 // Group is an app, or a part of one under a prefix and behind middlewares.
@@ -43,6 +46,10 @@ type Group struct {
 	// Recover puts the framework's own recover middleware in front, if it has one.
 	// Only the app as a whole has it.
 	Recover bool
+	// WriteError is the app's own form of refusals, for frameworks in which they are
+	// errors that one handler of the app answers. Others get it from the Manager's
+	// [sessions.Config]. Only the app as a whole has it.
+	WriteError func(w http.ResponseWriter, r *http.Request, err *sessions.APIError)
 	// With are the middlewares, the outermost first.
 	With []Middleware
 	// Routes, Mounts and Groups are what is in it.
@@ -158,6 +165,7 @@ func Run(t *testing.T, adapters ...Adapter) {
 				{"cookies", (*suite).cookies},
 				{"groups", (*suite).groups},
 				{"mount", (*suite).mount},
+				{"refusals", (*suite).refusals},
 				{"proxies", (*suite).proxies},
 				{"servers", (*suite).servers},
 			} {

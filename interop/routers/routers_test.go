@@ -71,12 +71,7 @@ func addChi(r chi.Router, g middlewaretest.Group, path string) {
 				r.Handle("/*", http.StripPrefix(path, m.Handler))
 				continue
 			}
-			for _, route := range m.Handler.Routes() { // chi sets path values itself
-				r.Method(route.Method, route.Pattern, route.Handler)
-				if route.Method == http.MethodGet {
-					r.Method(http.MethodHead, route.Pattern, route.Handler)
-				}
-			}
+			mountChi(r, m.Handler)
 		}
 		for _, inner := range g.Groups {
 			if inner.Prefix == "" {
@@ -109,22 +104,6 @@ func buildGin(_ testing.TB, app middlewaretest.Group) http.Handler {
 	return e
 }
 
-// bridge makes a middleware of net/http one of Gin. Ours pass the writer on as it
-// is, so Gin keeps its own.
-func bridge(with wrap) gin.HandlerFunc {
-	return func(c *gin.Context) {
-		passed := false
-		with(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-			passed = true
-			c.Request = r
-			c.Next()
-		})).ServeHTTP(c.Writer, c.Request)
-		if !passed {
-			c.Abort()
-		}
-	}
-}
-
 func bridges(with []middlewaretest.Middleware) []gin.HandlerFunc {
 	var made []gin.HandlerFunc
 	for _, m := range surface.Make(with) {
@@ -150,19 +129,7 @@ func addGin(to *gin.RouterGroup, g middlewaretest.Group) {
 			to.Any("/*path", gin.WrapH(http.StripPrefix(to.BasePath(), m.Handler)))
 			continue
 		}
-		for _, route := range m.Handler.Routes() {
-			path := colons.Replace(route.Pattern)
-			serve := func(c *gin.Context) {
-				for _, param := range c.Params {
-					c.Request.SetPathValue(param.Key, param.Value)
-				}
-				route.Handler.ServeHTTP(c.Writer, c.Request)
-			}
-			to.Handle(route.Method, path, serve)
-			if route.Method == http.MethodGet {
-				to.Handle(http.MethodHead, path, serve)
-			}
-		}
+		mountGin(to, m.Handler)
 	}
 	for _, inner := range g.Groups {
 		addGin(to.Group(colons.Replace(inner.Prefix), bridges(inner.With)...), inner)

@@ -1,8 +1,8 @@
 // Package echov4 protects Echo v4 handlers with sessions, and mounts the HTTP API
 // on an Echo router.
 //
-// It has the surface of package middleware beside it, but is native: a refusal is a
-// returned [*echo.HTTPError], so the app's HTTPErrorHandler and outer middleware see
+// It has the surface of package middleware, but is native: a refusal is a returned
+// [*echo.HTTPError], see [Error], so the app's HTTPErrorHandler and outer middleware see
 // it. The identity is in the request's context and read with the same
 // [sessions.FromContext]:
 //
@@ -15,6 +15,9 @@
 package echov4
 
 import (
+	"context"
+	"errors"
+	"net/http"
 	"strings"
 	"time"
 
@@ -118,17 +121,44 @@ func (c Config) middleware(need sessions.Need) echo.MiddlewareFunc {
 	}
 }
 
-// Error makes an error of ours, or an [*sessions.APIError] of the host's, into one
-// for Echo's HTTPErrorHandler: Message is the JSON body, Internal is err. Its
-// headers, the Bearer challenge among them, are set on the answer. A handler
-// returns it:
+// Error makes an error of package sessions, or an [*sessions.APIError] of the host's,
+// into one for Echo's HTTPErrorHandler, and sets its headers on the answer, the Bearer
+// challenge among them. A handler returns it:
 //
 //	return echov4.Error(c, err)
+//
+// Message is the text, a string. Internal is another [*echo.HTTPError], whose Message is
+// the JSON body: Echo's own handler looks there first, and so answers with it. errors.As
+// finds the [*sessions.APIError], and errors.Is what err is.
 func Error(c echo.Context, err error) *echo.HTTPError {
 	e := sessions.NewAPIError(err)
 	e.SetHeader(c.Response().Header(), c.Request())
-	return &echo.HTTPError{Code: e.Status, Message: e, Internal: err}
+	if _, ok := errors.AsType[*sessions.APIError](err); !ok {
+		err = e // which wraps it
+	}
+	return &echo.HTTPError{
+		Code: e.Status, Message: e.Message,
+		Internal: &echo.HTTPError{Code: e.Status, Message: e, Internal: err},
+	}
 }
+
+// WriteError returns the refusals of mounted routes to the app's HTTPErrorHandler, where
+// those of the middlewares go anyway, if it is the [sessions.Config.WriteError] of the
+// handler's Manager:
+//
+//	sessions.Config{WriteError: echov4.WriteError}
+//
+// Elsewhere it writes the default form.
+func WriteError(w http.ResponseWriter, r *http.Request, err *sessions.APIError) {
+	if refused, ok := r.Context().Value(refusedKey{}).(**sessions.APIError); ok {
+		*refused = err
+		return
+	}
+	sessions.WriteError(w, r, err)
+}
+
+// refusedKey is for where a mounted route leaves its refusal.
+type refusedKey struct{}
 
 // Router is what Mount needs of [*echo.Echo] and [*echo.Group].
 type Router interface {
@@ -136,8 +166,8 @@ type Router interface {
 }
 
 // Mount registers every route of h at a router or a group, whose prefix may have
-// parameters of any name. Our routes write their own answers, errors included, and
-// return nil; unknown paths and methods stay the app's.
+// parameters of any name. The routes write their own answers, refusals included, and
+// return nil, unless [WriteError] is set; unknown paths and methods stay the app's.
 func Mount(router Router, h *sessions.Handler) {
 	for _, route := range h.Routes() {
 		path := strings.NewReplacer("{", ":", "}", "").Replace(route.Pattern)
@@ -162,7 +192,12 @@ func serve(route sessions.Route) echo.HandlerFunc {
 			}
 			r.SetPathValue(name, value)
 		}
+		var refused *sessions.APIError
+		r = r.WithContext(context.WithValue(r.Context(), refusedKey{}, &refused))
 		route.Handler.ServeHTTP(c.Response(), r)
+		if refused != nil {
+			return Error(c, refused)
+		}
 		return nil
 	}
 }

@@ -1,8 +1,11 @@
 package echov4_test
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -117,8 +120,9 @@ func TestTheAppSeesRefusals(t *testing.T) {
 				if !errors.As(err, &he) || he.Code != test.status || he.Internal == nil {
 					t.Fatalf("%#v", err)
 				}
-				if api, _ := he.Message.(*sessions.APIError); api == nil || api.Code != test.code {
-					t.Errorf("message %#v", he.Message)
+				api, ok := errors.AsType[*sessions.APIError](err)
+				if text, isText := he.Message.(string); !ok || api.Code != test.code || !isText || text != api.Message {
+					t.Errorf("message %#v of %#v", he.Message, api)
 				}
 				if !test.is(err) {
 					t.Errorf("internal %v", he.Internal)
@@ -139,6 +143,110 @@ func TestErrorOfAHandler(t *testing.T) {
 	}
 	if got := strings.TrimSpace(w.Body.String()); got != `{"code":"USER_NOT_FOUND","error":"The user does not exist."}` {
 		t.Errorf("%s", got)
+	}
+}
+
+// What apps do in their HTTPErrorHandler, most of them without looking at the type of
+// Message first.
+func TestErrorHandlersOfApps(t *testing.T) {
+	t.Parallel()
+	k, _ := newKit(t)
+	const text = "Credentials are required: a server key or an access token as Authorization: Bearer, or an access type."
+	const ours = `{"code":"ACCESS_TYPE_REQUIRED","error":"` + text + `"}`
+	answer := func(c echo.Context, status int, message string) {
+		_ = c.JSON(status, map[string]string{"message": message})
+	}
+	for name, test := range map[string]struct {
+		handler echo.HTTPErrorHandler // nil is Echo's own
+		debug   bool
+		want    string
+	}{
+		"Echo's own":           {nil, false, ours},
+		"Echo's own, to debug": {nil, true, ours},
+		"an assertion of type and of text": {func(err error, c echo.Context) {
+			if he, ok := err.(*echo.HTTPError); ok { //nolint:errorlint // as apps do
+				answer(c, he.Code, he.Message.(string))
+			}
+		}, false, `{"message":"` + text + `"}`},
+		"errors.As and an assertion": {func(err error, c echo.Context) {
+			var he *echo.HTTPError
+			if errors.As(err, &he) {
+				answer(c, he.Code, he.Message.(string))
+			}
+		}, false, `{"message":"` + text + `"}`},
+		"a print": {func(err error, c echo.Context) {
+			var he *echo.HTTPError
+			if errors.As(err, &he) {
+				answer(c, he.Code, fmt.Sprint(he.Message))
+			}
+		}, false, `{"message":"` + text + `"}`},
+		"Internal first, as Echo does, and a switch": {func(err error, c echo.Context) {
+			var he *echo.HTTPError
+			if errors.As(err, &he) {
+				if inner, ok := he.Internal.(*echo.HTTPError); ok { //nolint:errorlint // as Echo does
+					he = inner
+				}
+				switch m := he.Message.(type) {
+				case string:
+					answer(c, he.Code, m)
+				case error:
+					answer(c, he.Code, m.Error())
+				}
+			}
+		}, false, `{"message":"ACCESS_TYPE_REQUIRED: ` + text + `"}`},
+		"our type": {func(err error, c echo.Context) {
+			if api, ok := errors.AsType[*sessions.APIError](err); ok && errors.Is(err, sessions.ErrNoCredentials) {
+				answer(c, api.Status, api.Code)
+			}
+		}, false, `{"message":"ACCESS_TYPE_REQUIRED"}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := echo.New()
+			e.Debug = test.debug
+			if test.handler != nil {
+				e.HTTPErrorHandler = test.handler
+			}
+			e.GET("/me", func(echo.Context) error { t.Error("it passed"); return nil }, echov4.Require(k.Manager))
+			w := send(t, e, http.MethodGet, "/me", nil)
+			var got, want bytes.Buffer
+			if err := errors.Join(json.Compact(&got, w.Body.Bytes()), json.Compact(&want, []byte(test.want))); err != nil || w.Code != http.StatusUnauthorized || got.String() != want.String() {
+				t.Errorf("%d %s %v, want %s", w.Code, w.Body, err, test.want)
+			}
+			if w.Header().Get("Www-Authenticate") == "" {
+				t.Error("the challenge is lost")
+			}
+		})
+	}
+}
+
+// What a host has wrapped around an answer is found in the error.
+func TestErrorKeepsItsCause(t *testing.T) {
+	t.Parallel()
+	errQuota := errors.New("over quota")
+	e := echo.New()
+	var returned error
+	e.GET("/", func(c echo.Context) error {
+		answer := &sessions.APIError{Status: http.StatusTooManyRequests, Code: "QUOTA", Message: "Too much."}
+		returned = echov4.Error(c, fmt.Errorf("%w: %w", errQuota, answer))
+		return returned
+	})
+	w := send(t, e, http.MethodGet, "/", nil)
+	if got := strings.TrimSpace(w.Body.String()); w.Code != http.StatusTooManyRequests || got != `{"code":"QUOTA","error":"Too much."}` {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	if api, ok := errors.AsType[*sessions.APIError](returned); !errors.Is(returned, errQuota) || !ok || api.Code != "QUOTA" {
+		t.Errorf("%#v", returned)
+	}
+}
+
+// WriteError is of use where no mounted route waits for its refusal, too.
+func TestWriteErrorOutsideOfEcho(t *testing.T) {
+	t.Parallel()
+	w := httptest.NewRecorder()
+	echov4.WriteError(w, httptest.NewRequest(http.MethodGet, "/", nil), sessions.NewAPIError(sessions.ErrUserNotFound))
+	if w.Code != http.StatusNotFound || !strings.Contains(w.Body.String(), "USER_NOT_FOUND") || w.Header().Get("X-Request-Id") == "" {
+		t.Errorf("%d %v %s", w.Code, w.Header(), w.Body)
 	}
 }
 

@@ -96,6 +96,7 @@ func errorsAreReturned(t testing.TB) echo.MiddlewareFunc {
 				return err
 			}
 			switch isReached := c.Get(reached) != nil; {
+			case isReached && isRefused(err) && !response.Committed: // by a mounted route, under WriteError
 			case isReached && errors.Is(err, echo.ErrNotFound): // a mounted route leaves the path to the app
 			case isReached != (err == nil):
 				if c.Request().Method != http.MethodOptions { // which Echo answers itself
@@ -115,6 +116,11 @@ func errorsAreReturned(t testing.TB) echo.MiddlewareFunc {
 	}
 }
 
+func isRefused(err error) bool {
+	_, ok := errors.AsType[*sessions.APIError](err)
+	return ok
+}
+
 // TestContract runs what all adapters have in common.
 func TestContract(t *testing.T) {
 	t.Parallel()
@@ -127,6 +133,16 @@ func TestContract(t *testing.T) {
 			} else {
 				e.Use(errorsAreReturned(t))
 			}
+			if app.WriteError != nil {
+				byDefault := e.HTTPErrorHandler
+				e.HTTPErrorHandler = func(c *echo.Context, err error) {
+					if api, ok := errors.AsType[*sessions.APIError](err); ok {
+						app.WriteError(c.Response(), c.Request(), api)
+						return
+					}
+					byDefault(c, err)
+				}
+			}
 			add(e.Group(""), s, app, "")
 			return e
 		}
@@ -134,7 +150,7 @@ func TestContract(t *testing.T) {
 	byDefault := echo.RouterConfig{AllowOverwritingRoute: true} // as echo.New has it
 	every := echo.RouterConfig{UnescapePathParamValues: true, UseEscapedPathForMatching: true, AutoHandleHEAD: true}
 	middlewaretest.Run(t,
-		middlewaretest.Adapter{Name: "Echo v5", Build: build(surface, byDefault)},
+		middlewaretest.Adapter{Name: "Echo v5", Build: build(surface, byDefault), WriteError: echov5.WriteError},
 		middlewaretest.Adapter{Name: "Echo v5, every option of the router", Build: build(surface, every), Lenient: true},
 		middlewaretest.Adapter{Name: "Echo v5, short form", Build: build(shortForm, byDefault), NoDial: true},
 	)

@@ -1,7 +1,7 @@
 // Package echov5 protects Echo v5 handlers with sessions, and mounts the HTTP API
 // on an Echo router.
 //
-// It has the surface of package middleware beside it, but is native: a refusal is a
+// It has the surface of package middleware, but is native: a refusal is a
 // returned error with a StatusCode, so the app's HTTPErrorHandler and outer
 // middleware see it. The identity is in the request's context and read with the same
 // [sessions.FromContext]:
@@ -15,6 +15,7 @@
 package echov5
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"strings"
@@ -120,15 +121,15 @@ func (c Config) middleware(need sessions.Need) echo.MiddlewareFunc {
 	}
 }
 
-// Error makes an error of ours, or an [*sessions.APIError] of the host's, into one
-// for Echo's HTTPErrorHandler: it has the StatusCode of the answer, its JSON is the
-// body, and errors.As finds the [*sessions.APIError] in it, errors.Is what err was.
-// Its headers, the Bearer challenge among them, are set on the answer. A handler
-// returns it:
+// Error makes an error of package sessions, or an [*sessions.APIError] of the host's,
+// into one for Echo's HTTPErrorHandler, and sets its headers on the answer, the Bearer
+// challenge among them. A handler returns it:
 //
 //	return echov5.Error(c, err)
 //
-// It is no [*echo.HTTPError], whose message is text in v5.
+// It has the StatusCode of the answer, and its JSON is the body. errors.As finds an
+// [*echo.HTTPError] with the text in it, and the [*sessions.APIError]; errors.Is finds
+// what err is.
 func Error(c *echo.Context, err error) error {
 	e := sessions.NewAPIError(err)
 	e.SetHeader(c.Response().Header(), c.Request())
@@ -156,9 +157,29 @@ func (e *apiError) Error() string {
 // StatusCode is the status of the answer.
 func (e *apiError) StatusCode() int { return e.Status }
 
-// Unwrap also has the cause, which may have wrapped the APIError in what its
-// caller looks for.
-func (e *apiError) Unwrap() []error { return []error{e.APIError, e.cause} }
+// Unwrap returns an HTTPError for handlers that look for one, and the cause, which may
+// have wrapped the APIError in what its caller looks for.
+func (e *apiError) Unwrap() []error {
+	return []error{echo.NewHTTPError(e.Status, e.Message), e.APIError, e.cause}
+}
+
+// WriteError returns the refusals of mounted routes to the app's HTTPErrorHandler, where
+// those of the middlewares go anyway, if it is the [sessions.Config.WriteError] of the
+// handler's Manager:
+//
+//	sessions.Config{WriteError: echov5.WriteError}
+//
+// Elsewhere it writes the default form.
+func WriteError(w http.ResponseWriter, r *http.Request, err *sessions.APIError) {
+	if refused, ok := r.Context().Value(refusedKey{}).(**sessions.APIError); ok {
+		*refused = err
+		return
+	}
+	sessions.WriteError(w, r, err)
+}
+
+// refusedKey is for where a mounted route leaves its refusal.
+type refusedKey struct{}
 
 // Router is what Mount needs of [*echo.Echo] and [*echo.Group].
 type Router interface {
@@ -166,8 +187,8 @@ type Router interface {
 }
 
 // Mount registers every route of h at a router or a group, whose prefix may have
-// parameters of any name. Our routes write their own answers, errors included, and
-// return nil; unknown paths and methods stay the app's.
+// parameters of any name. The routes write their own answers, refusals included, and
+// return nil, unless [WriteError] is set; unknown paths and methods stay the app's.
 func Mount(router Router, h *sessions.Handler) {
 	for _, route := range h.Routes() {
 		path := strings.NewReplacer("{", ":", "}", "").Replace(route.Pattern)
@@ -191,7 +212,12 @@ func serve(route sessions.Route) echo.HandlerFunc {
 			}
 			r.SetPathValue(param.Name, param.Value)
 		}
+		var refused *sessions.APIError
+		r = r.WithContext(context.WithValue(r.Context(), refusedKey{}, &refused))
 		route.Handler.ServeHTTP(c.Response(), r)
+		if refused != nil {
+			return Error(c, refused)
+		}
 		return nil
 	}
 }

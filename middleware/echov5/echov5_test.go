@@ -143,6 +143,56 @@ func TestErrorOfAHandler(t *testing.T) {
 	}
 }
 
+// What apps do in their HTTPErrorHandler.
+func TestErrorHandlersOfApps(t *testing.T) {
+	t.Parallel()
+	k, _ := newKit(t)
+	const text = "Credentials are required: a server key or an access token as Authorization: Bearer, or an access type."
+	answer := func(c *echo.Context, status int, message string) {
+		_ = c.JSON(status, map[string]string{"message": message})
+	}
+	for name, test := range map[string]struct {
+		handler echo.HTTPErrorHandler
+		want    string
+	}{
+		"Echo's own":           {echo.DefaultHTTPErrorHandler(false), `"code":"ACCESS_TYPE_REQUIRED"`},
+		"Echo's own, to debug": {echo.DefaultHTTPErrorHandler(true), `"code":"ACCESS_TYPE_REQUIRED"`},
+		"problem details":      {echo.ProblemDetailsHTTPErrorHandler(false), `"detail":"` + text + `"`},
+		"an HTTPError": {func(c *echo.Context, err error) {
+			var he *echo.HTTPError
+			if errors.As(err, &he) {
+				answer(c, he.Code, he.Message)
+			}
+		}, `{"message":"` + text + `"}`},
+		"a status": {func(c *echo.Context, err error) { answer(c, echo.StatusCode(err), "no") }, `{"message":"no"}`},
+		"our type": {func(c *echo.Context, err error) {
+			if api, ok := errors.AsType[*sessions.APIError](err); ok && errors.Is(err, sessions.ErrNoCredentials) {
+				answer(c, api.Status, api.Code)
+			}
+		}, `{"message":"ACCESS_TYPE_REQUIRED"}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := echo.NewWithConfig(echo.Config{HTTPErrorHandler: test.handler})
+			e.GET("/me", func(*echo.Context) error { t.Error("it passed"); return nil }, echov5.Require(k.Manager))
+			w := send(t, e, http.MethodGet, "/me", nil)
+			if w.Code != http.StatusUnauthorized || !strings.Contains(w.Body.String(), test.want) || w.Header().Get("Www-Authenticate") == "" {
+				t.Errorf("%d %v %s, want %s", w.Code, w.Header(), w.Body, test.want)
+			}
+		})
+	}
+}
+
+// WriteError is of use where no mounted route waits for its refusal, too.
+func TestWriteErrorOutsideOfEcho(t *testing.T) {
+	t.Parallel()
+	w := httptest.NewRecorder()
+	echov5.WriteError(w, httptest.NewRequest(http.MethodGet, "/", nil), sessions.NewAPIError(sessions.ErrUserNotFound))
+	if w.Code != http.StatusNotFound || !strings.Contains(w.Body.String(), "USER_NOT_FOUND") || w.Header().Get("X-Request-Id") == "" {
+		t.Errorf("%d %v %s", w.Code, w.Header(), w.Body)
+	}
+}
+
 func TestSkipper(t *testing.T) {
 	t.Parallel()
 	k, _ := newKit(t)

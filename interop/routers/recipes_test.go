@@ -1,0 +1,84 @@
+package routers
+
+import (
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/gin-gonic/gin"
+	"github.com/go-chi/chi/v5"
+
+	"github.com/sessile-go/sessile/sessions"
+)
+
+// The functions of this file are in docs/routers.md, for people to copy.
+
+// mountChi registers every route of h.
+func mountChi(r chi.Router, h *sessions.Handler) {
+	for _, route := range h.Routes() { // chi sets path values itself
+		r.Method(route.Method, route.Pattern, route.Handler)
+		if route.Method == http.MethodGet {
+			r.Method(http.MethodHead, route.Pattern, route.Handler)
+		}
+	}
+}
+
+// mountGin registers every route of h.
+func mountGin(r gin.IRouter, h *sessions.Handler) {
+	for _, route := range h.Routes() {
+		path := strings.NewReplacer("{", ":", "}", "").Replace(route.Pattern)
+		serve := func(c *gin.Context) {
+			for _, param := range c.Params {
+				c.Request.SetPathValue(param.Key, param.Value)
+			}
+			route.Handler.ServeHTTP(c.Writer, c.Request)
+		}
+		r.Handle(route.Method, path, serve)
+		if route.Method == http.MethodGet {
+			r.Handle(http.MethodHead, path, serve)
+		}
+	}
+}
+
+// bridge makes a middleware of net/http one of Gin.
+func bridge(with func(http.Handler) http.Handler) gin.HandlerFunc {
+	return func(c *gin.Context) {
+		passed := false
+		with(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			passed = true
+			c.Request = r
+			c.Next()
+		})).ServeHTTP(c.Writer, c.Request)
+		if !passed {
+			c.Abort()
+		}
+	}
+}
+
+// TestThePageHasTheseFunctions holds docs/routers.md to what the contract has run.
+func TestThePageHasTheseFunctions(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../../docs/routers.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	code, err := os.ReadFile("recipes_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	functions := 0
+	for i, block := range strings.Split(string(page), "```") {
+		block, isGo := strings.CutPrefix(block, "go\n")
+		if i%2 == 0 || !isGo || !strings.HasPrefix(block, "func ") {
+			continue
+		}
+		functions++
+		if !strings.Contains(string(code), block) {
+			t.Errorf("no test runs this:\n%s", block)
+		}
+	}
+	if functions != 3 {
+		t.Errorf("%d functions on the page", functions)
+	}
+}
