@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 )
@@ -38,7 +39,10 @@ var errSlowPoll = errors.New("sessions: the poll took too long")
 // and keeps it in memory for as long as an access token may live. Routes that are
 // [Bounded] then refuse within [RevocationBound], without database work, and
 // contexts from [Manager.Watch] are cancelled. It goes on through errors of the
-// store; [Manager.Health] tells of them, and so does the log, once each time.
+// store; [Manager.Health] reports them, and so does the log, once each time.
+//
+// Every half a minute it also ends the impersonations whose actor's session has ended in
+// a process that died before it could end them, too.
 func (m *Manager) WatchRevocations(ctx context.Context) {
 	f := m.feed
 	if !f.start() {
@@ -82,6 +86,24 @@ func (m *Manager) pollEnded(ctx context.Context) {
 	for _, e := range fresh {
 		m.watches.end(e.ID, e.EndedAt)
 	}
+	if err == nil && whole {
+		m.endLeft(ctx, ended, began)
+	}
+}
+
+// endLeft marks the impersonations that nobody has marked since the session of their
+// actor ended: the process that ended it has died before it came to that. One that lives
+// has had time enough.
+func (m *Manager) endLeft(ctx context.Context, read []EndedSession, now time.Time) {
+	var actors []string
+	for _, e := range read {
+		if e.ActorSessionID != "" && now.Sub(e.EndedAt) > RevocationBound {
+			actors = append(actors, e.ActorSessionID)
+		}
+	}
+	slices.Sort(actors)
+	events, _ := m.markDependents(ctx, slices.Compact(actors), "") // only joined it returns an error
+	m.emit(ctx, events...)
 }
 
 // FeedState says whether bounded routes can rely on the revocation feed.

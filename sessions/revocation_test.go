@@ -482,3 +482,51 @@ func TestAClientThatHangsUpIsNoError(t *testing.T) {
 		}
 	})
 }
+
+// The feed comes back for what a crash has left, and leaves to the living what is theirs:
+// they know by whom the session was ended.
+func TestTheFeedEndsWhatIsLeftUnmarked(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newReplicas(t, func(c *sessions.Config) {
+			c.MayImpersonate = func(context.Context, sessions.Identity, sessions.User) error { return nil }
+		})
+		alice := sessionstest.SignIn(t, r.here, "alice")
+		acting, err := r.here.Impersonate(t.Context(), alice.Identity(t), sessions.CreateParams{UserID: "bob"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.watch(t)
+		pass(time.Minute - time.Second)
+		r.endLate(t, alice, 0) // as a process does that dies then
+		marks := func() int { return r.faults.Calls(sessionstest.MethodEndDependents) }
+
+		pass(2 * time.Second)
+		synctest.Wait()
+		if n := marks(); n != 0 {
+			t.Errorf("marked %d times while the process that ended it may be about to", n)
+		}
+		pass(30*time.Second + sessions.RevocationBound)
+		synctest.Wait()
+		if s, err := r.there.Get(t.Context(), acting.Session.ID); err != nil || s.EndReason != sessions.EndActorEnded {
+			t.Errorf("%+v, %v", s, err)
+		}
+		pass(5 * time.Minute)
+		if n := marks(); n != 1 {
+			t.Errorf("%d statements for one that was left", n)
+		}
+	})
+}
+
+func TestTheFeedOfAHostWithoutImpersonationMarksNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newReplicas(t)
+		r.watch(t)
+		end(t, r.here, sessionstest.SignIn(t, r.here, "alice"))
+		pass(2 * time.Minute)
+		if n := r.faults.Calls(sessionstest.MethodEndDependents); n != 0 {
+			t.Errorf("%d statements", n)
+		}
+	})
+}

@@ -67,8 +67,8 @@ type Session struct {
 	EndedAt time.Time
 	// EndReason says why the session was ended.
 	EndReason EndReason
-	// EndedBy says by whom: a user id, the name of a server key, or "" where the
-	// refresh protocol ended it.
+	// EndedBy says by whom: a user id, the name of a server key, or "" if the refresh
+	// protocol ended it, or the revocation feed what a crash had left.
 	EndedBy string
 }
 

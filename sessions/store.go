@@ -75,7 +75,7 @@ type Store interface {
 
 	// Ended returns the sessions whose EndedAt is at or after since, and those that
 	// were not ended by themselves but whose ActorSessionID is among the former,
-	// with the EndedAt of that one: each once, in no particular order. What was
+	// with that and with the EndedAt of that one: each once, in no particular order. What was
 	// committed before the call began is among them. It is called every second, so
 	// its cost must follow from what it returns and not from what there is. None is
 	// an empty list and no error.
@@ -195,6 +195,9 @@ type RedeemParams struct {
 type EndedSession struct {
 	ID      string
 	EndedAt time.Time
+	// ActorSessionID is set if the session was not ended by itself, but only with that
+	// of its actor, which is this one: EndDependents has not marked it yet.
+	ActorSessionID string
 }
 
 // PruneParams says what is old enough to delete: EndedAt before EndedBefore,

@@ -273,16 +273,20 @@ func (s *Store) Redeem(ctx context.Context, p sessions.RedeemParams) (sessions.S
 // that have ended.
 func (s *Store) Ended(ctx context.Context, since time.Time) ([]sessions.EndedSession, error) {
 	type row struct {
-		id string
-		at int64
+		id    string
+		at    int64
+		actor *string
 	}
-	rows, err := read(ctx, s, "ended", s.stmts.ended, map[string]any{"since": since.UnixMicro(), "forever": never}, func(r *row) []any { return []any{&r.id, &r.at} })
+	rows, err := read(ctx, s, "ended", s.stmts.ended, map[string]any{"since": since.UnixMicro(), "forever": never}, func(r *row) []any { return []any{&r.id, &r.at, &r.actor} })
 	if err != nil {
 		return nil, err
 	}
 	ended := make([]sessions.EndedSession, len(rows))
 	for i, r := range rows {
 		ended[i] = sessions.EndedSession{ID: r.id, EndedAt: fromMicro(r.at)}
+		if r.actor != nil {
+			ended[i].ActorSessionID = *r.actor
+		}
 	}
 	return ended, nil
 }

@@ -133,9 +133,9 @@ RETURNING ` + columns),
 		// The second half is for impersonations that nobody came to mark. A prepared
 		// statement may get a plan for any argument, which takes an open range for a
 		// third of the table and reads all of it; one with two ends is taken for 0.5 %.
-		ended: text(`SELECT id, ended_at FROM {table} WHERE ended_at >= @since AND ended_at <= @forever
+		ended: text(`SELECT id, ended_at, NULL FROM {table} WHERE ended_at >= @since AND ended_at <= @forever
 UNION ALL
-SELECT s.id, actor.ended_at FROM {table} AS actor ` + behind + ` actor.ended_at >= @since AND actor.ended_at <= @forever`),
+SELECT s.id, actor.ended_at, actor.id FROM {table} AS actor ` + behind + ` actor.ended_at >= @since AND actor.ended_at <= @forever`),
 		refresh: text(refresh),
 		redeem:  text(redeem),
 		record:  text(`INSERT INTO {audit} (` + auditColumns + `) VALUES `),

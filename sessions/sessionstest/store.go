@@ -241,12 +241,12 @@ func (st *Store) Ended(ctx context.Context, since time.Time) ([]sessions.EndedSe
 
 	var ended []sessions.EndedSession
 	for id, r := range st.rows {
-		at := r.session.EndedAt
-		if actor, ok := st.rows[r.session.ActorSessionID]; ok && at.IsZero() {
-			at = actor.session.EndedAt
+		e := sessions.EndedSession{ID: id, EndedAt: r.session.EndedAt}
+		if actor, ok := st.rows[r.session.ActorSessionID]; ok && e.EndedAt.IsZero() {
+			e.EndedAt, e.ActorSessionID = actor.session.EndedAt, actor.session.ID
 		}
-		if !at.IsZero() && !at.Before(since) {
-			ended = append(ended, sessions.EndedSession{ID: id, EndedAt: at})
+		if !e.EndedAt.IsZero() && !e.EndedAt.Before(since) {
+			ended = append(ended, e)
 		}
 	}
 	return ended, nil

@@ -324,7 +324,11 @@ func (t *toy) Ended(ctx context.Context, since time.Time) ([]sessions.EndedSessi
 	var ended []sessions.EndedSession
 	for _, r := range t.rows {
 		if at := t.ended(r.Session, t.row(r.ActorSessionID)); !at.IsZero() && t.recent(at, since) {
-			ended = append(ended, sessions.EndedSession{ID: r.ID, EndedAt: at})
+			e := sessions.EndedSession{ID: r.ID, EndedAt: at}
+			if r.EndedAt.IsZero() {
+				e.ActorSessionID = r.ActorSessionID
+			}
+			ended = append(ended, e)
 		}
 	}
 	return ended, nil
@@ -1838,6 +1842,28 @@ func brokenStores() []broken {
 			}
 			return at
 		}), []string{"ended/whatever has ended it", "ended/with the actor's session"}},
+		{
+			"nobody learns what is not marked",
+			feed(func(_ context.Context, _ sessions.Store, list []sessions.EndedSession) []sessions.EndedSession {
+				for i := range list {
+					list[i].ActorSessionID = ""
+				}
+				return list
+			}),
+			[]string{"ended/with the actor's session"},
+		},
+		{
+			"what is marked counts as not marked",
+			feed(func(ctx context.Context, st sessions.Store, list []sessions.EndedSession) []sessions.EndedSession {
+				for i, e := range list {
+					if s, err := st.Get(ctx, e.ID); err == nil {
+						list[i].ActorSessionID = s.ActorSessionID
+					}
+				}
+				return list
+			}),
+			[]string{"ended/with the actor's session", "ended/whatever has ended it"},
+		},
 		{"the actor's end is not seen", when(func(s sessions.Session, _ *sessions.Session, _ time.Time) time.Time { return s.EndedAt }), []string{
 			"ended/with the actor's session",
 		}},

@@ -8,9 +8,15 @@ import (
 	"github.com/sessile-go/sessile/sessions"
 )
 
-// endedAt is what Ended says of s where that ended d after the start.
+// endedAt is what Ended says of s if that ended d after the start.
 func endedAt(s sessions.Session, d time.Duration) sessions.EndedSession {
 	return sessions.EndedSession{ID: s.ID, EndedAt: start.Add(d)}
+}
+
+// leftAt is what Ended says of s if its actor's session ended d after the start, and
+// nobody has marked s since.
+func leftAt(s sessions.Session, d time.Duration) sessions.EndedSession {
+	return sessions.EndedSession{ID: s.ID, EndedAt: start.Add(d), ActorSessionID: s.ActorSessionID}
 }
 
 // sees checks that Ended returns exactly these, in any order.
@@ -20,18 +26,21 @@ func (k *kit) sees(what string, since time.Time, want ...sessions.EndedSession) 
 		k.errorf("Ended, %s: %w", what, err)
 		return
 	}
-	left := make(map[string]time.Time)
+	left := make(map[string]sessions.EndedSession)
 	for _, e := range want {
-		left[e.ID] = e.EndedAt
+		left[e.ID] = e
 	}
 	for _, e := range got {
-		at, ok := left[e.ID]
+		expected, ok := left[e.ID]
 		if !ok {
 			k.errorf("Ended, %s: %s at %s is there as well, or twice", what, e.ID, spell(e.EndedAt))
 			continue
 		}
 		delete(left, e.ID)
-		k.sameTime("Ended, "+what+": EndedAt of "+e.ID, e.EndedAt, at)
+		k.sameTime("Ended, "+what+": EndedAt of "+e.ID, e.EndedAt, expected.EndedAt)
+		if e.ActorSessionID != expected.ActorSessionID {
+			k.errorf("Ended, %s: ActorSessionID of %s is %q, want %q", what, e.ID, e.ActorSessionID, expected.ActorSessionID)
+		}
 	}
 	for id := range left {
 		k.errorf("Ended, %s: %s is missing", what, id)
@@ -128,20 +137,20 @@ func endedCases() []testCase {
 		},
 		{
 			name: "ended/with the actor's session",
-			why:  "those that were not ended by themselves but whose ActorSessionID is among the ended are there too, with the EndedAt of that one",
+			why:  "those that were not ended by themselves but whose ActorSessionID is among the ended are there too, with that and with the EndedAt of that one, until they are marked",
 			run: func(k *kit) {
 				actor, another := session(1, "alice"), session(2, "alice")
 				one, two, expired := behind(3, "bob", actor), behind(4, "carol", actor), behind(5, "dave", actor)
 				expired.ExpiresAt = start.Add(micro)
 				k.create(actor, another, one, two, expired, behind(6, "bob", another), impersonation(7, "bob"))
 				k.end(actor, at(time.Hour))
-				all := []sessions.EndedSession{endedAt(actor, time.Hour), endedAt(one, time.Hour), endedAt(two, time.Hour), endedAt(expired, time.Hour)}
+				all := []sessions.EndedSession{endedAt(actor, time.Hour), leftAt(one, time.Hour), leftAt(two, time.Hour), leftAt(expired, time.Hour)}
 				k.sees("at the actor's end", start.Add(time.Hour), all...)
 				k.sees("before it", start, all...)
 				k.sees("after it", start.Add(time.Hour+micro))
 
 				k.endDependents("later", sessions.EndDependentsParams{ActorSessionIDs: []string{actor.ID}, Now: start.Add(2 * time.Hour), Reason: sessions.EndActorEnded}, one, two)
-				k.sees("after they were marked", start, endedAt(actor, time.Hour), endedAt(one, 2*time.Hour), endedAt(two, 2*time.Hour), endedAt(expired, time.Hour))
+				k.sees("after they were marked", start, endedAt(actor, time.Hour), endedAt(one, 2*time.Hour), endedAt(two, 2*time.Hour), leftAt(expired, time.Hour))
 				k.sees("after the actor's end, when they were marked", start.Add(2*time.Hour), endedAt(one, 2*time.Hour), endedAt(two, 2*time.Hour))
 			},
 		},
