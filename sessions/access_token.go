@@ -321,7 +321,7 @@ func (m *Manager) readClaims(payload []byte) (id Identity, issued time.Time, ok 
 	}
 
 	id = Identity{Access: AccessClient, UserID: text("sub"), SessionID: text("sid")}
-	if text("iss") != m.cfg.Issuer || text("aud") != m.cfg.Audience ||
+	if text("iss") != m.cfg.Issuer || !slices.Contains(m.audiences, text("aud")) ||
 		!validUserID(id.UserID) || !validSessionID(id.SessionID) || text("refresh_token_id") != id.SessionID ||
 		claims.get("nbf") != nil {
 		return Identity{}, time.Time{}, false

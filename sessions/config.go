@@ -90,8 +90,17 @@ type Config struct {
 	// and '.'; a UUID for the published SDK. Required where Audience is not set.
 	ProjectID string
 
-	// Audience is the aud of access tokens. Defaults to ProjectID.
+	// Audience is the aud of access tokens, and what refresh tokens and hand-off codes
+	// are bound to: of two Managers on one store with one set of secrets, each takes its
+	// own only. Changing it signs everybody out; see FormerAudiences. Defaults to
+	// ProjectID.
 	Audience string
+
+	// FormerAudiences are values of Audience whose tokens and hand-off codes are taken,
+	// too, and answered with those of Audience. To rename: add the new name here
+	// everywhere, then swap the two everywhere, then drop the old one as an old secret
+	// is dropped. Never name another service's here. Defaults to none.
+	FormerAudiences []string
 
 	// ServerKeys are the trusted callers: server keys and admin keys, as hashes
 	// from [HashServerKey]. Defaults to none.
@@ -243,6 +252,7 @@ func (c Config) withDefaults() Config {
 	c.Signers = slices.Clone(c.Signers)
 	c.ServerKeys = slices.Clone(c.ServerKeys)
 	c.ClientKeys = slices.Clone(c.ClientKeys)
+	c.FormerAudiences = slices.Clone(c.FormerAudiences)
 	c.TrustedProxies = slices.Clone(c.TrustedProxies)
 	for i, proxy := range c.TrustedProxies {
 		if plain, ok := plainPrefix(proxy); ok {
@@ -308,6 +318,14 @@ func (c Config) validate() error {
 	case !validText(c.Audience, 255):
 		fault("Audience", "must be 1 to 255 bytes without control characters")
 	}
+	for i, former := range c.FormerAudiences {
+		switch field := fmt.Sprintf("FormerAudiences[%d]", i); {
+		case former == "" || !validText(former, 255):
+			fault(field, "must be 1 to 255 bytes without control characters")
+		case slices.Contains(c.audiences()[:i+1], former):
+			fault(field, "is Config.Audience, or there twice")
+		}
+	}
 	for i, key := range c.ClientKeys {
 		if key == "" || key == publicClientKey || !validText(key, 255) {
 			fault(fmt.Sprintf("ClientKeys[%d]", i), "must be 1 to 255 bytes without control characters, and not %s", publicClientKey)
@@ -366,6 +384,9 @@ func (c Config) validate() error {
 	}
 	return errors.Join(errs...)
 }
+
+// audiences are all whose tokens are taken. The first one's are given.
+func (c Config) audiences() []string { return append([]string{c.Audience}, c.FormerAudiences...) }
 
 func validProjectID(s string) bool {
 	return s != "" && len(s) <= 128 && strings.Trim(s, ".") != "" && !strings.ContainsFunc(s, func(c rune) bool {

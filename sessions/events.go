@@ -79,7 +79,8 @@ type Event struct {
 	// former, Session has what was asked for, as far as it is known, and no ID.
 	Refusal Refusal
 	// OldSecret is true when a refresh token was presented that is not of the
-	// first secret: while such events come, dropping that secret signs out.
+	// first secret: while such events come, dropping that secret signs out. A former
+	// audience does not count.
 	OldSecret bool
 }
 

@@ -174,14 +174,14 @@ func endings(ended []Session, now time.Time) []Event {
 }
 
 // A hand-off code is "shc1_" and the unpadded base64url form of the session id (16)
-// and 32 random bytes. The database has its hash.
+// and 32 random bytes. The database has its hash, which covers the audience, too.
 const (
 	handoffPrefix = "shc1_"
 	handoffLen    = 16 + 32
 	handoffTTL    = 60 * time.Second
 )
 
-func newHandoff(sessionID string) (code Token, hash string, err error) {
+func newHandoff(sessionID, audience string) (code Token, hash string, err error) {
 	id, err := uuid.Parse(sessionID)
 	if err != nil {
 		return Token{}, "", err
@@ -192,11 +192,11 @@ func newHandoff(sessionID string) (code Token, hash string, err error) {
 		return Token{}, "", err
 	}
 	text := handoffPrefix + base64.RawURLEncoding.EncodeToString(b[:])
-	return NewToken(text), hashHandoff(text), nil
+	return NewToken(text), hashHandoff(text, audience), nil
 }
 
-func hashHandoff(code string) string {
-	sum := sha256.Sum256([]byte(code))
+func hashHandoff(code, audience string) string {
+	sum := sha256.Sum256([]byte(code + "\x00" + audience))
 	return hex.EncodeToString(sum[:])
 }
 
@@ -231,7 +231,14 @@ func (m *Manager) Redeem(ctx context.Context, code string, client Client) (Grant
 	if !ok {
 		return refuse()
 	}
-	s, err := m.cfg.Store.Redeem(ctx, RedeemParams{ID: id, Hash: hashHandoff(code), Moment: m.moment(now), Client: client})
+	var s Session
+	err := error(ErrNotFound)
+	for _, audience := range m.audiences {
+		s, err = m.cfg.Store.Redeem(ctx, RedeemParams{ID: id, Hash: hashHandoff(code, audience), Moment: m.moment(now), Client: client})
+		if !errors.Is(err, ErrNotFound) {
+			break
+		}
+	}
 	ctx = m.afterWrite(ctx)
 	switch {
 	case errors.Is(err, ErrNotFound):

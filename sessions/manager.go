@@ -20,13 +20,15 @@ type Manager struct {
 	cfg      Config // limited
 	host     Config // the same without limits, for joined
 	clientID string
-	keys     keySet
-	ring     *ring
-	jwks     []byte
-	ended    *recentlyEnded
-	feed     *feed
-	watches  *watches
-	cookies  *cookieMode // nil where it is off
+	// audiences are all whose tokens are taken. The first one's are given.
+	audiences []string
+	keys      keySet
+	ring      *ring
+	jwks      []byte
+	ended     *recentlyEnded
+	feed      *feed
+	watches   *watches
+	cookies   *cookieMode // nil where it is off
 	// joined is set on a Manager from WithStore and holds back its events.
 	joined *heldEvents
 }
@@ -35,7 +37,7 @@ type Manager struct {
 // fault of cfg.
 func New(cfg Config) (*Manager, error) {
 	cfg = cfg.withDefaults()
-	ring, ringErr := newRing(cfg.Secrets, cfg.Signers)
+	ring, ringErr := newRing(cfg.Secrets, cfg.Signers, cfg.audiences())
 	keys, keysErr := newKeySet(cfg.ServerKeys)
 	if err := errors.Join(cfg.validate(), ringErr, keysErr); err != nil {
 		return nil, err
@@ -47,16 +49,17 @@ func New(cfg Config) (*Manager, error) {
 	cfg.Secrets, cfg.Signers = nil, nil // the ring has what is needed of them
 	tokenLife := max(cfg.AccessTokenTTL, minFreshness) + cfg.ClockSkew
 	m := &Manager{
-		cfg:      cfg.limited(),
-		host:     cfg,
-		clientID: cfg.ProjectID,
-		keys:     keys,
-		ring:     ring,
-		jwks:     jwks,
-		ended:    newRecentlyEnded(tokenLife),
-		feed:     newFeed(tokenLife),
-		watches:  &watches{},
-		cookies:  newCookieMode(cfg.Cookies),
+		cfg:       cfg.limited(),
+		host:      cfg,
+		clientID:  cfg.ProjectID,
+		audiences: cfg.audiences(),
+		keys:      keys,
+		ring:      ring,
+		jwks:      jwks,
+		ended:     newRecentlyEnded(tokenLife),
+		feed:      newFeed(tokenLife),
+		watches:   &watches{},
+		cookies:   newCookieMode(cfg.Cookies),
 	}
 	if m.clientID == "" {
 		m.clientID = cfg.Audience
@@ -152,7 +155,7 @@ func (m *Manager) create(ctx context.Context, p CreateParams, now time.Time) (Gr
 	var code Token
 	if p.Handoff {
 		event = EventHandedOff
-		if code, s.HandoffHash, err = newHandoff(s.ID); err != nil {
+		if code, s.HandoffHash, err = newHandoff(s.ID, m.cfg.Audience); err != nil {
 			return Grant{}, unavailable("create", err)
 		}
 		s.HandoffExpiresAt = now.Add(handoffTTL)

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
+	"slices"
 
 	"github.com/google/uuid"
 )
@@ -13,8 +14,9 @@ import (
 //
 //	key id (4) ‖ session id (16) ‖ counter (8, big endian) ‖ HMAC-SHA256 (32)
 //
-// where the MAC covers the prefix and everything before it. Nothing of it is in
-// the database, and a forged one is refused without asking the database.
+// where the MAC covers the prefix and everything before it, with a key of the secret and
+// the audience. Nothing of it is in the database, and a forged one is refused without
+// asking the database.
 const (
 	refreshPrefix = "srt1_"
 	refreshSigned = 4 + 16 + 8
@@ -46,13 +48,13 @@ func (r *ring) mintRefresh(sessionID string, counter int64) (Token, error) {
 	b = append(b, key.id[:]...)
 	b = append(b, id[:]...)
 	b = binary.BigEndian.AppendUint64(b, uint64(counter))
-	b = key.sum(b)
+	b = appendMAC(b, key.macs[0])
 	return NewToken(refreshPrefix + refreshEncoding.EncodeToString(b)), nil
 }
 
-// sum appends the MAC of b to b.
-func (k *refreshKey) sum(b []byte) []byte {
-	mac := hmac.New(sha256.New, k.mac)
+// appendMAC appends the MAC of b to b.
+func appendMAC(b, key []byte) []byte {
+	mac := hmac.New(sha256.New, key)
 	mac.Write([]byte(refreshPrefix))
 	mac.Write(b)
 	return mac.Sum(b)
@@ -78,7 +80,9 @@ func (r *ring) parseRefresh(text string) (refreshToken, error) {
 	if key == nil {
 		return refreshToken{}, ErrMalformed
 	}
-	if !hmac.Equal(key.sum(b[:refreshSigned:refreshSigned]), b[:]) {
+	if !slices.ContainsFunc(key.macs, func(mac []byte) bool {
+		return hmac.Equal(appendMAC(b[:refreshSigned:refreshSigned], mac), b[:])
+	}) {
 		return refreshToken{}, ErrMalformed
 	}
 	counter := binary.BigEndian.Uint64(b[20:28])

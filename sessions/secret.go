@@ -19,7 +19,9 @@ import (
 
 // Every key comes from one of the host's secrets by HKDF-SHA256 (RFC 5869) with a
 // label of its own. The labels and their use are frozen: change one, and every
-// token that is out there dies. TestSecretDerivationIsFrozen holds them.
+// token that is out there dies. TestSecretDerivationIsFrozen holds them. That of the
+// refresh key is followed by a zero byte and the audience, so that two services which
+// share a store and a secret cannot redeem each other's refresh tokens.
 const (
 	labelSigning      = "sessile es256 v1 "
 	labelRefresh      = "sessile refresh v1"
@@ -31,8 +33,9 @@ const minSecret = 32
 
 // refreshKey authenticates refresh tokens of one secret.
 type refreshKey struct {
-	id  [4]byte
-	mac []byte
+	id [4]byte
+	// macs are the keys of the audiences. The first one mints, all verify.
+	macs [][]byte
 }
 
 // ring is what the secrets come to. The first of each kind mints, all verify.
@@ -43,9 +46,9 @@ type ring struct {
 	access  []*accessKey
 }
 
-// newRing derives the keys of all secrets. Signers, where given, take the place of
-// the derived signing keys. All faults are returned joined.
-func newRing(secrets [][]byte, signers []crypto.Signer) (*ring, error) {
+// newRing derives the keys of all secrets for all audiences. Signers, where given, take
+// the place of the derived signing keys. All faults are returned joined.
+func newRing(secrets [][]byte, signers []crypto.Signer, audiences []string) (*ring, error) {
 	var (
 		r    ring
 		errs []error
@@ -62,7 +65,7 @@ func newRing(secrets [][]byte, signers []crypto.Signer) (*ring, error) {
 			errs = append(errs, fmt.Errorf("sessions: Config.Secrets[%d]: is the same as Secrets[%d]", i, j))
 			continue
 		}
-		refresh, signer, err := deriveKeys(secret)
+		refresh, signer, err := deriveKeys(secret, audiences)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("sessions: Config.Secrets[%d]: %w", i, err))
 			continue
@@ -109,10 +112,13 @@ func indexSecret(secrets [][]byte, secret []byte) int {
 }
 
 // deriveKeys makes the keys of one secret.
-func deriveKeys(secret []byte) (*refreshKey, *ecdsa.PrivateKey, error) {
-	mac, err := hkdf.Key(sha256.New, secret, nil, labelRefresh, sha256.Size)
-	if err != nil {
-		return nil, nil, err
+func deriveKeys(secret []byte, audiences []string) (*refreshKey, *ecdsa.PrivateKey, error) {
+	macs := make([][]byte, len(audiences))
+	for i, audience := range audiences {
+		var err error
+		if macs[i], err = hkdf.Key(sha256.New, secret, nil, labelRefresh+"\x00"+audience, sha256.Size); err != nil {
+			return nil, nil, err
+		}
 	}
 	id, err := hkdf.Key(sha256.New, secret, nil, labelRefreshKeyID, 4)
 	if err != nil {
@@ -125,7 +131,7 @@ func deriveKeys(secret []byte) (*refreshKey, *ecdsa.PrivateKey, error) {
 			return nil, nil, err
 		}
 		if signer, err := ecdsa.ParseRawPrivateKey(elliptic.P256(), raw); err == nil {
-			return &refreshKey{id: [4]byte(id), mac: mac}, signer, nil
+			return &refreshKey{id: [4]byte(id), macs: macs}, signer, nil
 		}
 	}
 }

@@ -28,33 +28,51 @@ func TestSecretDerivationIsFrozen(t *testing.T) {
 		long[i] = byte(100 + i)
 	}
 	for _, v := range []struct {
-		name              string
+		name, audience    string
 		secret            []byte
 		kid, x, y         string
 		one, two, largest string
 	}{
 		{
-			name: "32 bytes", secret: secret(0),
+			name: "32 bytes, a project id", audience: "6fbd1f36-94bb-4f4b-9d13-1a8f3d1f1c0a", secret: secret(0),
 			kid:     "xBFlfn1ApZ3yTe-6xFCXSEMCeq2Et-dlfU1BpZAOJMA",
 			x:       "IjAkdiQrHvYEaR3PK305i5QlPuXlC2bvpTr7_POcRwk",
 			y:       "IqnSvDhFw_3SPjZVHhaEUrc4Pli8-L_oJuIRnyaBZi8",
-			one:     "srt1_9HrE4wGJCl2slndLvM6zAgmagFcAAAAAAAAAAYyKeontGxI69XumVWchBONeYyrE0rXvug7M9yIEwP2s",
-			two:     "srt1_9HrE4wGJCl2slndLvM6zAgmagFcAAAAAAAAAAp8zrhBWhsdojcaHQcSdkQkgDwqzWOLMFJXmP6g6d-Rh",
-			largest: "srt1_9HrE4wGJCl2slndLvM6zAgmagFcAH________wcRbFQSMse1RflyeWDnZJ0ma9F_BIx1ricBeB7U82G1",
+			one:     "srt1_9HrE4wGJCl2slndLvM6zAgmagFcAAAAAAAAAAXprEHzW5-Wlz02shexM4yQTD43A_KOTeA9hmDa2LMDC",
+			two:     "srt1_9HrE4wGJCl2slndLvM6zAgmagFcAAAAAAAAAAmOsmlCWX1UF6PTkF4ISShCNOKaFLRVIvXRnfOY94zl_",
+			largest: "srt1_9HrE4wGJCl2slndLvM6zAgmagFcAH________4uyjDWRsPJLBbFLepZSGiliN18Ugs6rOnV5qf1lk64u",
 		},
 		{
-			name: "48 bytes", secret: long,
+			name: "32 bytes, a URL", audience: "https://app.example/é", secret: secret(0),
+			kid:     "xBFlfn1ApZ3yTe-6xFCXSEMCeq2Et-dlfU1BpZAOJMA",
+			x:       "IjAkdiQrHvYEaR3PK305i5QlPuXlC2bvpTr7_POcRwk",
+			y:       "IqnSvDhFw_3SPjZVHhaEUrc4Pli8-L_oJuIRnyaBZi8",
+			one:     "srt1_9HrE4wGJCl2slndLvM6zAgmagFcAAAAAAAAAAYfO1mnWPRfx9bOG24JUy_-xKd1R_AfdxxPCXPwrl6ld",
+			two:     "srt1_9HrE4wGJCl2slndLvM6zAgmagFcAAAAAAAAAApVF-B1eCud1Bt1-jNsO_DHOkalJWW_xsxy1MZpjwBv6",
+			largest: "srt1_9HrE4wGJCl2slndLvM6zAgmagFcAH________xBwmgjblrpUWvemqfjZNsA82APKHzuBmCnzG7LbP1as",
+		},
+		{
+			name: "48 bytes, a project id", audience: "6fbd1f36-94bb-4f4b-9d13-1a8f3d1f1c0a", secret: long,
 			kid:     "reGtxAbEa03rU7H21rcBRVzQ_Egiu__9uocA8Tw3EZk",
 			x:       "e9Ir2dauurz5Rn0cf0OCZeaHmjETpUQjxf2vyxQngVo",
 			y:       "VJs2oHfqUVNrM3h8DtWPv7mvCfZlc2C4JggEGjZWURQ",
-			one:     "srt1_JqcO-gGJCl2slndLvM6zAgmagFcAAAAAAAAAATNiOVrqfVFw5d-9r5GWOKfwhzztfgQ1KbmEPAOpLBSi",
-			two:     "srt1_JqcO-gGJCl2slndLvM6zAgmagFcAAAAAAAAAAu07gBoPOl5-tofll9mA1bYuSZFqO28htjVvrQGG6a7p",
-			largest: "srt1_JqcO-gGJCl2slndLvM6zAgmagFcAH________1Dh6bRFqxjIWvC0CyS6ra2p2KiiCeFM8Lm0e1xPkT1c",
+			one:     "srt1_JqcO-gGJCl2slndLvM6zAgmagFcAAAAAAAAAAapFhPIxQ13TdUDO2Y731QBoLAlxC4oUXkfBv-3c4NXa",
+			two:     "srt1_JqcO-gGJCl2slndLvM6zAgmagFcAAAAAAAAAAoiargLCYFJPjZRA72ToL1Bb6sq_DvKqESB081JTrYn_",
+			largest: "srt1_JqcO-gGJCl2slndLvM6zAgmagFcAH________1jc1YlzITYr_uHA45LHTKG2UP_5ji-n4zVXJ_re7bPR",
+		},
+		{
+			name: "48 bytes, a URL", audience: "https://app.example/é", secret: long,
+			kid:     "reGtxAbEa03rU7H21rcBRVzQ_Egiu__9uocA8Tw3EZk",
+			x:       "e9Ir2dauurz5Rn0cf0OCZeaHmjETpUQjxf2vyxQngVo",
+			y:       "VJs2oHfqUVNrM3h8DtWPv7mvCfZlc2C4JggEGjZWURQ",
+			one:     "srt1_JqcO-gGJCl2slndLvM6zAgmagFcAAAAAAAAAAYzSyH0JOUX9U3kPW7sDmPTRnpKjBKwsA5jzxXP9nWJK",
+			two:     "srt1_JqcO-gGJCl2slndLvM6zAgmagFcAAAAAAAAAAi4A5pzUOVcPpuqo3Oa_kzb-hSOW3fl0CRSM38K5xF2i",
+			largest: "srt1_JqcO-gGJCl2slndLvM6zAgmagFcAH________-L392YycDhOeSJM4rH4Z-Ww-2_Ci7VwU4nxp11A6l-d",
 		},
 	} {
 		t.Run(v.name, func(t *testing.T) {
 			t.Parallel()
-			k := newKit(t, func(c *sessions.Config) { c.Secrets = [][]byte{v.secret} })
+			k := newKit(t, func(c *sessions.Config) { c.Secrets, c.Audience = [][]byte{v.secret}, v.audience })
 			var set struct{ Keys []map[string]string }
 			if err := json.Unmarshal(k.JWKSet(), &set); err != nil {
 				t.Fatal(err)
@@ -212,6 +230,10 @@ func TestConfigFaultsAreJoined(t *testing.T) {
 		{"a relative issuer", "Issuer", func(c *sessions.Config) { c.Issuer = "/auth" }},
 		{"an issuer of another scheme", "Issuer", func(c *sessions.Config) { c.Issuer = "ftp://example.com" }},
 		{"a project id with a slash", "ProjectID", func(c *sessions.Config) { c.ProjectID = "a/b" }},
+		{"an empty former audience", "FormerAudiences[0]", func(c *sessions.Config) { c.FormerAudiences = []string{""} }},
+		{"a former audience with a line break", "FormerAudiences[1]", func(c *sessions.Config) { c.FormerAudiences = []string{"a", "a\nb"} }},
+		{"the audience as a former one", "FormerAudiences[0]", func(c *sessions.Config) { c.FormerAudiences = []string{c.ProjectID} }},
+		{"a former audience twice", "FormerAudiences[2]", func(c *sessions.Config) { c.FormerAudiences = []string{"a", "b", "a"} }},
 		{"an audience with a line break", "Audience", func(c *sessions.Config) { c.Audience = "a\nb" }},
 		{"an empty client key", "ClientKeys[0]", func(c *sessions.Config) { c.ClientKeys = []string{""} }},
 		{"the placeholder as client key", "ClientKeys[0]", func(c *sessions.Config) { c.ClientKeys = []string{"__stack_public_client__"} }},

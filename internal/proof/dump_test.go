@@ -209,7 +209,7 @@ func (c *dumpCanaries) addSecret(t testing.TB, label string, secret []byte) {
 		}
 		return key
 	}
-	c.addHashed("the refresh key of "+label, derive("sessile refresh v1"))
+	c.addHashed("the refresh key of "+label, derive("sessile refresh v1\x00app"))
 	scalar := derive("sessile es256 v1 0")
 	if _, err := ecdsa.ParseRawPrivateKey(elliptic.P256(), scalar); err != nil {
 		t.Fatal(err) // a chance of 2^-32, and the labels are frozen
