@@ -652,14 +652,14 @@ func TestRefreshOfAnImpersonationThatIsOver(t *testing.T) {
 				acting.refresh = o.refresh(t, acting.refresh).want(t, 200).text("refresh_token")
 				bystander := o.signIn(t, alice)
 				test.do(t, o, admin)
-				a := refresh(t, o.env, acting.refresh).refused(t, 401, "REFRESH_TOKEN_NOT_FOUND_OR_EXPIRED")
+				a := refresh(t, o.env, acting.refresh).refused(t, refusedWith(how), "REFRESH_TOKEN_NOT_FOUND_OR_EXPIRED")
 				if d := a.details(); len(d) != 2 || d["reason"] != test.reason || d["retry"] != false {
 					t.Errorf("details %v, want %s", d, test.reason)
 				}
 				if s := o.row(t, acting.id); s.EndReason != test.ends || s.EndedBy != test.by {
 					t.Errorf("ended for %q by %q, want %q by %q", s.EndReason, s.EndedBy, test.ends, test.by)
 				}
-				if again := refresh(t, o.env, acting.refresh).refused(t, 401, "REFRESH_TOKEN_NOT_FOUND_OR_EXPIRED"); again.details()["reason"] != "ended" {
+				if again := refresh(t, o.env, acting.refresh).refused(t, refusedWith(how), "REFRESH_TOKEN_NOT_FOUND_OR_EXPIRED"); again.details()["reason"] != "ended" {
 					t.Errorf("the second time: %v", again.details())
 				}
 				o.do(t, http.MethodGet, "/auth/sessions/current", bearer(acting.access)).refused(t, 401, "ACCESS_TOKEN_EXPIRED")

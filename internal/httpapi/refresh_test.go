@@ -36,6 +36,14 @@ var refreshers = map[string]func(t testing.TB, e *env, token string) answer{
 	},
 }
 
+// refusedWith is the status with which one of them refuses a refresh token.
+func refusedWith(how string) int {
+	if strings.HasPrefix(how, "the token endpoint") {
+		return http.StatusBadRequest // RFC 6749, section 5.2
+	}
+	return http.StatusUnauthorized
+}
+
 // basic encodes as RFC 6749, section 2.3.1, has it.
 func basic(id, key string) option {
 	return header("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(url.QueryEscape(id)+":"+url.QueryEscape(key))))
@@ -160,9 +168,9 @@ func TestRefusedRefreshOverHTTP(t *testing.T) {
 				own := e.signIn(t, alice, lasting(90*time.Minute))
 				bystander := e.signIn(t, bob)
 				token := test.token(t, e, own)
-				status, challenge := 401, "invalid_token"
-				if strings.HasPrefix(how, "the token endpoint") {
-					status, challenge = 400, ""
+				status, challenge := refusedWith(how), "invalid_token"
+				if status == 400 {
+					challenge = ""
 				}
 				a := refresh(t, e, token).refused(t, status, "REFRESH_TOKEN_NOT_FOUND_OR_EXPIRED")
 				if d := a.details(); len(d) != 2 || d["reason"] != test.reason || d["retry"] != false {
