@@ -85,6 +85,11 @@ type Config struct {
 	// Issuer is the iss of access tokens: an absolute http or https URL. Required.
 	Issuer string
 
+	// BaseURL is the absolute http or https URL at which clients reach the HTTP API, such
+	// as https://app.example/api/v1: the metadata of [Handler.Metadata] is made of it.
+	// Defaults to none, and then no metadata is served, for hosts that have their own.
+	BaseURL string
+
 	// ProjectID is what clients of the x-stack family name as their project, and
 	// the client_id and project_id of access tokens: letters, digits, '-', '_'
 	// and '.'; a UUID for the published SDK. Required where Audience is not set.
@@ -309,6 +314,11 @@ func (c Config) validate() error {
 		fault("Issuer", "required")
 	} else if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
 		fault("Issuer", "must be an absolute http or https URL")
+	} else if c.BaseURL != "" && !isBaseURL(c.Issuer) {
+		fault("Issuer", "must have no user, query or fragment, for the metadata of Config.BaseURL")
+	}
+	if c.BaseURL != "" && !isBaseURL(c.BaseURL) {
+		fault("BaseURL", "must be an absolute http or https URL without user, query and fragment")
 	}
 	switch {
 	case c.ProjectID != "" && !validProjectID(c.ProjectID):
@@ -387,6 +397,13 @@ func (c Config) validate() error {
 
 // audiences are all whose tokens are taken. The first one's are given.
 func (c Config) audiences() []string { return append([]string{c.Audience}, c.FormerAudiences...) }
+
+// isBaseURL reports whether text is an absolute URL that paths can be appended to, which
+// RFC 8414, section 2, asks of issuers, too.
+func isBaseURL(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.User == nil && !strings.ContainsAny(text, "?#")
+}
 
 func validProjectID(s string) bool {
 	return s != "" && len(s) <= 128 && strings.Trim(s, ".") != "" && !strings.ContainsFunc(s, func(c rune) bool {

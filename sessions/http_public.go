@@ -17,8 +17,8 @@ var openapi []byte
 func (h *Handler) JWKS() http.Handler {
 	etag := etagOf(h.m.jwks)
 	return h.endpoint(methods(http.MethodGet), func(w http.ResponseWriter, r *http.Request) error {
-		if project := r.PathValue(paramProjectID); project != "" && project != h.m.cfg.ProjectID {
-			return &APIError{Status: 404, Code: CodeNotFound, Message: "There is no such project."}
+		if err := h.checkProjectPath(r); err != nil {
+			return err
 		}
 		servePublic(w, r, "application/json; charset=utf-8", etag, h.m.jwks)
 		return nil

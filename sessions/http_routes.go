@@ -34,7 +34,7 @@ const (
 
 // table is the one list of routes. If two patterns match a path, the first one counts.
 func (h *Handler) table() []Route {
-	return []Route{
+	routes := []Route{
 		{http.MethodPost, "/auth/sessions", h.Create()},
 		{http.MethodPost, "/auth/sessions/redeem", h.Redeem()},
 		{http.MethodGet, "/auth/sessions", h.List()},
@@ -49,6 +49,10 @@ func (h *Handler) table() []Route {
 		{http.MethodGet, "/.well-known/jwks.json", h.JWKS()},
 		{http.MethodGet, "/projects/{" + paramProjectID + "}/.well-known/jwks.json", h.JWKS()},
 	}
+	if h.m.cfg.BaseURL != "" && h.m.cfg.ProjectID != "" { // else the path is the host's
+		routes = append(routes, Route{http.MethodGet, "/projects/{" + paramProjectID + "}/.well-known/openid-configuration", h.Metadata()})
+	}
+	return routes
 }
 
 // match compares a clean path with the pattern, segment by segment.

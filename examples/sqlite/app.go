@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -50,6 +51,11 @@ func newApp(manager *sessions.Manager, st *store.Store, users users, cfg config,
 	v1 := e.Group("/api/v1")
 	echov4.Mount(e, api)
 	echov4.Mount(v1, api)
+	// Where OAuth clients look for what they can do here (RFC 8414); those of OpenID
+	// Connect look below the issuer, where Mount has put it.
+	if issuer, err := url.Parse(cfg.issuer); err == nil {
+		e.GET("/.well-known/oauth-authorization-server"+strings.TrimSuffix(issuer.Path, "/"), echo.WrapHandler(api.Metadata()))
+	}
 
 	// Strict asks for the session on every request, so that a sign-out counts at
 	// once, whichever replica it reached. echov4.Require(manager) and the like do

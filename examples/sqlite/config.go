@@ -25,7 +25,7 @@ type config struct {
 	database  database
 	secrets   [][]byte
 	projectID string
-	issuer    string // empty for one that is made of the address
+	issuer    string // run makes one of the address if it is empty
 
 	serverKey, adminKey, clientKey key
 	hashes                         []sessions.ServerKey

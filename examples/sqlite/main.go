@@ -39,6 +39,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -87,13 +88,16 @@ func run(ctx context.Context, getenv func(string) string, out, logs io.Writer) (
 	}
 	defer listener.Close()
 	base := baseURL(cfg.addr, listener.Addr())
+	ofProject := "/projects/" + cfg.projectID
+	cfg.issuer = cmp.Or(cfg.issuer, base+"/api/v1"+ofProject)
 
 	manager, err := sessions.New(sessions.Config{
 		Store:          st,
 		Users:          users.sessionUser,
 		MayImpersonate: users.mayImpersonate,
 		Secrets:        cfg.secrets,
-		Issuer:         cmp.Or(cfg.issuer, base+"/api/v1/projects/"+cfg.projectID),
+		Issuer:         cfg.issuer,
+		BaseURL:        strings.TrimSuffix(cfg.issuer, ofProject),
 		ProjectID:      cfg.projectID,
 		ServerKeys:     cfg.hashes,
 		ClientKeys:     []string{cfg.clientKey.text},

@@ -412,6 +412,12 @@ func TestRoutesForTheSDK(t *testing.T) {
 		a.want(t, 200, "", "GET", "/api/v1/auth/sessions?user_id="+grace.ID, "", server...)
 		a.want(t, 200, "", "GET", "/.well-known/jwks.json", "")
 		a.want(t, 200, "", "GET", "/api/v1/projects/"+testProject+"/.well-known/jwks.json", "")
+		for _, path := range []string{"/.well-known/oauth-authorization-server/api/v1/projects/" + testProject, "/api/v1/projects/" + testProject + "/.well-known/openid-configuration"} {
+			got := a.want(t, 200, "", "GET", path, "")
+			if got.body["issuer"] != a.base+"/api/v1/projects/"+testProject || got.body["token_endpoint"] != a.base+"/api/v1/auth/oauth/token" {
+				t.Errorf("%s: %s", path, got.text)
+			}
+		}
 		a.want(t, 200, "", "GET", "/auth/sessions?user_id="+grace.ID, "", bearer(testAdminKey))
 	})
 }

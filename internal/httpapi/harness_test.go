@@ -99,6 +99,7 @@ func newEnv(t testing.TB, configure ...func(*sessions.Config)) *env {
 		}
 		c.Secrets = [][]byte{bytes.Repeat([]byte("k"), 32)}
 		c.Issuer = "https://sessile.test/api/v1/projects/" + project
+		c.BaseURL = "https://sessile.test/api/v1"
 		c.ProjectID = project
 		c.ServerKeys = keys
 		c.ClientKeys = []string{clientKey}
@@ -433,7 +434,7 @@ func (e *env) judge(t testing.TB, r *http.Request, sent []byte, response *http.R
 	if known := a.header.Get("X-Stack-Known-Error"); a.status < 400 && known != "" {
 		t.Errorf("%s: known error %q with status %d", where, known, a.status)
 	}
-	isPublic := strings.HasSuffix(path, "jwks.json") || path == "/auth/openapi.yaml"
+	isPublic := strings.Contains(path, "/.well-known/") || path == "/auth/openapi.yaml"
 	if a.status >= 400 && (!isPublic || a.json != nil) && r.Method != http.MethodHead {
 		wantKnown := ""
 		if ofFamily && sdkKnows[code] {

@@ -347,6 +347,12 @@ func TestJWKS(t *testing.T) {
 	e.do(t, http.MethodGet, "/projects/"+unknown+"/.well-known/jwks.json").refused(t, 404, "NOT_FOUND")
 	e.do(t, http.MethodGet, "/projects/"+unknown+"/.well-known/jwks.json", stack()).refused(t, 404, "NOT_FOUND")
 
+	e.checkCaching(t, etag, atRoot, ofProject)
+}
+
+// checkCaching fails the test unless the paths answer conditional and range requests.
+func (e *env) checkCaching(t *testing.T, etag string, paths ...string) {
+	t.Helper()
 	for name, test := range map[string]struct {
 		header, value string
 		status        int
@@ -364,7 +370,7 @@ func TestJWKS(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			for _, path := range []string{atRoot, ofProject} {
+			for _, path := range paths {
 				b := e.do(t, http.MethodGet, path, header(test.header, test.value)).want(t, test.status)
 				if test.status == 304 && (len(b.body) != 0 || b.header.Get("Etag") != etag) {
 					t.Errorf("%q %v", b.body, b.header)
@@ -379,7 +385,7 @@ func TestHead(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	own := e.signIn(t, alice)
-	for _, path := range []string{"/auth/sessions?user_id=me", "/auth/sessions/current", "/.well-known/jwks.json", "/projects/" + project + "/.well-known/jwks.json", "/auth/openapi.yaml"} {
+	for _, path := range []string{"/auth/sessions?user_id=me", "/auth/sessions/current", "/.well-known/jwks.json", "/projects/" + project + "/.well-known/jwks.json", "/projects/" + project + "/.well-known/openid-configuration", "/auth/openapi.yaml"} {
 		for _, as := range []option{bearer(own.access), bearer("x"), stack("access-type", "client", "access-token", own.access)} {
 			get, head := e.do(t, http.MethodGet, path, as), e.do(t, http.MethodHead, path, as)
 			if get.status != head.status {
@@ -407,6 +413,8 @@ func TestMethodsThatAreNotThere(t *testing.T) {
 		"/auth/openapi.yaml":                                  "GET, HEAD",
 		"/.well-known/jwks.json":                              "GET, HEAD",
 		"/projects/" + project + "/.well-known/jwks.json":     "GET, HEAD",
+
+		"/projects/" + project + "/.well-known/openid-configuration": "GET, HEAD",
 	} {
 		for _, method := range []string{"GET", "HEAD", "POST", "DELETE", "PUT", "PATCH", "OPTIONS", "TRACE", "CONNECT", "FOO", "get"} {
 			t.Run(method+" "+path, func(t *testing.T) {

@@ -120,6 +120,10 @@ var matrix = []struct {
 		admin: "200", server: "200", client: "200", acting: "200", refresh: "200", nobody: "200",
 	},
 	{
+		name: "the metadata", method: http.MethodGet, path: "/projects/" + project + "/.well-known/openid-configuration",
+		admin: "200", server: "200", client: "200", acting: "200", refresh: "200", nobody: "200",
+	},
+	{
 		name: "the document", method: http.MethodGet, path: "/auth/openapi.yaml",
 		admin: "200", server: "200", client: "200", acting: "200", refresh: "200", nobody: "200",
 	},

@@ -60,6 +60,7 @@ func newHost(t testing.TB, change ...func(*sessions.Config)) *host {
 	h.admin, admin = key("console", sessions.AccessAdmin)
 	h.Kit = sessionstest.New(t, append([]func(*sessions.Config){func(c *sessions.Config) {
 		c.ServerKeys = []sessions.ServerKey{server, admin}
+		c.BaseURL = "https://app.example/api/v1"
 		c.Logger = slog.New(slog.NewTextHandler(h.log, nil))
 		c.MayImpersonate = func(_ context.Context, actor sessions.Identity, _ sessions.User) error {
 			if actor.UserID != "root" {
