@@ -70,7 +70,8 @@ type Config struct {
 	// called concurrently. Defaults to none.
 	Claims func(ctx context.Context, session Session, user User) (map[string]any, error)
 
-	// Secrets are what all keys are derived from: at least 32 random bytes each.
+	// Secrets are what all keys are derived from: at least 32 random bytes each, so not
+	// the same one 32 times.
 	// The first one signs, all verify. To rotate: append a new one everywhere,
 	// wait an hour, move it to the front, drop the old one after the longest idle
 	// time. One set for each environment, never shared with a copy. Required.

@@ -61,6 +61,10 @@ func newRing(secrets [][]byte, signers []crypto.Signer, audiences []string) (*ri
 			errs = append(errs, fmt.Errorf("sessions: Config.Secrets[%d]: has %d bytes, at least %d random ones are required", i, len(secret), minSecret))
 			continue
 		}
+		if bytes.Count(secret, secret[:1]) == len(secret) { // a buffer that was never filled
+			errs = append(errs, fmt.Errorf("sessions: Config.Secrets[%d]: is one byte repeated, random ones are required", i))
+			continue
+		}
 		if j := indexSecret(secrets[:i], secret); j >= 0 {
 			errs = append(errs, fmt.Errorf("sessions: Config.Secrets[%d]: is the same as Secrets[%d]", i, j))
 			continue

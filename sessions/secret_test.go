@@ -222,6 +222,8 @@ func TestConfigFaultsAreJoined(t *testing.T) {
 		change      func(*sessions.Config)
 	}{
 		{"a short secret", "Secrets[0]", func(c *sessions.Config) { c.Secrets = [][]byte{make([]byte, 31)} }},
+		{"a secret of zeros", "Secrets[0]", func(c *sessions.Config) { c.Secrets = [][]byte{make([]byte, 32)} }},
+		{"a secret of one character", "Secrets[1]", func(c *sessions.Config) { c.Secrets = [][]byte{secret(1), []byte(strings.Repeat("x", 44))} }},
 		{"a repeated secret", "Secrets[1]", func(c *sessions.Config) { c.Secrets = [][]byte{secret(1), secret(1)} }},
 		{"a signer on another curve", "Signers[0]", func(c *sessions.Config) { c.Signers = []crypto.Signer{p224} }},
 		{"a signer of another kind", "Signers[0]", func(c *sessions.Config) { c.Signers = []crypto.Signer{edwards} }},

@@ -66,7 +66,7 @@ func start(t *testing.T) string {
 		t.Fatal(err)
 	}
 
-	cmd := command(t, program, "ADDR="+addr, "SESSILE_SECRET="+strings.Repeat("s", 44), "SESSILE_SERVER_KEY="+serverKey)
+	cmd := command(t, program, "ADDR="+addr, "SESSILE_SECRET="+strings.Repeat("test", 11), "SESSILE_SERVER_KEY="+serverKey)
 	var log strings.Builder
 	cmd.Stderr = &log
 	if err := cmd.Start(); err != nil {

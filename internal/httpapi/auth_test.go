@@ -19,7 +19,7 @@ func (e *env) credentials(t *testing.T) *strings.Replacer {
 	if _, err := e.manager.WithStore(e.rows.Store).End(t.Context(), ended.id, "", ""); err != nil { // as another process would
 		t.Fatal(err)
 	}
-	foreign := newEnv(t, func(c *sessions.Config) { c.Secrets = [][]byte{[]byte(strings.Repeat("f", 32))} }).signIn(t, alice)
+	foreign := newEnv(t, func(c *sessions.Config) { c.Secrets = [][]byte{[]byte(strings.Repeat("foreign ", 4))} }).signIn(t, alice)
 	other := newEnv(t, func(c *sessions.Config) { c.Issuer = "https://other.test/" }).signIn(t, alice)
 	e.secret(foreign.access, other.access)
 	head, tail, _ := strings.Cut(own.access, ".")

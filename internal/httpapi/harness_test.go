@@ -97,7 +97,7 @@ func newEnv(t testing.TB, configure ...func(*sessions.Config)) *env {
 			}
 			return nil, nil
 		}
-		c.Secrets = [][]byte{bytes.Repeat([]byte("k"), 32)}
+		c.Secrets = [][]byte{bytes.Repeat([]byte("kept"), 8)}
 		c.Issuer = "https://sessile.test/api/v1/projects/" + project
 		c.BaseURL = "https://sessile.test/api/v1"
 		c.ProjectID = project

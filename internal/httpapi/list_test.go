@@ -1,6 +1,7 @@
 package httpapi_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -328,7 +329,7 @@ func TestEndedIsRefusedAtOnce(t *testing.T) {
 
 func TestJWKS(t *testing.T) {
 	t.Parallel()
-	e := newEnv(t, func(c *sessions.Config) { c.Secrets = append(c.Secrets, make([]byte, 32)) })
+	e := newEnv(t, func(c *sessions.Config) { c.Secrets = append(c.Secrets, bytes.Repeat([]byte("next"), 8)) })
 	const atRoot, ofProject = "/.well-known/jwks.json", "/projects/" + project + "/.well-known/jwks.json"
 	a := e.do(t, http.MethodGet, atRoot).want(t, 200)
 	if keys, _ := a.json["keys"].([]any); len(keys) != 2 {

@@ -106,7 +106,7 @@ func TestRefusedRefreshOverHTTP(t *testing.T) {
 		"a session id":            {token: func(_ *testing.T, _ *env, own grant) string { return own.id }, reason: "malformed"},
 		"a token of another secret": {token: func(t *testing.T, e *env, _ grant) string {
 			t.Helper()
-			foreign := newEnv(t, func(c *sessions.Config) { c.Secrets = [][]byte{[]byte(strings.Repeat("f", 32))} }).signIn(t, alice).refresh
+			foreign := newEnv(t, func(c *sessions.Config) { c.Secrets = [][]byte{[]byte(strings.Repeat("foreign ", 4))} }).signIn(t, alice).refresh
 			e.secret(foreign)
 			return foreign
 		}, reason: "malformed"},
@@ -423,7 +423,7 @@ func TestRevoke(t *testing.T) {
 	access := func(_ *testing.T, _ *env, own grant) string { return own.access }
 	foreign := func(t *testing.T, e *env) grant {
 		t.Helper()
-		g := newEnv(t, func(c *sessions.Config) { c.Secrets = [][]byte{[]byte(strings.Repeat("f", 32))} }).signIn(t, alice)
+		g := newEnv(t, func(c *sessions.Config) { c.Secrets = [][]byte{[]byte(strings.Repeat("foreign ", 4))} }).signIn(t, alice)
 		e.secret(g.refresh, g.access)
 		return g
 	}

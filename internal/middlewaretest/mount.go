@@ -1,6 +1,7 @@
 package middlewaretest
 
 import (
+	"bytes"
 	"net/http"
 	"net/http/httptest"
 	"path"
@@ -127,7 +128,7 @@ func (s *suite) mount(t *testing.T) {
 
 	// Two hosts in one process: neither takes what the other has issued.
 	s.run(t, "two managers in one app", func(t *testing.T) {
-		other := make([]byte, 32)
+		other := bytes.Repeat([]byte("other"), 8)
 		a, b := newHost(t), newHost(t, func(c *sessions.Config) { c.Secrets = [][]byte{other} })
 		app := s.Build(t, Group{Groups: []Group{
 			{Prefix: "/a", Mounts: []Mount{{Handler: sessions.NewHandler(a.Manager)}}, Routes: []Route{{Path: "/me", With: []Middleware{{Kind: Require, Manager: a.Manager}}, Handler: who}}},

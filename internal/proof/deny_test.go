@@ -42,7 +42,7 @@ func denyConfig(st sessions.Store) sessions.Config {
 	return sessions.Config{
 		Store:          st,
 		Users:          func(_ context.Context, id string) (sessions.User, error) { return sessions.User{ID: id}, nil },
-		Secrets:        [][]byte{bytes.Repeat([]byte("d"), 32)},
+		Secrets:        [][]byte{bytes.Repeat([]byte("deny"), 8)},
 		Issuer:         "https://app.example",
 		Audience:       "app",
 		AccessTokenTTL: shortLife,

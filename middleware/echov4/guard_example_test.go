@@ -1,6 +1,7 @@
 package echov4_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net/http"
@@ -21,7 +22,7 @@ func exampleManager() (manager *sessions.Manager, alice, root string) {
 	manager, err := sessions.New(sessions.Config{
 		Store:    sessionstest.NewStore(),
 		Users:    func(_ context.Context, id string) (sessions.User, error) { return sessions.User{ID: id}, nil },
-		Secrets:  [][]byte{make([]byte, 32)}, // from the environment, and random
+		Secrets:  [][]byte{bytes.Repeat([]byte("example "), 4)}, // from the environment, and random
 		Issuer:   "https://app.example",
 		Audience: "app",
 	})
