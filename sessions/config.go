@@ -199,8 +199,10 @@ type Config struct {
 	// when the caller disconnects. Defaults to none.
 	OnEvent func(ctx context.Context, event Event)
 
-	// Logger gets failures of the store and of hooks. No credential and no SQL
-	// is ever logged. Defaults to none.
+	// Logger gets failures of the store and of hooks: one line for each request that
+	// failed, and of one kind at most one a second. No credential and no SQL is ever
+	// logged. Defaults to [slog.Default], asked for at each line; for silence there is
+	// [slog.DiscardHandler].
 	Logger *slog.Logger
 
 	// Now is the clock; replicas must agree within Overlap/4, so run NTP.
@@ -277,9 +279,6 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.Rotation.Overlap, min(DefaultOverlap, c.AccessTokenTTL/2))
 	setDefault(&c.Retention, max(DefaultRetention, c.AccessTokenTTL+c.ClockSkew))
 	setDefault(&c.RevocationFallback, Strict)
-	if c.Logger == nil {
-		c.Logger = slog.New(slog.DiscardHandler)
-	}
 	if c.Now == nil {
 		c.Now = time.Now
 	}

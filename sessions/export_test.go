@@ -16,3 +16,13 @@ func Ends(m *Manager) int {
 	defer m.ended.mu.RUnlock()
 	return len(m.ended.young) + len(m.ended.old)
 }
+
+// NoteFailure notes one of a kind.
+func NoteFailure(m *Manager, kind string) { m.failures.note(kind, m.cfg.Now()) }
+
+// FailureKinds is how many kinds of failures m remembers.
+func FailureKinds(m *Manager) int {
+	m.failures.mu.Lock()
+	defer m.failures.mu.Unlock()
+	return len(m.failures.byKind)
+}

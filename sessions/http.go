@@ -110,14 +110,7 @@ func (h *Handler) endpointWith(
 			w = newStackWriter(w, r)
 		}
 		fail := func(err error) {
-			if e := NewAPIError(err); e.Status >= 500 && !hungUp(r, err) {
-				cause := err
-				if e.cause != nil {
-					cause = e.cause
-				}
-				h.m.cfg.Logger.LogAttrs(r.Context(), slog.LevelError, "sessions: request failed",
-					slog.String("request_id", id), slog.String("code", e.Code), slog.Any("error", cause))
-			}
+			h.m.logRequest(r, err, slog.String("request_id", id))
 			writeError(w, r, err)
 		}
 		defer func() {
@@ -130,9 +123,10 @@ func (h *Handler) endpointWith(
 			}
 			// A hook of the host has panicked. Where it did is for the log; what
 			// it said may hold anything.
-			h.m.cfg.Logger.LogAttrs(r.Context(), slog.LevelError, "sessions: panic in a hook",
+			err := fmt.Errorf("sessions: panic: %T", p)
+			h.m.logFailure(r.Context(), "sessions: panic in a hook", CodeInternal, err,
 				slog.String("request_id", id), slog.String("stack", string(debug.Stack())))
-			fail(fmt.Errorf("sessions: panic: %T", p))
+			writeError(w, r, err)
 		}()
 		if methods != nil && !serves(methods, r.Method) {
 			fail(methodNotAllowed(methods))

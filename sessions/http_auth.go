@@ -123,6 +123,18 @@ func hungUp(r *http.Request, err error) bool {
 	return errors.Is(r.Context().Err(), context.Canceled) && errors.Is(err, context.Canceled)
 }
 
+// logRequest logs the cause of a refusal that is a fault of the server's.
+func (m *Manager) logRequest(r *http.Request, err error, more ...slog.Attr) {
+	e := NewAPIError(err)
+	if e.Status < 500 || hungUp(r, err) {
+		return
+	}
+	if e.cause != nil {
+		err = e.cause
+	}
+	m.logFailure(r.Context(), "sessions: request failed", e.Code, err, more...)
+}
+
 // headerIdentity looks at headers only. With a nil check an access token is not
 // looked at, and no identity comes of it.
 func (m *Manager) headerIdentity(r *http.Request, check tokenCheck) (Identity, error) {
@@ -344,11 +356,7 @@ func (m *Manager) Admit(w http.ResponseWriter, r *http.Request, need Need, dial 
 	case need == NeedNothing && (errors.Is(err, ErrNoCredentials) || errors.As(err, &dead)):
 		return context.WithValue(r.Context(), admittedKey{}, admitted{m: m, nobody: true}), nil
 	case err != nil:
-		// Told here, because the answer does not say it and a middleware has no log.
-		if e := NewAPIError(err); e.Status >= 500 && !hungUp(r, err) {
-			m.cfg.Logger.LogAttrs(r.Context(), slog.LevelError, "sessions: request failed",
-				slog.String("code", e.Code), slog.Any("error", err))
-		}
+		m.logRequest(r, err) // here, because the answer hides the cause and a middleware has no log
 		return nil, err
 	case need == NeedServer && !id.Trusted():
 		return nil, insufficientAccess(id, AccessServer, AccessAdmin)

@@ -8,7 +8,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"log/slog"
 	"time"
 
 	"github.com/google/uuid"
@@ -158,7 +157,7 @@ func (m *Manager) markDependents(ctx context.Context, actorSessionIDs []string, 
 		if m.joined != nil {
 			return nil, unavailable("end dependents", err)
 		}
-		m.cfg.Logger.LogAttrs(ctx, slog.LevelError, "sessions: impersonations of an ended session are not marked", slog.Any("error", err))
+		m.logFailure(ctx, "sessions: impersonations of an ended session are not marked", CodeTemporarilyUnavailable, err)
 		return nil, nil
 	}
 	return endings(ended, now), nil

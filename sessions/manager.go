@@ -28,6 +28,7 @@ type Manager struct {
 	ended     *recentlyEnded
 	feed      *feed
 	watches   *watches
+	failures  *failures
 	cookies   *cookieMode // nil where it is off
 	// joined is set on a Manager from WithStore and holds back its events.
 	joined *heldEvents
@@ -59,13 +60,14 @@ func New(cfg Config) (*Manager, error) {
 		ended:     newRecentlyEnded(tokenLife),
 		feed:      newFeed(tokenLife),
 		watches:   &watches{},
+		failures:  &failures{},
 		cookies:   newCookieMode(cfg.Cookies),
 	}
 	if m.clientID == "" {
 		m.clientID = cfg.Audience
 	}
 	if cfg.Cookies.InsecureCookie {
-		cfg.Logger.Warn("sessions: Config.Cookies.InsecureCookie is set, which is for development only")
+		m.logger().Warn("sessions: Config.Cookies.InsecureCookie is set, which is for development only")
 	}
 	return m, nil
 }
@@ -725,7 +727,7 @@ func (m *Manager) CheckClock(ctx context.Context) error {
 		return fmt.Errorf("sessions: this clock and the database's are %v apart, at most %v are allowed", apart, limit)
 	}
 	if apart > clockWarning {
-		m.cfg.Logger.WarnContext(ctx, "sessions: this clock and the database's differ", "apart", apart)
+		m.logger().WarnContext(ctx, "sessions: this clock and the database's differ", "apart", apart)
 	}
 	return nil
 }

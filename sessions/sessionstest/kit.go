@@ -2,6 +2,7 @@ package sessionstest
 
 import (
 	"context"
+	"log/slog"
 	"net/http"
 	"slices"
 	"sync"
@@ -62,6 +63,7 @@ func New(t testing.TB, change ...func(*sessions.Config)) *Kit {
 		Issuer:    "https://app.example/auth",
 		ProjectID: "6fbd1f36-94bb-4f4b-9d13-1a8f3d1f1c0a",
 		Now:       k.Clock.Now,
+		Logger:    slog.New(slog.DiscardHandler),
 		OnEvent: func(_ context.Context, e sessions.Event) {
 			k.mu.Lock()
 			defer k.mu.Unlock()

@@ -1,0 +1,100 @@
+package sessions
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+)
+
+// logger returns [Config.Logger], or what [slog.Default] is at this moment.
+func (m *Manager) logger() *slog.Logger {
+	if m.cfg.Logger != nil {
+		return m.cfg.Logger
+	}
+	return slog.Default()
+}
+
+// logFailure logs what made a request fail, or was to be done with it, in one line. In
+// an outage everything fails for the same reason, so of each kind there is one line a
+// second, which says how many were left out before it.
+func (m *Manager) logFailure(ctx context.Context, message, code string, err error, more ...slog.Attr) {
+	suppressed, ok := m.failures.note(message+"|"+code+"|"+failureKind(err), m.cfg.Now())
+	if !ok {
+		return
+	}
+	attrs := append([]slog.Attr{slog.String("code", code), slog.Any("error", err)}, more...)
+	if suppressed > 0 {
+		attrs = append(attrs, slog.Int("suppressed", suppressed))
+	}
+	m.logger().LogAttrs(ctx, slog.LevelError, message, attrs...)
+}
+
+// failureKind names the call that failed and the type of the error at the root. The text
+// of an error is no kind: it may name ports and ids.
+func failureKind(err error) string {
+	call := ""
+	if text, ok := strings.CutPrefix(err.Error(), ErrUnavailable.Error()+": "); ok {
+		call, _, _ = strings.Cut(text, ":") // ours, see unavailable
+	}
+	for {
+		switch e := err.(type) { //nolint:errorlint // each link of the chain in turn
+		case *foreignError:
+			err = e.err
+			continue
+		case interface{ Unwrap() []error }:
+			if all := e.Unwrap(); len(all) > 0 {
+				err = all[len(all)-1] // what went wrong stands behind what it means
+				continue
+			}
+		default:
+			if next := errors.Unwrap(err); next != nil {
+				err = next
+				continue
+			}
+		}
+		return fmt.Sprintf("%s|%T", call, err)
+	}
+}
+
+const (
+	failureEvery = time.Second
+	// maxFailureKinds is far above what a program has.
+	maxFailureKinds = 100
+)
+
+// failures are those of a Manager that were logged of late, by kind.
+type failures struct {
+	mu     sync.Mutex
+	byKind map[string]*failure
+}
+
+type failure struct {
+	logged     time.Time
+	suppressed int
+}
+
+// note takes note of a failure, and reports whether to log it, and how many of its kind
+// were left out since the last that was.
+func (f *failures) note(kind string, now time.Time) (suppressed int, ok bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	last := f.byKind[kind]
+	if last == nil {
+		if f.byKind == nil || len(f.byKind) >= maxFailureKinds {
+			f.byKind = map[string]*failure{}
+		}
+		f.byKind[kind] = &failure{logged: now}
+		return 0, true
+	}
+	if age := now.Sub(last.logged); age >= 0 && age < failureEvery {
+		last.suppressed++
+		return 0, false
+	}
+	suppressed = last.suppressed
+	*last = failure{logged: now}
+	return suppressed, true
+}

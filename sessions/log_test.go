@@ -1,0 +1,171 @@
+package sessions_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sessile-go/sessile/sessions"
+	"github.com/sessile-go/sessile/sessions/sessionstest"
+)
+
+// A host that has said nothing of logging gets the cause of an outage where the rest of
+// its log goes, wherever that goes by then. Not parallel: the default is everybody's.
+func TestWithoutALoggerTheDefaultOneIsAskedAtEachLine(t *testing.T) { //nolint:paralleltest // the default is global
+	old, writer, flags := slog.Default(), log.Writer(), log.Flags()
+	defer func() {
+		slog.SetDefault(old)
+		log.SetOutput(writer)
+		log.SetFlags(flags)
+	}()
+	k, silent := newFailingKit(t, nil), newFailingKit(t, slog.New(slog.DiscardHandler))
+	for i := range 2 {
+		var buf bytes.Buffer
+		slog.SetDefault(slog.New(slog.NewTextHandler(&buf, nil)))
+		for _, k := range []*failingKit{silent, k} {
+			k.fail(errors.New("no route to the database"))
+			k.get(t)
+		}
+		if got := buf.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, "no route to the database") {
+			t.Errorf("default %d got %q", i, got)
+		}
+		k.Clock.Advance(time.Second)
+	}
+}
+
+// failingKit is a kit whose store fails, and a token for it.
+type failingKit struct {
+	*kit
+	bearer sessions.Token
+}
+
+func newFailingKit(t *testing.T, logger *slog.Logger) *failingKit {
+	t.Helper()
+	k := newKit(t, func(c *sessions.Config) { c.Logger = logger })
+	return &failingKit{k, k.create(t, sessions.CreateParams{}).AccessToken}
+}
+
+// fail makes every call of the store fail.
+func (k *failingKit) fail(err error) {
+	k.Faults.Before = func(context.Context, sessionstest.Call) error { return err }
+}
+
+// get asks for the current session, by the endpoint and behind a middleware.
+func (k *failingKit) get(t *testing.T) {
+	t.Helper()
+	r := httptest.NewRequest(http.MethodGet, "/auth/sessions/current", nil)
+	r.Header.Set("Authorization", "Bearer "+k.bearer.Reveal())
+	answer := httptest.NewRecorder()
+	sessions.NewHandler(k.Manager).ServeHTTP(answer, r)
+	if answer.Code < 500 {
+		t.Errorf("answered %d", answer.Code)
+	}
+	if _, err := k.Admit(httptest.NewRecorder(), r, sessions.NeedUser, sessions.Strict); err == nil {
+		t.Error("admitted")
+	}
+}
+
+func TestAnOutageIsALineASecondOfEachKind(t *testing.T) {
+	t.Parallel()
+	var buf bytes.Buffer
+	k := newFailingKit(t, slog.New(slog.NewTextHandler(&buf, nil)))
+	const requests, seconds = 10, 20 // each of which is two
+	n := 0
+	for range seconds {
+		for range requests {
+			n++
+			k.fail(fmt.Errorf("dial tcp 127.0.0.1:%d: connection refused", 30000+n))
+			k.get(t)
+			k.fail(fmt.Errorf("begin %d: %w", n, context.DeadlineExceeded))
+			k.get(t)
+		}
+		k.Clock.Advance(time.Second)
+	}
+	lines := strings.Split(strings.TrimSpace(buf.String()), "\n")
+	if len(lines) != 2*seconds {
+		t.Errorf("%d lines, want one a second of each of two kinds", len(lines))
+	}
+	left := 0
+	for _, m := range regexp.MustCompile(`suppressed=(\d+)`).FindAllStringSubmatch(buf.String(), -1) {
+		count, err := strconv.Atoi(m[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		left += count
+	}
+	// Those of the last second are counted in the next line.
+	if want := 2 * (seconds - 1) * (2*requests - 1); left != want {
+		t.Errorf("%d requests are counted as left out, want %d", left, want)
+	}
+	t.Logf("%d failed requests, %d bytes", 4*n, buf.Len())
+
+	k.Clock.Advance(-seconds / 2 * time.Second) // set back: not silent until then
+	buf.Reset()
+	k.get(t)
+	if !strings.Contains(buf.String(), "request failed") {
+		t.Error("nothing is logged after the clock was set back")
+	}
+}
+
+// However many kinds there seem to be, they take no memory for ever.
+func TestKindsOfFailuresAreBounded(t *testing.T) {
+	t.Parallel()
+	k := newKit(t)
+	for i := range 1000 {
+		sessions.NoteFailure(k.Manager, strconv.Itoa(i))
+	}
+	if n := sessions.FailureKinds(k.Manager); n > 100 {
+		t.Errorf("%d kinds are remembered", n)
+	}
+}
+
+func TestAPanicIsOneLine(t *testing.T) {
+	t.Parallel()
+	var buf bytes.Buffer
+	k := newKit(t, func(c *sessions.Config) {
+		c.Logger = slog.New(slog.NewTextHandler(&buf, nil))
+		users := c.Users
+		c.Users = func(ctx context.Context, id string) (sessions.User, error) {
+			if id == "bob" {
+				panic("a secret of bob")
+			}
+			return users(ctx, id)
+		}
+	})
+	key, err := sessions.NewServerKey(sessions.AccessServer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hash, err := sessions.HashServerKey("backend", key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := k.Config
+	config.ServerKeys = []sessions.ServerKey{hash}
+	m, err := sessions.New(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := httptest.NewRequest(http.MethodPost, "/auth/sessions", strings.NewReader(`{"user_id":"bob"}`))
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("Authorization", "Bearer "+key)
+	answer := httptest.NewRecorder()
+	sessions.NewHandler(m).ServeHTTP(answer, r)
+	if answer.Code != http.StatusInternalServerError {
+		t.Fatalf("answered %d %s", answer.Code, answer.Body)
+	}
+	got := buf.String()
+	if strings.Count(got, "\n") != 1 || !strings.Contains(got, "log_test.go") || strings.Contains(got, "secret of bob") {
+		t.Errorf("logged %q", got)
+	}
+}
