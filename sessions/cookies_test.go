@@ -742,7 +742,7 @@ func TestBadCookies(t *testing.T) {
 	}
 	end := func(t *testing.T, i in) {
 		t.Helper()
-		if _, err := i.replica(t).Store.End(t.Context(), sessions.EndParams{ID: i.alice.Grant.Session.ID, Moment: sessions.Moment{Now: i.Clock.Now()}, Reason: sessions.EndRevoked}); err != nil {
+		if _, err := i.replica(t).Store.End(t.Context(), sessions.EndParams{ID: i.alice.Grant.Session.ID, Now: i.Clock.Now(), Reason: sessions.EndRevoked}); err != nil {
 			t.Fatal(err)
 		}
 	}

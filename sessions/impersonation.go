@@ -14,8 +14,8 @@ import (
 )
 
 // Impersonate creates a session in which the caller acts as the user p.UserID,
-// under [Config.MayImpersonate]. The caller is its actor, whatever p says; it is
-// live only while the caller's session is, and never outlives it. Caller is an
+// under [Config.MayImpersonate]. The caller is its actor, whatever p says; it ends
+// with the caller's session and never outlives it, idle or not. Caller is an
 // identity whose access token was checked, strictly: [Manager.Check].
 //
 // Errors: those of [Manager.Create], each told as an event, too; [*ExpiredError]
@@ -112,8 +112,9 @@ func refusalOf(err error) Refusal {
 	}
 }
 
-// actorOver reports whether the session of the actor behind s is over.
-func (m *Manager) actorOver(ctx context.Context, s Session, moment Moment) (bool, error) {
+// actorOver reports whether the session of the actor of s has ended or expired. Being
+// idle is each session's own affair.
+func (m *Manager) actorOver(ctx context.Context, s Session, now time.Time) (bool, error) {
 	if s.ActorSessionID == "" {
 		return false, nil
 	}
@@ -124,7 +125,7 @@ func (m *Manager) actorOver(ctx context.Context, s Session, moment Moment) (bool
 	case err != nil:
 		return false, unavailable("look up the actor's session", err)
 	default:
-		return actor.State(moment) != StateLive, nil
+		return actor.State(Moment{Now: now}) != StateLive, nil
 	}
 }
 

@@ -3,6 +3,7 @@ package sessions_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -236,8 +237,10 @@ func TestImpersonationEndsByItself(t *testing.T) {
 			g.setUser("alice", sessions.ErrUserNotFound)
 			g.refuse(t, actor.RefreshToken, sessions.ErrUserGone)
 		}, sessions.EndActorEnded, sessions.ErrSessionEnded, false},
-		{"the actor's session falls idle", func(_ *testing.T, g *governed, _ sessions.Grant) {
-			g.Clock.Advance(6 * time.Minute) // eleven after its sign-in
+		{"the actor's session ends, and nobody comes to mark it", func(t *testing.T, g *governed, actor sessions.Grant) {
+			if _, err := g.Store.End(t.Context(), sessions.EndParams{ID: actor.Session.ID, Now: g.Clock.Now(), Reason: sessions.EndRevoked}); err != nil {
+				t.Error(err)
+			}
 		}, sessions.EndActorEnded, sessions.ErrActorEnded, true},
 		{"the actor is demoted", func(_ *testing.T, g *governed, _ sessions.Grant) {
 			g.setPolicy(func(admins map[string]bool) error { delete(admins, "alice"); return nil })
@@ -300,6 +303,69 @@ func TestImpersonationEndsByItself(t *testing.T) {
 			if s := g.session(t, bystander.Session.ID); !s.EndedAt.IsZero() {
 				t.Errorf("the user's own session ended: %+v", s)
 			}
+		})
+	}
+}
+
+// Being idle is each session's own affair: an impersonation goes on while its actor acts
+// and does nothing else, everybody sees it, and it ends like any other.
+func TestAnImpersonationOutlivesItsIdleActor(t *testing.T) {
+	t.Parallel()
+	for name, end := range map[string]func(g *governed, actor, imp sessions.Grant) error{
+		"End": func(g *governed, _, imp sessions.Grant) error {
+			_, err := g.End(context.Background(), imp.Session.ID, "", "admin")
+			return err
+		},
+		"EndMany": func(g *governed, _, _ sessions.Grant) error {
+			ended, err := g.EndMany(context.Background(), "bob", "", "", "admin")
+			if len(ended) != 1 {
+				err = fmt.Errorf("ended %d, %w", len(ended), err)
+			}
+			return err
+		},
+		"the end of the actor's session": func(g *governed, actor, _ sessions.Grant) error {
+			_, err := g.End(context.Background(), actor.Session.ID, "", "admin")
+			return err
+		},
+		"the end of all of the actor's sessions": func(g *governed, _, _ sessions.Grant) error {
+			_, err := g.EndMany(context.Background(), "alice", "", "", "admin")
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			g := newGoverned(t, func(config *sessions.Config) { config.IdleTimeout, config.Retention = 15*time.Minute, 10*time.Minute })
+			caller, actor := g.signIn(t, "alice")
+			imp := g.impersonate(t, caller, sessions.CreateParams{})
+			for range 10 { // the last of them at 50 minutes, of an hour
+				g.Clock.Advance(5 * time.Minute)
+				imp = g.refresh(t, imp.RefreshToken)
+				if n, err := g.Prune(t.Context()); n != 0 || err != nil {
+					t.Fatalf("pruned %d, %v", n, err)
+				}
+			}
+			g.refuse(t, actor.RefreshToken, sessions.ErrSessionIdle)
+			id, err := g.Verify(imp.AccessToken.Reveal())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := g.Check(t.Context(), id); err != nil {
+				t.Errorf("check: %v", err)
+			}
+			list, err := g.List(t.Context(), "bob", sessions.ListOptions{Impersonations: true})
+			if err != nil || len(list.Sessions) != 1 || list.Sessions[0].ID != imp.Session.ID {
+				t.Errorf("listed: %+v, %v", list, err)
+			}
+			if err := end(g, actor, imp); err != nil {
+				t.Error(err)
+			}
+			if s := g.session(t, imp.Session.ID); s.EndedAt.IsZero() {
+				t.Error("it has not ended")
+			}
+			if _, err := g.Verify(imp.AccessToken.Reveal()); !errors.Is(err, sessions.ErrExpired) {
+				t.Errorf("its access token: %v", err)
+			}
+			g.refuse(t, imp.RefreshToken, sessions.ErrSessionEnded)
 		})
 	}
 }

@@ -421,7 +421,7 @@ func (m *Manager) whyRefused(ctx context.Context, id string, moment Moment) erro
 		return ErrSessionExpired
 	case StateLive: // by its own row
 	}
-	switch over, err := m.actorOver(ctx, s, moment); {
+	switch over, err := m.actorOver(ctx, s, moment.Now); {
 	case err != nil:
 		return err
 	case over:
@@ -481,7 +481,7 @@ func (m *Manager) Check(ctx context.Context, id Identity) (Session, error) {
 	moment := m.moment(now)
 	switch s.State(moment) {
 	case StateLive:
-		over, err := m.actorOver(ctx, s, moment)
+		over, err := m.actorOver(ctx, s, now)
 		if err != nil {
 			return Session{}, err
 		}
@@ -589,10 +589,11 @@ func (m *Manager) Get(ctx context.Context, id string) (Session, error) {
 	return s, nil
 }
 
-// End ends a live session. Its access tokens are refused at once in this process.
+// End ends a session, an idle one too: impersonations may depend on it. Its access
+// tokens are refused at once in this process.
 // An empty reason is [EndRevoked]; by says who does it, and may be empty.
 //
-// Errors: [ErrNotFound] (no such session, or it is over already),
+// Errors: [ErrNotFound] (no such session, or it has ended or expired already),
 // [ErrInvalidParams], [ErrUnavailable].
 func (m *Manager) End(ctx context.Context, id string, reason EndReason, by string) (Session, error) {
 	if !validSessionID(id) {
@@ -601,8 +602,8 @@ func (m *Manager) End(ctx context.Context, id string, reason EndReason, by strin
 	return m.end(ctx, EndParams{ID: id, Reason: reason, By: by})
 }
 
-// EndMany ends all live sessions of a user, impersonations included, but the one
-// with exceptID, where set. A host calls it when a password changes or a user is
+// EndMany ends all sessions of a user, impersonations and idle ones included, except
+// the one with exceptID, if that is set. A host calls it when a password changes or a user is
 // deleted. None to end is an empty list and no error.
 //
 // Errors: [ErrInvalidParams], [ErrUnavailable].
@@ -614,7 +615,7 @@ func (m *Manager) EndMany(ctx context.Context, userID, exceptID string, reason E
 		return nil, err
 	}
 	now := m.now()
-	ended, err := m.cfg.Store.EndMany(ctx, EndManyParams{UserID: userID, ExceptID: exceptID, Moment: m.moment(now), Reason: reason, By: by})
+	ended, err := m.cfg.Store.EndMany(ctx, EndManyParams{UserID: userID, ExceptID: exceptID, Now: now, Reason: reason, By: by})
 	ctx = m.afterWrite(ctx)
 	if err != nil {
 		return nil, unavailable("end many", err)
@@ -642,7 +643,7 @@ func (m *Manager) end(ctx context.Context, p EndParams) (Session, error) {
 	if err := checkCause(&p.Reason, p.By); err != nil {
 		return Session{}, err
 	}
-	p.Moment = m.moment(m.now())
+	p.Now = m.now()
 	s, err := m.cfg.Store.End(ctx, p)
 	ctx = m.afterWrite(ctx)
 	switch {
@@ -651,7 +652,7 @@ func (m *Manager) end(ctx context.Context, p EndParams) (Session, error) {
 	case err != nil:
 		return Session{}, unavailable("end", err)
 	}
-	if err := m.emitEnds(ctx, endings([]Session{s}, p.Moment.Now)...); err != nil {
+	if err := m.emitEnds(ctx, endings([]Session{s}, p.Now)...); err != nil {
 		return Session{}, err
 	}
 	return s, nil

@@ -89,13 +89,16 @@ func (m *Manager) EndOthers(ctx context.Context, caller Identity) ([]Session, er
 	case caller.Impersonation:
 		return nil, fmt.Errorf("%w: to end others", ErrImpersonationNotAllowed)
 	}
+	moment := m.moment(m.now())
 	ended, err := m.EndMany(ctx, caller.UserID, caller.SessionID, EndRevoked, caller.UserID)
 	if err != nil {
 		return nil, err
 	}
 	var shown []Session
 	for _, s := range ended {
-		if !s.Impersonation || m.showsImpersonations() { // nobody is told of what they may not see
+		// Nobody learns of what they may not see, nor of what was idle, which no list
+		// has shown.
+		if (!s.Impersonation || m.showsImpersonations()) && !s.idle(moment) {
 			shown = append(shown, s.shownTo(caller))
 		}
 	}

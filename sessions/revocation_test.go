@@ -86,7 +86,7 @@ func end(t *testing.T, m *sessions.Manager, s *sessionstest.SignedIn) {
 // long transaction, or another clock, does.
 func (r *replicas) endLate(t *testing.T, s *sessionstest.SignedIn, ago time.Duration) {
 	t.Helper()
-	_, err := r.store.End(t.Context(), sessions.EndParams{ID: s.Grant.Session.ID, Moment: sessions.Moment{Now: time.Now().Add(-ago)}, Reason: sessions.EndRevoked})
+	_, err := r.store.End(t.Context(), sessions.EndParams{ID: s.Grant.Session.ID, Now: time.Now().Add(-ago), Reason: sessions.EndRevoked})
 	if err != nil {
 		t.Fatal(err)
 	}

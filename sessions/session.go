@@ -49,7 +49,7 @@ type Session struct {
 	// server key where no user was named.
 	Actor string
 	// ActorSessionID is the session of the actor, where a user impersonates under
-	// [Config.MayImpersonate]. The impersonation is live only while that one is.
+	// [Config.MayImpersonate]. The impersonation is over when that one ends or expires.
 	ActorSessionID string
 	// Reason is the free text that the caller gave at create.
 	Reason string
@@ -136,11 +136,15 @@ func (s Session) State(m Moment) State {
 		return StateEnded
 	case !m.Now.Before(s.ExpiresAt):
 		return StateExpired
-	case !m.IdleCutoff.IsZero() && !s.LastUsedAt.After(m.IdleCutoff):
+	case s.idle(m):
 		return StateIdle
 	default:
 		return StateLive
 	}
+}
+
+func (s Session) idle(m Moment) bool {
+	return !m.IdleCutoff.IsZero() && !s.LastUsedAt.After(m.IdleCutoff)
 }
 
 // Identity says who makes a request. A handler reads it with [FromContext].

@@ -396,7 +396,7 @@ func TestReauthenticatedDoesNotOutliveAnEndThatCameMeanwhile(t *testing.T) {
 		k.Faults.Before = func(ctx context.Context, c sessionstest.Call) error {
 			switch {
 			case c.Method == sessionstest.MethodEnd && c.N == 1:
-				_, err := k.Store.End(ctx, sessions.EndParams{ID: old.Session.ID, Moment: sessions.Moment{Now: k.Clock.Now()}, Reason: sessions.EndRevoked, By: "root"})
+				_, err := k.Store.End(ctx, sessions.EndParams{ID: old.Session.ID, Now: k.Clock.Now(), Reason: sessions.EndRevoked, By: "root"})
 				return err
 			case c.Method == sessionstest.MethodEnd && cleanUpFails:
 				return errAway

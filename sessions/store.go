@@ -8,10 +8,14 @@ import (
 // Store keeps sessions. The one that ships is github.com/sessile-go/sessile/store;
 // sessions/storetest checks any other against this contract.
 //
-// A session with an ActorSessionID is live only while the session of that id is,
-// judged at the same moment: it dies with the actor's session in that same step,
-// though its own row is marked later, by EndDependents. Create, Get and Prune look
-// at the row alone; all other methods judge both.
+// A session is live at a moment if its State then is StateLive and, if it has an
+// ActorSessionID, the session of that id is there and has neither ended nor expired:
+// it dies with the actor's session in that same step, though its own row is marked
+// later, by EndDependents. Being idle is each session's own affair: an actor who acts
+// does not use the session that he acts from. Refresh, Redeem and List judge both
+// sessions. End, EndMany and EndDependents look at the row alone and do not ask
+// whether it is idle, since what is not live may still have to end: a session behind
+// which others live on, or one that nobody has marked.
 //
 // Every method is one atomic step and safe for concurrent use by many processes.
 // Times come in as arguments, in any zone and meant to the microsecond, and go out
@@ -47,12 +51,13 @@ type Store interface {
 	// descending. No sessions is an empty list and no error.
 	List(ctx context.Context, p ListParams) ([]Session, error)
 
-	// End ends one live session and returns it as it is then. ErrNotFound: no
-	// such session, not live, or outside the conditions of p.
+	// End ends one session that has neither ended nor expired by itself, and returns it
+	// as it is then. ErrNotFound: no such session, over, or outside the conditions of p.
 	End(ctx context.Context, p EndParams) (Session, error)
 
-	// EndMany ends the live sessions of one user, each in one atomic step, and
-	// returns them as they are then, in no particular order. All whose creation was
+	// EndMany ends the sessions of one user that have neither ended nor expired by
+	// themselves, each in one atomic step, and returns them as they are then, in no
+	// particular order. All whose creation was
 	// answered before the call began are among them; one that is created meanwhile
 	// may be. None is an empty list and no error.
 	EndMany(ctx context.Context, p EndManyParams) ([]Session, error)
@@ -83,7 +88,9 @@ type Store interface {
 
 	// Prune deletes at most p.Limit sessions that ended, expired or were last used
 	// before the times of p, and returns how many; at least one, if there are any.
-	// The caller's times are in the past, so it never deletes a live one.
+	// The caller's times are in the past, so it never deletes a live one. A session
+	// that was last used too long ago stays as long as it is the ActorSessionID of one
+	// that was not ended, which may be live.
 	Prune(ctx context.Context, p PruneParams) (int, error)
 
 	// Now returns the database's clock, for [Manager.CheckClock] only.
@@ -140,7 +147,7 @@ type ListPosition struct {
 	ID        string
 }
 
-// EndParams selects one live session and says why it ends.
+// EndParams selects one session and says why it ends.
 type EndParams struct {
 	// ID is required.
 	ID string
@@ -148,21 +155,21 @@ type EndParams struct {
 	UserID string
 	// NoImpersonation refuses impersonations.
 	NoImpersonation bool
-	// Moment judges liveness; Moment.Now becomes EndedAt.
-	Moment Moment
+	// Now becomes EndedAt; what has expired by then is left alone.
+	Now time.Time
 	// Reason and By stay on the row.
 	Reason EndReason
 	By     string
 }
 
-// EndManyParams selects the live sessions of one user, impersonations included.
+// EndManyParams selects the sessions of one user, impersonations included.
 type EndManyParams struct {
 	// UserID is required.
 	UserID string
 	// ExceptID, where set, is left alone.
 	ExceptID string
-	// Moment judges liveness; Moment.Now becomes EndedAt.
-	Moment Moment
+	// Now becomes EndedAt; what has expired by then is left alone.
+	Now time.Time
 	// Reason and By stay on the row.
 	Reason EndReason
 	By     string
@@ -201,8 +208,8 @@ type EndedSession struct {
 }
 
 // PruneParams says what is old enough to delete: EndedAt before EndedBefore,
-// ExpiresAt before ExpiredBefore, or LastUsedAt before IdleBefore. A zero time
-// selects nothing.
+// ExpiresAt before ExpiredBefore, or LastUsedAt before IdleBefore if no session that
+// was not ended depends on it. A zero time selects nothing.
 type PruneParams struct {
 	EndedBefore, ExpiredBefore, IdleBefore time.Time
 	// Limit is the largest number of rows to delete, at least 1.

@@ -59,11 +59,11 @@ var changes = []struct {
 		return err
 	}, store.AuditEntry{Type: sessions.EventRecoveryLimit, At: late, EndReason: sessions.EndRecoveryLimit, Client: presenter}},
 	{"ended", nil, func(ctx context.Context, st *store.Store, s, _ sessions.Session) error {
-		_, err := st.End(ctx, sessions.EndParams{ID: s.ID, Moment: at(late), Reason: sessions.EndSignedOut, By: "boss"})
+		_, err := st.End(ctx, sessions.EndParams{ID: s.ID, Now: at(late).Now, Reason: sessions.EndSignedOut, By: "boss"})
 		return err
 	}, store.AuditEntry{Type: sessions.EventEnded, At: late, EndReason: sessions.EndSignedOut, By: "boss"}},
 	{"ended with others", nil, func(ctx context.Context, st *store.Store, s, _ sessions.Session) error {
-		_, err := st.EndMany(ctx, sessions.EndManyParams{UserID: s.UserID, Moment: at(late), Reason: sessions.EndRevoked, By: "user"})
+		_, err := st.EndMany(ctx, sessions.EndManyParams{UserID: s.UserID, Now: at(late).Now, Reason: sessions.EndRevoked, By: "user"})
 		return err
 	}, store.AuditEntry{Type: sessions.EventEnded, At: late, EndReason: sessions.EndRevoked, By: "user"}},
 	{"ended with its actor", nil, func(ctx context.Context, st *store.Store, _, actor sessions.Session) error {
@@ -238,10 +238,10 @@ func TestTheAuditLogSaysNothingOfOtherSessions(t *testing.T) {
 			if _, err := st.Refresh(ctx, presentation(s.ID, 1, t0)); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := st.End(ctx, sessions.EndParams{ID: other.ID, Moment: at(t0)}); err != nil {
+			if _, err := st.End(ctx, sessions.EndParams{ID: other.ID, Now: at(t0).Now}); err != nil {
 				t.Fatal(err)
 			}
-			if list, err := st.EndMany(ctx, sessions.EndManyParams{UserID: "user", Moment: at(t0), Reason: sessions.EndRevoked, By: "user"}); err != nil || len(list) != 2 {
+			if list, err := st.EndMany(ctx, sessions.EndManyParams{UserID: "user", Now: at(t0).Now, Reason: sessions.EndRevoked, By: "user"}); err != nil || len(list) != 2 {
 				t.Fatal(list, err)
 			}
 			// What is refused or finds nothing is no change.
@@ -322,7 +322,7 @@ func TestManyEntriesAtOnce(t *testing.T) {
 				rows[i] = store.Row{ID: newID(), UserID: "u", Impersonation: 1, LastUsedAt: t0.UnixMicro(), ExpiresAt: t0.Add(time.Hour).UnixMicro(), Current: 1}
 			}
 			must(t, db.Table(store.DefaultTable).CreateInBatches(rows, 500).Error)
-			if list, err := st.EndMany(ctx, sessions.EndManyParams{UserID: "u", Moment: at(t0), Reason: sessions.EndRevoked}); err != nil || len(list) != len(rows) {
+			if list, err := st.EndMany(ctx, sessions.EndManyParams{UserID: "u", Now: at(t0).Now, Reason: sessions.EndRevoked}); err != nil || len(list) != len(rows) {
 				t.Fatal(len(list), err)
 			}
 			entries, err := st.Audit(ctx, store.AuditQuery{UserID: "u"})

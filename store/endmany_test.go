@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -123,4 +124,69 @@ func waits(t *testing.T, holder *gorm.DB) {
 		}
 	}
 	t.Fatal("nobody waits for the lock")
+}
+
+// TestAnImpersonationBehindAnIdleActorIsSeenAndEnded holds the rule of idleness on both
+// databases: it is each session's own affair.
+func TestAnImpersonationBehindAnIdleActorIsSeenAndEnded(t *testing.T) {
+	t.Parallel()
+	for _, d := range databases {
+		t.Run(d.name, func(t *testing.T) {
+			t.Parallel()
+			db := open(t, d.open(t))
+			st, ctx, now := migrated(t, db), t.Context(), t0
+			m, err := sessions.New(sessions.Config{
+				Store: st, Issuer: "https://app.example", Audience: "app", Secrets: [][]byte{[]byte("a secret of thirty-two bytes, 123")},
+				Users:          func(_ context.Context, id string) (sessions.User, error) { return sessions.User{ID: id}, nil },
+				MayImpersonate: func(context.Context, sessions.Identity, sessions.User) error { return nil },
+				Now:            func() time.Time { return now },
+				IdleTimeout:    15 * time.Minute,
+				Retention:      10 * time.Minute,
+			})
+			must(t, err)
+			for name, end := range map[string]func(actor, imp sessions.Session) error{
+				"End":     func(_, imp sessions.Session) error { _, err := m.End(ctx, imp.ID, "", ""); return err },
+				"EndMany": func(_, imp sessions.Session) error { _, err := m.EndMany(ctx, imp.UserID, "", "", ""); return err },
+				"the end of the actor's session": func(actor, _ sessions.Session) error {
+					_, err := m.End(ctx, actor.ID, "", "")
+					return err
+				},
+				"the end of the actor's sessions": func(actor, _ sessions.Session) error {
+					_, err := m.EndMany(ctx, actor.UserID, "", "", "")
+					return err
+				},
+			} {
+				actor, err := m.Create(ctx, sessions.CreateParams{UserID: "actor, " + name})
+				must(t, err)
+				caller, err := m.Verify(actor.AccessToken.Reveal())
+				must(t, err)
+				imp, err := m.Impersonate(ctx, caller, sessions.CreateParams{UserID: "user, " + name})
+				must(t, err)
+				for range 10 {
+					now = now.Add(5 * time.Minute)
+					imp, err = m.Refresh(ctx, imp.RefreshToken.Reveal(), sessions.Client{})
+					must(t, err)
+					if _, err := m.Prune(ctx); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if _, err := m.Refresh(ctx, actor.RefreshToken.Reveal(), sessions.Client{}); !errors.Is(err, sessions.ErrSessionIdle) {
+					t.Fatalf("the actor's refresh: %v, want ErrSessionIdle", err)
+				}
+				list, err := m.List(ctx, imp.Session.UserID, sessions.ListOptions{Impersonations: true})
+				if err != nil || len(list.Sessions) != 1 {
+					t.Errorf("%s: listed %d, %v, want the impersonation", name, len(list.Sessions), err)
+				}
+				if err := end(actor.Session, imp.Session); err != nil {
+					t.Errorf("%s: %v", name, err)
+				}
+				if _, err := m.Verify(imp.AccessToken.Reveal()); !errors.Is(err, sessions.ErrExpired) {
+					t.Errorf("%s: its access token: %v, want ErrExpired", name, err)
+				}
+				if s, err := m.Get(ctx, imp.Session.ID); err != nil || s.EndedAt.IsZero() {
+					t.Errorf("%s: it has not ended: %v", name, err)
+				}
+			}
+		})
+	}
 }

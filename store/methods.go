@@ -166,8 +166,7 @@ func (s *Store) End(ctx context.Context, p sessions.EndParams) (sessions.Session
 	if !storable(p.By, string(p.Reason)) {
 		return sessions.Session{}, errText("end")
 	}
-	args := moment(p.Moment)
-	args["id"], args["reason"], args["by"] = p.ID, string(p.Reason), p.By
+	args := map[string]any{"id": p.ID, "now": p.Now.UnixMicro(), "reason": string(p.Reason), "by": p.By}
 	var b strings.Builder
 	b.WriteString(s.stmts.end)
 	if p.UserID != "" {
@@ -182,7 +181,7 @@ func (s *Store) End(ctx context.Context, p sessions.EndParams) (sessions.Session
 	}
 	b.WriteString(` RETURNING ` + columns)
 	row, err := s.one(ctx, "end", p.ID, b.String(), args, func(Row) occurrence {
-		return occurrence{at: p.Moment.Now.UnixMicro(), event: sessions.EventEnded}
+		return occurrence{at: p.Now.UnixMicro(), event: sessions.EventEnded}
 	})
 	if err != nil {
 		return sessions.Session{}, err
@@ -198,8 +197,7 @@ func (s *Store) EndMany(ctx context.Context, p sessions.EndManyParams) ([]sessio
 	if !storable(p.UserID) {
 		return nil, s.answer(ctx, "end many", nil)
 	}
-	args := moment(p.Moment)
-	args["user_id"], args["reason"], args["by"] = p.UserID, string(p.Reason), p.By
+	args := map[string]any{"user_id": p.UserID, "now": p.Now.UnixMicro(), "reason": string(p.Reason), "by": p.By}
 	var b strings.Builder
 	b.WriteString(s.stmts.endMany)
 	if p.ExceptID != "" && isID(p.ExceptID) { // no other spelling is the id of a row
@@ -208,7 +206,7 @@ func (s *Store) EndMany(ctx context.Context, p sessions.EndManyParams) ([]sessio
 	}
 	b.WriteString(` RETURNING ` + columns)
 	rows, err := s.change(ctx, "end many", b.String(), args, func(Row) occurrence {
-		return occurrence{at: p.Moment.Now.UnixMicro(), event: sessions.EventEnded}
+		return occurrence{at: p.Now.UnixMicro(), event: sessions.EventEnded}
 	})
 	if err != nil {
 		return nil, err
@@ -302,25 +300,28 @@ func (s *Store) Prune(ctx context.Context, p sessions.PruneParams) (int, error) 
 	// or it would count twice against the limit.
 	args := map[string]any{"limit": int64(p.Limit)}
 	var parts, earlier []string
+	table := s.cfg.quoted(s.cfg.Table)
 	add := func(at time.Time, name, old, young string) {
 		if at.IsZero() {
 			return
 		}
 		args[name] = at.UnixMicro()
 		where := strings.Join(append([]string{old}, earlier...), ` AND `)
-		parts = append(parts, `SELECT id FROM `+s.cfg.quoted(s.cfg.Table)+` WHERE `+where)
+		parts = append(parts, `SELECT id FROM `+table+` AS s WHERE `+where)
 		earlier = append(earlier, young)
 	}
 	add(p.EndedBefore, "ended", `ended_at < @ended`, `(ended_at IS NULL OR ended_at >= @ended)`)
 	add(p.ExpiredBefore, "expired", `expires_at < @expired`, `expires_at >= @expired`)
-	add(p.IdleBefore, "idle", `last_used_at < @idle`, `last_used_at >= @idle`)
+	// Not by EXISTS, which Postgres may answer, below OR, by reading all dependents.
+	needed := `(SELECT 1 FROM ` + table + ` AS d WHERE d.actor_session_id = s.id AND d.ended_at IS NULL LIMIT 1)`
+	add(p.IdleBefore, "idle", `last_used_at < @idle AND `+needed+` IS NULL`, `(last_used_at >= @idle OR `+needed+` IS NOT NULL)`)
 	if len(parts) == 0 {
 		return 0, s.answer(ctx, "prune", nil)
 	}
 	// The rows are judged again as they are deleted: Postgres does not repeat the
 	// subselect after it waited for a row, and in the meantime an idle session may
 	// have been refreshed.
-	n, err := s.exec(ctx, "prune", `DELETE FROM `+s.cfg.quoted(s.cfg.Table)+` WHERE id IN (`+
+	n, err := s.exec(ctx, "prune", `DELETE FROM `+table+` AS s WHERE id IN (`+
 		strings.Join(parts, ` UNION ALL `)+` LIMIT @limit) AND NOT (`+strings.Join(earlier, ` AND `)+`)`, args)
 	return int(n), err
 }

@@ -170,11 +170,11 @@ func life(t *testing.T, st *store.Store) {
 	if err != nil || len(behind) != 1 || behind[0].ID != offer.ID || behind[0].EndReason != sessions.EndActorEnded {
 		t.Fatalf("end dependents: %+v, %v", behind, err)
 	}
-	many, err := st.EndMany(ctx, sessions.EndManyParams{UserID: "user", ExceptID: s.ID, Moment: at(now), Reason: sessions.EndRevoked, By: "admin"})
+	many, err := st.EndMany(ctx, sessions.EndManyParams{UserID: "user", ExceptID: s.ID, Now: at(now).Now, Reason: sessions.EndRevoked, By: "admin"})
 	if err != nil || len(many) != 1 || many[0].ID != other.ID || many[0].EndedBy != "admin" || !many[0].EndedAt.Equal(now) {
 		t.Fatalf("end many: %+v, %v", many, err)
 	}
-	ended, err := st.End(ctx, sessions.EndParams{ID: s.ID, UserID: "user", NoImpersonation: true, Moment: at(now), Reason: sessions.EndSignedOut})
+	ended, err := st.End(ctx, sessions.EndParams{ID: s.ID, UserID: "user", NoImpersonation: true, Now: at(now).Now, Reason: sessions.EndSignedOut})
 	if err != nil || ended.EndReason != sessions.EndSignedOut {
 		t.Fatalf("end: %+v, %v", ended, err)
 	}
@@ -212,7 +212,7 @@ func TestWhatCannotBeStoredIsNotAsked(t *testing.T) {
 				if _, err := st.Refresh(ctx, presentation(id, 1, t0)); !errors.Is(err, sessions.ErrNotFound) {
 					t.Errorf("refresh %q: %v, want ErrNotFound", id, err)
 				}
-				if _, err := st.End(ctx, sessions.EndParams{ID: id, Moment: at(t0)}); !errors.Is(err, sessions.ErrNotFound) {
+				if _, err := st.End(ctx, sessions.EndParams{ID: id, Now: at(t0).Now}); !errors.Is(err, sessions.ErrNotFound) {
 					t.Errorf("end %q: %v, want ErrNotFound", id, err)
 				}
 				if _, err := st.Redeem(ctx, sessions.RedeemParams{ID: id, Hash: "hash", Moment: at(t0)}); !errors.Is(err, sessions.ErrNotFound) {
@@ -247,7 +247,7 @@ func TestWhatCannotBeStoredIsNotAsked(t *testing.T) {
 				if list, err := st.List(ctx, sessions.ListParams{UserID: text, Moment: at(t0)}); err != nil || len(list) != 0 {
 					t.Errorf("list of %q: %v, %v, want none", text, list, err)
 				}
-				if _, err := st.End(ctx, sessions.EndParams{ID: s.ID, UserID: text, Moment: at(t0)}); !errors.Is(err, sessions.ErrNotFound) {
+				if _, err := st.End(ctx, sessions.EndParams{ID: s.ID, UserID: text, Now: at(t0).Now}); !errors.Is(err, sessions.ErrNotFound) {
 					t.Errorf("end of %q: %v, want ErrNotFound", text, err)
 				}
 				p := presentation(s.ID, 1, t0)

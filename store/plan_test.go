@@ -151,11 +151,11 @@ func TestEveryMethodIsOneStatement(t *testing.T) {
 						return err
 					}},
 					{"UPDATE", func() error {
-						_, err := st.End(ctx, sessions.EndParams{ID: s.ID, Moment: at(t0), Reason: sessions.EndSignedOut})
+						_, err := st.End(ctx, sessions.EndParams{ID: s.ID, Now: at(t0).Now, Reason: sessions.EndSignedOut})
 						return err
 					}},
 					{"UPDATE", func() error {
-						_, err := st.EndMany(ctx, sessions.EndManyParams{UserID: "u", Moment: at(t0), Reason: sessions.EndRevoked})
+						_, err := st.EndMany(ctx, sessions.EndManyParams{UserID: "u", Now: at(t0).Now, Reason: sessions.EndRevoked})
 						return err
 					}},
 					{"SELECT", func() error { _, err := st.Ended(ctx, t0); return err }},
@@ -258,7 +258,7 @@ func TestPlansUseTheIndexes(t *testing.T) {
 					return err
 				}},
 				{"the end of many", "sessile_sessions_user_idx", "Seq Scan", func(st *store.Store) error {
-					_, err := st.EndMany(ctx, sessions.EndManyParams{UserID: "user 7", Moment: m, Reason: sessions.EndRevoked})
+					_, err := st.EndMany(ctx, sessions.EndManyParams{UserID: "user 7", Now: m.Now, Reason: sessions.EndRevoked})
 					return err
 				}},
 				{"a refresh", "sessile_sessions", "Seq Scan", func(st *store.Store) error {

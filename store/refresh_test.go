@@ -24,7 +24,7 @@ import (
 // space is one case of the state space: a row, and what is presented to it.
 type space struct {
 	row store.Row
-	// actor is the session that stands behind row, nil where it is not there.
+	// actor is the session that row depends on, nil if it is not there.
 	actor *store.Row
 	p     sessions.RefreshParams
 	note  string
@@ -37,7 +37,7 @@ func (c space) want() (store.Row, sessions.Outcome) {
 	if sess.State(m) != sessions.StateLive || sess.Impersonation && !m.Now.Add(p.ImpersonationMargin).Before(sess.ExpiresAt) {
 		return c.row, 0
 	}
-	if sess.ActorSessionID != "" && (c.actor == nil || c.actor.Session().State(m) != sessions.StateLive) {
+	if sess.ActorSessionID != "" && (c.actor == nil || c.actor.Session().State(sessions.Moment{Now: m.Now}) != sessions.StateLive) {
 		return c.row, 0
 	}
 	state, outcome := p.Rotation.Next(c.row.RefreshState(), p.Presented, m.Now)
@@ -123,7 +123,7 @@ func wholeSpace() []space {
 		r.EndedAt, r.EndReason, r.EndedBy = &ended, "revoked", "somebody"
 		add("ended", r, presented, rotations[0], time.Time{})
 
-		// An actor's session, live or not, behind a session that is live.
+		// An actor's session, over or idle or neither, of a session that is live.
 		for i, change := range []func(actor *store.Row){
 			func(*store.Row) {},
 			func(actor *store.Row) { actor.EndedAt = &ended },
@@ -352,7 +352,7 @@ func TestNothingWorksBehindAnEnd(t *testing.T) {
 					for !begun.Load() {
 						runtime.Gosched()
 					}
-					_, err := st.End(ctx, sessions.EndParams{ID: actor.ID, Moment: at(t0), Reason: sessions.EndSignedOut})
+					_, err := st.End(ctx, sessions.EndParams{ID: actor.ID, Now: at(t0).Now, Reason: sessions.EndSignedOut})
 					over.Store(true)
 					return err
 				}
@@ -470,7 +470,7 @@ func TestManyWritersNeverSeeABusyDatabase(t *testing.T) {
 						return err
 					}
 				}
-				if _, err := st.EndMany(t.Context(), sessions.EndManyParams{UserID: user, Moment: at(t0), Reason: sessions.EndRevoked}); err != nil {
+				if _, err := st.EndMany(t.Context(), sessions.EndManyParams{UserID: user, Now: at(t0).Now, Reason: sessions.EndRevoked}); err != nil {
 					return err
 				}
 				_, err := st.Prune(t.Context(), sessions.PruneParams{EndedBefore: t0.Add(time.Hour), Limit: 3})

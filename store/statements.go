@@ -17,17 +17,20 @@ type statements struct {
 	record, audit string
 }
 
+// notOver is the condition under which a session can be ended, by its row alone.
+const notOver = `ended_at IS NULL AND expires_at > @now`
+
 // live is the condition of sessions.Moment, for the arguments of moment, with that
-// of the actor's session where one stands behind. The table is named s for it.
+// of the actor's session if there is one. The table is named s for it.
 //
 // The EXISTS sees the other row as it was when the statement began, which is as it
 // should be: whatever was acknowledged before is seen, and what ends the actor's
 // session meanwhile may come after. Only of the statement's own row a newer version
 // counts, since who waited for its lock must see what its holder did; that is read
 // again, see refresh.
-const live = `ended_at IS NULL AND expires_at > @now AND last_used_at > @idle_cutoff AND (s.actor_session_id IS NULL OR EXISTS (
+const live = notOver + ` AND last_used_at > @idle_cutoff AND (s.actor_session_id IS NULL OR EXISTS (
   SELECT 1 FROM {table} AS actor
-  WHERE actor.id = s.actor_session_id AND actor.ended_at IS NULL AND actor.expires_at > @now AND actor.last_used_at > @idle_cutoff))`
+  WHERE actor.id = s.actor_session_id AND actor.ended_at IS NULL AND actor.expires_at > @now))`
 
 // success is the condition under which sessions.Rotation.Next ends no session.
 // Inside the window is answered_at > @window_cutoff: with NoOverlap the cutoff is
@@ -123,12 +126,12 @@ func newStatements(cfg Config, d dialect) *statements {
 ON CONFLICT DO NOTHING`),
 		get:  text(`SELECT ` + columns + ` FROM {table} WHERE id = @id`),
 		list: text(`SELECT ` + columns + ` FROM {table} AS s WHERE user_id = @user_id AND ` + live),
-		end: text(`UPDATE {table} AS s SET ended_at = @now, end_reason = @reason, ended_by = @by
-WHERE id = @id AND ` + live),
-		endMany: text(`UPDATE {table} AS s SET ended_at = @now, end_reason = @reason, ended_by = @by
-WHERE user_id = @user_id AND ` + live),
+		end: text(`UPDATE {table} SET ended_at = @now, end_reason = @reason, ended_by = @by
+WHERE id = @id AND ` + notOver),
+		endMany: text(`UPDATE {table} SET ended_at = @now, end_reason = @reason, ended_by = @by
+WHERE user_id = @user_id AND ` + notOver),
 		endDependents: text(`UPDATE {table} SET ended_at = @now, end_reason = @reason, ended_by = @by
-WHERE ` + inOrder(`actor_session_id `+anyOf+` AND ended_at IS NULL AND expires_at > @now`) + `
+WHERE ` + inOrder(`actor_session_id `+anyOf+` AND `+notOver) + `
 RETURNING ` + columns),
 		// The second half is for impersonations that nobody came to mark. A prepared
 		// statement may get a plan for any argument, which takes an open range for a

@@ -52,7 +52,7 @@ func TestInJoinsTheHostsTransaction(t *testing.T) {
 						if err != nil || len(list) != 2 {
 							t.Errorf("list: %v, %v, want both", list, err)
 						}
-						if _, err := in.EndMany(ctx, sessions.EndManyParams{UserID: "u", ExceptID: young.ID, Moment: at(t0), Reason: sessions.EndRevoked}); err != nil {
+						if _, err := in.EndMany(ctx, sessions.EndManyParams{UserID: "u", ExceptID: young.ID, Now: at(t0).Now, Reason: sessions.EndRevoked}); err != nil {
 							return err
 						}
 						feed, err := in.Ended(ctx, t0)
@@ -166,8 +166,8 @@ func TestADoneContextChangesNothing(t *testing.T) {
 			_, getErr := st.Get(ctx, "x")
 			_, refreshErr := st.Refresh(ctx, presentation(s.ID, 1, t0))
 			_, listErr := st.List(ctx, sessions.ListParams{UserID: "u", OnlyID: "x"})
-			_, endErr := st.End(ctx, sessions.EndParams{ID: s.ID, Moment: at(t0)})
-			_, manyErr := st.EndMany(ctx, sessions.EndManyParams{UserID: "u", Moment: at(t0)})
+			_, endErr := st.End(ctx, sessions.EndParams{ID: s.ID, Now: at(t0).Now})
+			_, manyErr := st.EndMany(ctx, sessions.EndManyParams{UserID: "u", Now: at(t0).Now})
 			_, dependentsErr := st.EndDependents(ctx, sessions.EndDependentsParams{ActorSessionIDs: []string{s.ID}, Now: t0})
 			_, redeemErr := st.Redeem(ctx, sessions.RedeemParams{ID: s.ID, Moment: at(t0)})
 			_, feedErr := st.Ended(ctx, t0)

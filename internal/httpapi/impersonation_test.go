@@ -635,12 +635,17 @@ func TestRefreshOfAnImpersonationThatIsOver(t *testing.T) {
 			t.Helper()
 			o.do(t, http.MethodPost, "/auth/oauth/revoke", form("token", admin.refresh)).want(t, 200)
 		}, "ended", sessions.EndActorEnded, ""},
-		"the actor's session has fallen idle": {func(_ *testing.T, o *office, _ grant) { o.clock.Advance(6 * time.Minute) }, "actor_ended", sessions.EndActorEnded, root},
-		"the actor was demoted":               {func(_ *testing.T, o *office, _ grant) { o.demote(root) }, "not_allowed", sessions.EndNotAllowed, ""},
-		"the actor was disabled":              {func(_ *testing.T, o *office, _ grant) { o.lose(root, sessions.ErrUserDisabled) }, "not_allowed", sessions.EndNotAllowed, ""},
-		"the actor is gone":                   {func(_ *testing.T, o *office, _ grant) { o.lose(root, sessions.ErrUserNotFound) }, "not_allowed", sessions.EndNotAllowed, ""},
-		"the target was promoted":             {func(_ *testing.T, o *office, _ grant) { o.change(func() { o.policy.admins[alice] = true }) }, "not_allowed", sessions.EndNotAllowed, ""},
-		"the target is gone":                  {func(_ *testing.T, o *office, _ grant) { o.lose(alice, sessions.ErrUserNotFound) }, "user_gone", sessions.EndUserGone, ""},
+		"the actor's session has ended, and nobody came to mark it": {func(t *testing.T, o *office, admin grant) {
+			t.Helper()
+			if _, err := o.kit.Store.End(t.Context(), sessions.EndParams{ID: admin.id, Now: o.clock.Now(), Reason: sessions.EndRevoked}); err != nil {
+				t.Error(err)
+			}
+		}, "actor_ended", sessions.EndActorEnded, root},
+		"the actor was demoted":   {func(_ *testing.T, o *office, _ grant) { o.demote(root) }, "not_allowed", sessions.EndNotAllowed, ""},
+		"the actor was disabled":  {func(_ *testing.T, o *office, _ grant) { o.lose(root, sessions.ErrUserDisabled) }, "not_allowed", sessions.EndNotAllowed, ""},
+		"the actor is gone":       {func(_ *testing.T, o *office, _ grant) { o.lose(root, sessions.ErrUserNotFound) }, "not_allowed", sessions.EndNotAllowed, ""},
+		"the target was promoted": {func(_ *testing.T, o *office, _ grant) { o.change(func() { o.policy.admins[alice] = true }) }, "not_allowed", sessions.EndNotAllowed, ""},
+		"the target is gone":      {func(_ *testing.T, o *office, _ grant) { o.lose(alice, sessions.ErrUserNotFound) }, "user_gone", sessions.EndUserGone, ""},
 	} {
 		for how, refresh := range refreshers {
 			t.Run(name+"/"+how, func(t *testing.T) {

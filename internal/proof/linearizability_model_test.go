@@ -53,7 +53,7 @@ type linInput struct {
 	slot       int8 // the session; of an end of many the one to keep
 	presented  int64
 	now        int64 // by the clock of the replica that was called
-	idleCutoff int64 // math.MinInt64 where nothing idles
+	idleCutoff int64 // math.MinInt64 if nothing idles, or it does not matter, as for an end
 	expires    int64 // of a new session
 	reason     sessions.EndReason
 	by         string

@@ -299,14 +299,14 @@ func (s linTap) List(ctx context.Context, p sessions.ListParams) ([]sessions.Ses
 func (s linTap) End(ctx context.Context, p sessions.EndParams) (sessions.Session, error) {
 	ctx, cancel := linUntil(ctx)
 	defer cancel()
-	linNote(ctx, p.Moment).in.reason = p.Reason
+	linNote(ctx, sessions.Moment{Now: p.Now}).in.reason = p.Reason
 	return s.Store.End(ctx, p)
 }
 
 func (s linTap) EndMany(ctx context.Context, p sessions.EndManyParams) ([]sessions.Session, error) {
 	ctx, cancel := linUntil(ctx)
 	defer cancel()
-	linNote(ctx, p.Moment).in.reason = p.Reason
+	linNote(ctx, sessions.Moment{Now: p.Now}).in.reason = p.Reason
 	return s.Store.EndMany(ctx, p)
 }
 

@@ -174,17 +174,17 @@ func (st *looseStore) End(ctx context.Context, p sessions.EndParams) (sessions.S
 		return sessions.Session{}, err
 	}
 	r, ok := st.rows[p.ID]
-	if !ok || !looseLive(r.session, p.Moment) {
+	if !ok || !looseLive(r.session, sessions.Moment{Now: p.Now}) {
 		return sessions.Session{}, sessions.ErrNotFound
 	}
-	r.session.EndedAt, r.session.EndReason, r.session.EndedBy = p.Moment.Now, p.Reason, p.By
+	r.session.EndedAt, r.session.EndReason, r.session.EndedBy = p.Now, p.Reason, p.By
 	if st.flaws.early {
 		st.pending.Go(func() {
 			st.pause()
 			st.mu.Lock()
 			defer st.mu.Unlock()
 			late := st.rows[p.ID]
-			late.session.EndedAt, late.session.EndReason, late.session.EndedBy = p.Moment.Now, p.Reason, p.By
+			late.session.EndedAt, late.session.EndReason, late.session.EndedBy = p.Now, p.Reason, p.By
 			st.write(p.ID, late)
 		})
 		return r.session, nil
@@ -202,13 +202,13 @@ func (st *looseStore) EndMany(ctx context.Context, p sessions.EndManyParams) ([]
 	var ended []sessions.Session
 	for _, id := range slices.Sorted(maps.Keys(st.rows)) {
 		r := st.rows[id]
-		if r.session.UserID != p.UserID || id == p.ExceptID || !looseLive(r.session, p.Moment) {
+		if r.session.UserID != p.UserID || id == p.ExceptID || !looseLive(r.session, sessions.Moment{Now: p.Now}) {
 			continue
 		}
 		if st.flaws.spare && len(ended) > 0 {
 			break
 		}
-		r.session.EndedAt, r.session.EndReason, r.session.EndedBy = p.Moment.Now, p.Reason, p.By
+		r.session.EndedAt, r.session.EndReason, r.session.EndedBy = p.Now, p.Reason, p.By
 		ended = append(ended, r.session)
 		st.write(id, r)
 		if st.flaws.oneByOne {

@@ -583,12 +583,15 @@ func (m *machine) thief(t *rapid.T, r *machineReplica) {
 
 func (m *machine) end(t *rapid.T, r *machineReplica) {
 	s := m.pick(t)
-	moment := m.moment(r)
+	now := m.moment(r).Now
 	over := func(s *machineSession, reason sessions.EndReason) {
 		s.over = string(reason)
-		s.row.session.EndedAt, s.row.session.EndReason, s.row.session.EndedBy = moment.Now, reason, "host"
+		s.row.session.EndedAt, s.row.session.EndReason, s.row.session.EndedBy = now, reason, "host"
 	}
-	live := func(s *machineSession) bool { return s.row.session.State(moment) == sessions.StateLive }
+	// What is idle can be ended.
+	live := func(s *machineSession) bool {
+		return s.row.session.State(sessions.Moment{Now: now}) == sessions.StateLive
+	}
 	switch how := rapid.SampledFrom([]string{"id", "token", "all", "others"}).Draw(t, "how"); how {
 	case "id", "token":
 		var err error

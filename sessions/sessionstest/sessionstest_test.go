@@ -121,14 +121,14 @@ func TestFaults(t *testing.T) {
 			return l == nil, err
 		}, nil},
 		{sessionstest.MethodEnd, func(st sessions.Store) (bool, error) {
-			s, err := st.End(ctx, sessions.EndParams{ID: session().ID, Moment: at, Reason: sessions.EndRevoked})
+			s, err := st.End(ctx, sessions.EndParams{ID: session().ID, Now: at.Now, Reason: sessions.EndRevoked})
 			return s == sessions.Session{}, err
 		}, func(st sessions.Store) bool {
 			s, _ := st.Get(ctx, session().ID)
 			return s.EndReason == sessions.EndRevoked
 		}},
 		{sessionstest.MethodEndMany, func(st sessions.Store) (bool, error) {
-			l, err := st.EndMany(ctx, sessions.EndManyParams{UserID: "alice", Moment: at, Reason: sessions.EndRevoked})
+			l, err := st.EndMany(ctx, sessions.EndManyParams{UserID: "alice", Now: at.Now, Reason: sessions.EndRevoked})
 			return l == nil, err
 		}, func(st sessions.Store) bool {
 			s, _ := st.Get(ctx, session().ID)
@@ -253,7 +253,7 @@ func TestASlowStoreWaitsForTheGate(t *testing.T) {
 
 	done := make(chan error)
 	go func() {
-		_, err := f.End(t.Context(), sessions.EndParams{ID: session().ID, Moment: sessions.Moment{Now: morning}, Reason: sessions.EndRevoked})
+		_, err := f.End(t.Context(), sessions.EndParams{ID: session().ID, Now: morning, Reason: sessions.EndRevoked})
 		done <- err
 	}()
 	<-arrived

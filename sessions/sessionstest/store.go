@@ -53,7 +53,7 @@ func (st *Store) Create(ctx context.Context, s sessions.Session) error {
 	}
 	if s.ActorSessionID != "" {
 		actor, ok := st.rows[s.ActorSessionID]
-		if !ok || actor.session.UserID != s.Actor || actor.session.Impersonation || !live(actor.session, sessions.Moment{Now: s.CreatedAt}) {
+		if !ok || actor.session.UserID != s.Actor || actor.session.Impersonation || over(actor.session, s.CreatedAt) {
 			return notFound("create")
 		}
 	}
@@ -133,48 +133,43 @@ func (st *Store) List(ctx context.Context, p sessions.ListParams) ([]sessions.Se
 	return list, nil
 }
 
-// End ends one live session, or returns [sessions.ErrNotFound].
+// End ends one session that is not over, or returns [sessions.ErrNotFound].
 func (st *Store) End(ctx context.Context, p sessions.EndParams) (sessions.Session, error) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	if err := ctx.Err(); err != nil {
 		return sessions.Session{}, err
 	}
-	m := moment(p.Moment)
+	now := micro(p.Now)
 	r, ok := st.rows[p.ID]
 	switch {
-	case !ok, !st.live(r.session, m):
+	case !ok, over(r.session, now):
 		return sessions.Session{}, notFound("end")
 	case p.UserID != "" && p.UserID != r.session.UserID:
 		return sessions.Session{}, notFound("end")
 	case p.NoImpersonation && r.session.Impersonation:
 		return sessions.Session{}, notFound("end")
 	}
-	r.end(m.Now, p.Reason, p.By)
+	r.end(now, p.Reason, p.By)
 	return r.session, nil
 }
 
-// EndMany ends the live sessions of a user, except one, and returns them.
+// EndMany ends the sessions of a user that are not over, except one, and returns
+// them.
 func (st *Store) EndMany(ctx context.Context, p sessions.EndManyParams) ([]sessions.Session, error) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	m := moment(p.Moment)
+	now := micro(p.Now)
 
-	var doomed []*row
+	var ended []sessions.Session
 	for id, r := range st.rows {
-		if r.session.UserID == p.UserID && id != p.ExceptID && st.live(r.session, m) {
-			doomed = append(doomed, r)
+		if r.session.UserID == p.UserID && id != p.ExceptID && !over(r.session, now) {
+			r.end(now, p.Reason, p.By)
+			ended = append(ended, r.session)
 		}
-	}
-	// Only now, or an actor's session would take those behind it along, which are
-	// to be ended too.
-	ended := make([]sessions.Session, len(doomed))
-	for i, r := range doomed {
-		r.end(m.Now, p.Reason, p.By)
-		ended[i] = r.session
 	}
 	return ended, nil
 }
@@ -187,8 +182,7 @@ func (st *Store) EndDependents(ctx context.Context, p sessions.EndDependentsPara
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	// No idle cutoff: who fell idle is marked as well.
-	m := moment(sessions.Moment{Now: p.Now})
+	now := micro(p.Now)
 
 	actors := make(map[string]bool, len(p.ActorSessionIDs))
 	for _, id := range p.ActorSessionIDs {
@@ -196,10 +190,10 @@ func (st *Store) EndDependents(ctx context.Context, p sessions.EndDependentsPara
 	}
 	var ended []sessions.Session
 	for _, r := range st.rows {
-		if !actors[r.session.ActorSessionID] || !live(r.session, m) {
+		if !actors[r.session.ActorSessionID] || over(r.session, now) {
 			continue
 		}
-		r.end(m.Now, p.Reason, p.By)
+		r.end(now, p.Reason, p.By)
 		ended = append(ended, r.session)
 	}
 	return ended, nil
@@ -261,13 +255,19 @@ func (st *Store) Prune(ctx context.Context, p sessions.PruneParams) (int, error)
 		return 0, err
 	}
 
+	needed := make(map[string]bool)
+	for _, r := range st.rows {
+		if r.session.EndedAt.IsZero() {
+			needed[r.session.ActorSessionID] = true
+		}
+	}
 	n := 0
 	for id, r := range st.rows {
 		if n >= p.Limit {
 			break
 		}
 		s := r.session
-		if before(s.EndedAt, p.EndedBefore) || before(s.ExpiresAt, p.ExpiredBefore) || before(s.LastUsedAt, p.IdleBefore) {
+		if before(s.EndedAt, p.EndedBefore) || before(s.ExpiresAt, p.ExpiredBefore) || before(s.LastUsedAt, p.IdleBefore) && !needed[id] {
 			delete(st.rows, id)
 			n++
 		}
@@ -299,20 +299,22 @@ func (r *row) use(at time.Time, c sessions.Client) {
 	r.session.Client.UserAgent = cmp.Or(c.UserAgent, r.session.Client.UserAgent)
 }
 
-// live judges a session and, where one stands behind it, that of its actor. The
-// actor's is never an impersonation, so nothing stands behind that one.
+// live judges a session and, if it depends on one, that of its actor, whose being idle
+// does not matter. The actor's is never an impersonation, so it depends on none.
 func (st *Store) live(s sessions.Session, m sessions.Moment) bool {
 	if s.ActorSessionID != "" {
 		actor, ok := st.rows[s.ActorSessionID]
-		if !ok || !live(actor.session, m) {
+		if !ok || over(actor.session, m.Now) {
 			return false
 		}
 	}
-	return live(s, m)
+	return s.State(m) == sessions.StateLive
 }
 
-// live judges a row alone.
-func live(s sessions.Session, m sessions.Moment) bool { return s.State(m) == sessions.StateLive }
+// over reports whether a session has ended or expired, by its row alone.
+func over(s sessions.Session, now time.Time) bool {
+	return s.State(sessions.Moment{Now: now}) != sessions.StateLive
+}
 
 func notFound(doing string) error {
 	return fmt.Errorf("sessionstest: %s: %w", doing, sessions.ErrNotFound)

@@ -7,8 +7,8 @@ import (
 	"github.com/sessile-go/sessile/sessions"
 )
 
-// behind returns an impersonation of a user that the session of an actor stands
-// behind. Alone it would live for longer than any of lives looks.
+// behind returns an impersonation of a user that depends on the session of an actor.
+// Alone it would live for longer than any of lives looks.
 func behind(n int, user string, actor sessions.Session) sessions.Session {
 	s := impersonation(n, user)
 	s.Actor, s.ActorSessionID = actor.UserID, actor.ID
@@ -32,7 +32,7 @@ func overs() []struct {
 		{"ended", func(k *kit, actor sessions.Session) { k.end(actor, at(time.Minute)) }, at(time.Hour)},
 		{"ended by a clock that is ahead", func(k *kit, actor sessions.Session) { k.end(actor, at(2*time.Hour)) }, at(time.Hour)},
 		{"ended together with others", func(k *kit, actor sessions.Session) {
-			k.endMany("the actor's", sessions.EndManyParams{UserID: actor.UserID, Moment: at(time.Minute), Reason: sessions.EndRevoked}, actor)
+			k.endMany("the actor's", sessions.EndManyParams{UserID: actor.UserID, Now: at(time.Minute).Now, Reason: sessions.EndRevoked}, actor)
 		}, at(time.Hour)},
 		{"replayed", func(k *kit, actor sessions.Session) {
 			for _, want := range []sessions.Outcome{rotated, replay} {
@@ -43,7 +43,6 @@ func overs() []struct {
 			}
 		}, at(time.Hour)},
 		{"expired", func(*kit, sessions.Session) {}, at(ttl)},
-		{"idle", func(*kit, sessions.Session) {}, sessions.Moment{Now: start.Add(day), IdleCutoff: start}},
 		{"pruned", func(k *kit, actor sessions.Session) {
 			k.end(actor, at(-time.Minute)) // before all others
 			k.prune("the actor's", sessions.PruneParams{EndedBefore: start, Limit: 1}, 1)
@@ -51,13 +50,13 @@ func overs() []struct {
 	}
 }
 
-// derived is a case about one method on a session that an actor's session stands
-// behind: at a moment at which that one is live it works, at one at which it is
-// over the session is not found and stays as it is. The session's number is n.
+// derived is a case about one method that uses a session which depends on an actor's:
+// at a moment at which that one has neither ended nor expired it works, idle or not;
+// at one at which it has, the session is not found and stays as it is.
 func derived(method string, try func(k *kit, what string, s sessions.Session, m sessions.Moment, live bool)) testCase {
 	return testCase{
 		name: "actor/" + method + " judges the actor's session too",
-		why:  "a session with an ActorSessionID is live only while the session of that id is, judged at the same moment",
+		why:  "a session with an ActorSessionID is live only while the session of that id has neither ended nor expired, idle or not",
 		run: func(k *kit) {
 			for i, over := range overs() {
 				actor := session(1000+10*i, "actor "+over.name)
@@ -76,8 +75,8 @@ func derived(method string, try func(k *kit, what string, s sessions.Session, m 
 				s := behind(10*c.n+1, "user "+c.name, actor)
 				s.HandoffHash, s.HandoffExpiresAt = hash(10*c.n+1), s.ExpiresAt
 				k.create(actor, s)
-				try(k, "actor's session "+c.name, s, c.moment, c.live)
-				if !c.live {
+				try(k, "actor's session "+c.name, s, c.moment, !c.over())
+				if c.over() {
 					k.holds(s)
 				}
 				k.holds(actor)
@@ -191,24 +190,6 @@ func actorCases() []testCase {
 			}
 			k.lists(what+", a page", p, want...)
 		}),
-		derived("end", func(k *kit, what string, s sessions.Session, m sessions.Moment, live bool) {
-			if live {
-				k.end(s, m)
-				return
-			}
-			k.noEnd(what, sessions.EndParams{ID: s.ID, UserID: s.UserID, Moment: m, Reason: sessions.EndRevoked, By: "admin"})
-			k.noEnd(what, sessions.EndParams{ID: s.ID, Moment: m, Reason: sessions.EndRevoked, By: "admin"})
-		}),
-		derived("end many", func(k *kit, what string, s sessions.Session, m sessions.Moment, live bool) {
-			p := sessions.EndManyParams{UserID: s.UserID, Moment: m, Reason: sessions.EndRevoked, By: "admin"}
-			if live {
-				k.endMany(what, p, s)
-				return
-			}
-			k.endMany(what, p)
-			p.ExceptID = s.ActorSessionID
-			k.endMany(what+", except one", p)
-		}),
 		derived("redeem", func(k *kit, what string, s sessions.Session, m sessions.Moment, live bool) {
 			p := sessions.RedeemParams{ID: s.ID, Hash: s.HandoffHash, Moment: m, Client: sessions.Client{IP: "198.51.100.1"}}
 			if !live {
@@ -220,15 +201,43 @@ func actorCases() []testCase {
 			}
 		}),
 		{
-			name: "actor/the actor's use keeps it alive",
-			why:  "the actor's session is judged as it is, not as it was when the impersonation began",
+			name: "actor/what depends on a session that is over can be ended",
+			why:  "End and EndMany look at the row alone: what nobody has marked yet would otherwise have no end but its expiry",
 			run: func(k *kit) {
-				actor := session(1, "alice")
-				s := behind(2, "bob", actor)
-				k.create(actor, s)
-				k.refresh(sessions.RefreshParams{ID: actor.ID, Presented: 1, Rotation: unlimited, Moment: at(day)})
-				m := sessions.Moment{Now: start.Add(day), IdleCutoff: start}
-				k.lists("after the actor's refresh", sessions.ListParams{UserID: "bob", Impersonations: true, Moment: m}, s)
+				for i, over := range overs() {
+					actor := session(1000+10*i, "actor "+over.name)
+					one, two := behind(1001+10*i, "user "+over.name, actor), behind(1002+10*i, "user "+over.name, actor)
+					k.create(actor, one, two)
+					over.happen(k, actor)
+					k.end(one, over.moment)
+					p := sessions.EndManyParams{UserID: two.UserID, Now: over.moment.Now, Reason: sessions.EndRevoked, By: "admin"}
+					k.endMany("actor's session "+over.name, p, two)
+					k.endMany("again", p)
+				}
+			},
+		},
+		{
+			name: "actor/an idle actor's session ends what depends on it",
+			why:  "an idle session is not live, but others are that depend on it: so it can be ended, alone and together with others",
+			run: func(k *kit) {
+				idle := sessions.Moment{Now: start.Add(day), IdleCutoff: start}
+				for i, end := range []func(actor sessions.Session){
+					func(actor sessions.Session) { k.end(actor, idle) },
+					func(actor sessions.Session) {
+						k.endMany("of the actor", sessions.EndManyParams{UserID: actor.UserID, Now: idle.Now, Reason: sessions.EndRevoked, By: "admin"}, actor)
+					},
+				} {
+					actor := session(10*i, fmt.Sprint("actor ", i))
+					s := behind(10*i+1, fmt.Sprint("user ", i), actor)
+					k.create(actor, s)
+					list := sessions.ListParams{UserID: s.UserID, Impersonations: true, Moment: idle}
+					k.lists("before the end", list, s)
+					end(actor)
+					k.lists("after the end", list)
+					k.noRefresh("after the end", sessions.RefreshParams{ID: s.ID, Presented: 1, Rotation: unlimited, Moment: idle})
+					p := sessions.EndDependentsParams{ActorSessionIDs: []string{actor.ID}, Now: idle.Now, Reason: sessions.EndActorEnded, By: "admin"}
+					k.endDependents("of the idle session", p, s)
+				}
 			},
 		},
 		{
@@ -252,7 +261,7 @@ func actorCases() []testCase {
 		},
 		{
 			name: "end many/an actor's session and one behind it",
-			why:  "EndMany ends the live sessions of one user in one step: which those are is judged once, before any ends",
+			why:  "EndMany looks at each row alone: the end of the actor's session spares none that depends on it",
 			run: func(k *kit) {
 				for i := range 8 {
 					// The ids in both orders, since some database goes by them.
@@ -263,7 +272,7 @@ func actorCases() []testCase {
 					actor := session(n, "alice")
 					s := behind(m, "alice", actor)
 					k.create(actor, s)
-					k.endMany("both", sessions.EndManyParams{UserID: "alice", Moment: at(time.Hour), Reason: sessions.EndRevoked}, actor, s)
+					k.endMany("both", sessions.EndManyParams{UserID: "alice", Now: at(time.Hour).Now, Reason: sessions.EndRevoked}, actor, s)
 				}
 			},
 		},

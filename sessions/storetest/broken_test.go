@@ -38,14 +38,16 @@ type parts struct {
 	later  func(s sessions.Session, after sessions.ListPosition) bool
 	order  func(a, b sessions.Session) int
 	spared func(s sessions.Session, p sessions.EndManyParams) bool
-	old    func(s sessions.Session, p sessions.PruneParams) bool
+	over   func(s sessions.Session, now time.Time) bool // whether an end finds it so; judges s alone
+	old    func(s sessions.Session, p sessions.PruneParams, needed bool) bool
 	stands func(actor *sessions.Session, s sessions.Session) bool        // actor may be nil
 	actor  func(actor *sessions.Session, m sessions.Moment) bool         // actor may be nil
 	behind func(s sessions.Session, p sessions.EndDependentsParams) bool // judges s alone
 	redeem func(r *toyRow, p sessions.RedeemParams) error
 	ended  func(s sessions.Session, actor *sessions.Session) time.Time // zero where it has not; actor may be nil
 	recent func(at, since time.Time) bool
-	pause  func() // between reading and writing, without the lock
+	many   func(t *toy, s sessions.Session, now time.Time) bool // asked before EndMany ends s; nil is yes
+	pause  func()                                               // between reading and writing, without the lock
 }
 
 func good() *parts {
@@ -82,17 +84,18 @@ func good() *parts {
 			return cmp.Or(b.CreatedAt.Compare(a.CreatedAt), cmp.Compare(b.ID, a.ID))
 		},
 		spared: func(s sessions.Session, p sessions.EndManyParams) bool { return s.ID == p.ExceptID },
-		old: func(s sessions.Session, p sessions.PruneParams) bool {
-			return before(s.EndedAt, p.EndedBefore) || before(s.ExpiresAt, p.ExpiredBefore) || before(s.LastUsedAt, p.IdleBefore)
+		over:   isOver,
+		old: func(s sessions.Session, p sessions.PruneParams, needed bool) bool {
+			return before(s.EndedAt, p.EndedBefore) || before(s.ExpiresAt, p.ExpiredBefore) || before(s.LastUsedAt, p.IdleBefore) && !needed
 		},
 		stands: func(actor *sessions.Session, s sessions.Session) bool {
 			return actor != nil && actor.UserID == s.Actor && !actor.Impersonation && actor.State(sessions.Moment{Now: s.CreatedAt}) == sessions.StateLive
 		},
 		actor: func(actor *sessions.Session, m sessions.Moment) bool {
-			return actor != nil && actor.State(m) == sessions.StateLive
+			return actor != nil && !isOver(*actor, m.Now)
 		},
 		behind: func(s sessions.Session, p sessions.EndDependentsParams) bool {
-			return s.ActorSessionID != "" && slices.Contains(p.ActorSessionIDs, s.ActorSessionID) && s.State(sessions.Moment{Now: p.Now}) == sessions.StateLive
+			return s.ActorSessionID != "" && slices.Contains(p.ActorSessionIDs, s.ActorSessionID) && !isOver(s, p.Now)
 		},
 		redeem: func(r *toyRow, p sessions.RedeemParams) error {
 			switch {
@@ -116,6 +119,11 @@ func good() *parts {
 		},
 		recent: func(at, since time.Time) bool { return !at.Before(since) },
 	}
+}
+
+// isOver is whether a session has ended or expired, idle or not.
+func isOver(s sessions.Session, now time.Time) bool {
+	return s.State(sessions.Moment{Now: now}) != sessions.StateLive
 }
 
 func before(t, limit time.Time) bool { return !t.IsZero() && !limit.IsZero() && t.Before(limit) }
@@ -162,6 +170,16 @@ func (t *toy) row(id string) *sessions.Session {
 		return &r.Session
 	}
 	return nil
+}
+
+// needed reports whether a session that was not ended depends on that of an id.
+func (t *toy) needed(id string) bool {
+	for _, r := range t.rows {
+		if r.ActorSessionID == id && r.EndedAt.IsZero() {
+			return true
+		}
+	}
+	return false
 }
 
 func (t *toy) alive(s sessions.Session, m sessions.Moment) bool {
@@ -246,11 +264,11 @@ func (t *toy) End(ctx context.Context, p sessions.EndParams) (sessions.Session, 
 		return sessions.Session{}, err
 	}
 	r, ok := t.rows[p.ID]
-	if !ok || !t.alive(r.Session, p.Moment) || p.UserID != "" && !t.owner(r.UserID, p.UserID) || p.NoImpersonation && r.Impersonation {
+	if !ok || t.over(r.Session, p.Now) || p.UserID != "" && !t.owner(r.UserID, p.UserID) || p.NoImpersonation && r.Impersonation {
 		return sessions.Session{}, sessions.ErrNotFound
 	}
 	t.between()
-	r.end(p.Moment.Now, p.Reason, p.By)
+	r.end(p.Now, p.Reason, p.By)
 	t.rows[p.ID] = r
 	return r.Session, nil
 }
@@ -263,17 +281,23 @@ func (t *toy) EndMany(ctx context.Context, p sessions.EndManyParams) ([]sessions
 	}
 	var list []sessions.Session
 	for _, r := range t.rows {
-		if t.owner(r.UserID, p.UserID) && !t.spared(r.Session, p) && t.alive(r.Session, p.Moment) {
+		if t.owner(r.UserID, p.UserID) && !t.spared(r.Session, p) && !t.over(r.Session, p.Now) {
 			list = append(list, r.Session)
 		}
 	}
 	t.between()
-	for i := range list {
-		r := t.rows[list[i].ID]
-		r.end(p.Moment.Now, p.Reason, p.By)
-		t.rows[r.ID], list[i] = r, r.Session
+	slices.SortFunc(list, func(a, b sessions.Session) int { return cmp.Compare(a.ID, b.ID) })
+	ended := list[:0]
+	for _, s := range list {
+		if t.many != nil && !t.many(t, s, p.Now) {
+			continue
+		}
+		r := t.rows[s.ID]
+		r.end(p.Now, p.Reason, p.By)
+		t.rows[r.ID] = r
+		ended = append(ended, r.Session)
 	}
-	return list, nil
+	return ended, nil
 }
 
 func (t *toy) EndDependents(ctx context.Context, p sessions.EndDependentsParams) ([]sessions.Session, error) {
@@ -342,7 +366,7 @@ func (t *toy) Prune(ctx context.Context, p sessions.PruneParams) (int, error) {
 	}
 	var doomed []string
 	for id, r := range t.rows {
-		if len(doomed) < p.Limit && t.old(r.Session, p) {
+		if len(doomed) < p.Limit && t.old(r.Session, p, t.needed(id)) {
 			doomed = append(doomed, id)
 		}
 	}
@@ -483,7 +507,10 @@ func brokenStores() []broken {
 		return part(func(p *parts) { p.next = next })
 	}
 	live := func(is func(s sessions.Session, m sessions.Moment) bool) func() sessions.Store {
-		return part(func(p *parts) { p.live = is })
+		return part(func(p *parts) {
+			p.live = is
+			p.over = func(s sessions.Session, now time.Time) bool { return !is(s, sessions.Moment{Now: now}) }
+		})
 	}
 	apply := func(more func(r *toyRow, was sessions.Session, p sessions.RefreshParams, o sessions.Outcome)) func() sessions.Store {
 		return part(func(p *parts) {
@@ -574,8 +601,7 @@ func brokenStores() []broken {
 		}
 	}
 	everyActorCase := []string{
-		"actor/refresh judges the actor's session too", "actor/list judges the actor's session too", "actor/end judges the actor's session too",
-		"actor/end many judges the actor's session too", "actor/redeem judges the actor's session too",
+		"actor/refresh judges the actor's session too", "actor/list judges the actor's session too", "actor/redeem judges the actor's session too",
 	}
 
 	return []broken{
@@ -916,17 +942,17 @@ func brokenStores() []broken {
 		{"expiry is off by one", live(func(s sessions.Session, m sessions.Moment) bool {
 			m.Now = m.Now.Add(-time.Microsecond)
 			return s.State(m) == sessions.StateLive
-		}), []string{"refresh/a session that is not live is not found", "list/only live sessions", "end/only a live session", "end many/only live sessions"}},
+		}), []string{"refresh/a session that is not live is not found", "list/only live sessions", "end/what has neither ended nor expired", "end many/what has neither ended nor expired"}},
 		{"expiry is early by one", live(func(s sessions.Session, m sessions.Moment) bool {
 			m.Now = m.Now.Add(time.Microsecond)
 			return s.State(m) == sessions.StateLive
-		}), []string{"refresh/a session that is not live is not found", "list/only live sessions", "end/only a live session", "end many/only live sessions"}},
+		}), []string{"refresh/a session that is not live is not found", "list/only live sessions", "end/what has neither ended nor expired", "end many/what has neither ended nor expired"}},
 		{"idle is off by one", live(func(s sessions.Session, m sessions.Moment) bool {
 			if !m.IdleCutoff.IsZero() {
 				m.IdleCutoff = m.IdleCutoff.Add(-time.Microsecond)
 			}
 			return s.State(m) == sessions.StateLive
-		}), []string{"refresh/a session that is not live is not found", "list/only live sessions", "end/only a live session", "end many/only live sessions"}},
+		}), []string{"refresh/a session that is not live is not found", "list/only live sessions"}},
 		{"idle sessions live", live(func(s sessions.Session, m sessions.Moment) bool {
 			m.IdleCutoff = time.Time{}
 			return s.State(m) == sessions.StateLive
@@ -1169,7 +1195,7 @@ func brokenStores() []broken {
 				o.refresh = func(ctx context.Context, p sessions.RefreshParams) (sessions.RefreshResult, error) {
 					r, err := st.Refresh(ctx, p)
 					if r.Outcome.Refused() {
-						_, err = st.EndMany(ctx, sessions.EndManyParams{UserID: r.Session.UserID, Moment: p.Moment, Reason: sessions.EndReplay})
+						_, err = st.EndMany(ctx, sessions.EndManyParams{UserID: r.Session.UserID, Now: p.Moment.Now, Reason: sessions.EndReplay})
 					}
 					return r, err
 				}
@@ -1343,7 +1369,7 @@ func brokenStores() []broken {
 				o.end = func(ctx context.Context, p sessions.EndParams) (sessions.Session, error) {
 					s, err := st.End(ctx, p)
 					if errors.Is(err, sessions.ErrNotFound) {
-						_, _ = st.Refresh(ctx, sessions.RefreshParams{ID: p.ID, Presented: 2, Rotation: sessions.StrictRotation(), Moment: p.Moment})
+						_, _ = st.Refresh(ctx, sessions.RefreshParams{ID: p.ID, Presented: 2, Rotation: sessions.StrictRotation(), Moment: sessions.Moment{Now: p.Now}})
 					}
 					return s, err
 				}
@@ -1373,13 +1399,13 @@ func brokenStores() []broken {
 			"end many ends a page",
 			method(func(o *over, st sessions.Store) {
 				o.endMany = func(ctx context.Context, p sessions.EndManyParams) ([]sessions.Session, error) {
-					page, err := st.List(ctx, sessions.ListParams{UserID: p.UserID, Moment: p.Moment, Impersonations: true, Limit: 200})
+					page, err := st.List(ctx, sessions.ListParams{UserID: p.UserID, Moment: sessions.Moment{Now: p.Now}, Impersonations: true, Limit: 200})
 					var all []sessions.Session
 					for _, s := range page {
 						if s.ID == p.ExceptID {
 							continue
 						}
-						s, endErr := st.End(ctx, sessions.EndParams{ID: s.ID, Moment: p.Moment, Reason: p.Reason, By: p.By})
+						s, endErr := st.End(ctx, sessions.EndParams{ID: s.ID, Now: p.Now, Reason: p.Reason, By: p.By})
 						if endErr == nil {
 							all = append(all, s)
 						}
@@ -1436,18 +1462,16 @@ func brokenStores() []broken {
 		{"nobody looks at the actor's session", actor(func(*sessions.Session, sessions.Moment) bool { return true }), everyActorCase},
 		{"the actor's session need only be there", actor(func(actor *sessions.Session, _ sessions.Moment) bool { return actor != nil }), everyActorCase},
 		{"the actor's session may be gone", actor(func(actor *sessions.Session, m sessions.Moment) bool {
-			return actor == nil || actor.State(m) == sessions.StateLive
+			return actor == nil || !isOver(*actor, m.Now)
 		}), everyActorCase},
-		{"the actor's session may be idle", actor(func(actor *sessions.Session, m sessions.Moment) bool {
-			m.IdleCutoff = time.Time{}
+		{"the actor's session must not be idle", actor(func(actor *sessions.Session, m sessions.Moment) bool {
 			return actor != nil && actor.State(m) == sessions.StateLive
 		}), everyActorCase},
-		{"the actor's session may have expired", actor(func(actor *sessions.Session, m sessions.Moment) bool {
-			return actor != nil && actor.EndedAt.IsZero() && actor.LastUsedAt.After(m.IdleCutoff)
+		{"the actor's session may have expired", actor(func(actor *sessions.Session, _ sessions.Moment) bool {
+			return actor != nil && actor.EndedAt.IsZero()
 		}), everyActorCase},
 		{"the actor's expiry is off by one", actor(func(actor *sessions.Session, m sessions.Moment) bool {
-			m.Now = m.Now.Add(-time.Microsecond)
-			return actor != nil && actor.State(m) == sessions.StateLive
+			return actor != nil && !isOver(*actor, m.Now.Add(-time.Microsecond))
 		}), everyActorCase},
 		{"the actor's session was live once", part(func(p *parts) {
 			rightly, seen := p.actor, make(map[string]bool)
@@ -1458,17 +1482,6 @@ func brokenStores() []broken {
 				return actor != nil && seen[actor.ID]
 			}
 		}), []string{"concurrent/no refresh succeeds behind an end"}},
-		{"the actor's session is judged as it began", part(func(p *parts) {
-			rightly := p.actor
-			p.actor = func(actor *sessions.Session, m sessions.Moment) bool {
-				if actor == nil {
-					return false
-				}
-				was := *actor
-				was.LastUsedAt = was.CreatedAt
-				return rightly(&was, m)
-			}
-		}), []string{"actor/the actor's use keeps it alive"}},
 		{
 			"refresh looks at the row alone",
 			untied(func(alone *toy, o *over) { o.refresh = alone.Refresh }),
@@ -1480,15 +1493,37 @@ func brokenStores() []broken {
 			[]string{"actor/list judges the actor's session too"},
 		},
 		{
-			"end looks at the row alone",
-			untied(func(alone *toy, o *over) { o.end = alone.End }),
-			[]string{"actor/end judges the actor's session too"},
+			"end judges the actor's session too",
+			method(func(o *over, st sessions.Store) {
+				o.end = func(ctx context.Context, p sessions.EndParams) (sessions.Session, error) {
+					if s, _ := st.Get(ctx, p.ID); ctx.Err() == nil && s.ActorSessionID != "" {
+						if actor, err := st.Get(ctx, s.ActorSessionID); err != nil || isOver(actor, p.Now) {
+							return sessions.Session{}, sessions.ErrNotFound
+						}
+					}
+					return st.End(ctx, p)
+				}
+			}),
+			[]string{"actor/what depends on a session that is over can be ended"},
 		},
 		{
-			"end many looks at the rows alone",
-			untied(func(alone *toy, o *over) { o.endMany = alone.EndMany }),
-			[]string{"actor/end many judges the actor's session too"},
+			"end many judges the actors' sessions too, one after the other",
+			part(func(p *parts) {
+				p.many = func(t *toy, s sessions.Session, now time.Time) bool {
+					actor := t.row(s.ActorSessionID)
+					return s.ActorSessionID == "" || actor != nil && !isOver(*actor, now)
+				}
+			}),
+			[]string{"actor/what depends on a session that is over can be ended", "end many/an actor's session and one behind it"},
 		},
+		{"end wants a session that is not idle", part(func(p *parts) {
+			p.over = func(s sessions.Session, now time.Time) bool {
+				return s.State(sessions.Moment{Now: now, IdleCutoff: now.AddDate(0, 0, -1)}) != sessions.StateLive
+			}
+		}), []string{"end/what has neither ended nor expired", "end many/what has neither ended nor expired", "actor/an idle actor's session ends what depends on it"}},
+		{"end ends what has expired", part(func(p *parts) {
+			p.over = func(s sessions.Session, _ time.Time) bool { return !s.EndedAt.IsZero() }
+		}), []string{"end/what has neither ended nor expired", "end many/what has neither ended nor expired", "end/an instant is the same in every zone"}},
 		{
 			"redeem looks at the row alone",
 			untied(func(alone *toy, o *over) { o.redeem = alone.Redeem }),
@@ -1507,25 +1542,6 @@ func brokenStores() []broken {
 				}
 			}),
 			[]string{"actor/its own use keeps no actor's session alive"},
-		},
-		{
-			"end many ends one after the other",
-			method(func(o *over, st sessions.Store) {
-				o.endMany = func(ctx context.Context, p sessions.EndManyParams) ([]sessions.Session, error) {
-					l, err := st.List(ctx, sessions.ListParams{UserID: p.UserID, Moment: p.Moment, Impersonations: true})
-					all := make([]sessions.Session, 0, len(l))
-					for _, s := range l {
-						if s.ID == p.ExceptID {
-							continue
-						}
-						if s, endErr := st.End(ctx, sessions.EndParams{ID: s.ID, Moment: p.Moment, Reason: p.Reason, By: p.By}); endErr == nil {
-							all = append(all, s)
-						}
-					}
-					return all, err
-				}
-			}),
-			[]string{"end many/an actor's session and one behind it"},
 		},
 		{"end dependents looks at the first id", part(func(p *parts) {
 			rightly := p.behind
@@ -1674,7 +1690,7 @@ func brokenStores() []broken {
 				o.redeem = func(ctx context.Context, p sessions.RedeemParams) (sessions.Session, error) {
 					s, err := st.Get(ctx, p.ID)
 					if err == nil && s.HandoffHash == p.Hash && !p.Moment.Now.Before(s.HandoffExpiresAt) && !s.LastUsedAt.After(s.CreatedAt) {
-						return st.End(ctx, sessions.EndParams{ID: p.ID, Moment: p.Moment, Reason: sessions.EndHandoffReplay})
+						return st.End(ctx, sessions.EndParams{ID: p.ID, Now: p.Moment.Now, Reason: sessions.EndHandoffReplay})
 					}
 					return st.Redeem(ctx, p)
 				}
@@ -1976,45 +1992,66 @@ func brokenStores() []broken {
 
 		// Prune.
 		{"prune deletes live sessions", part(func(p *parts) {
-			p.old = func(s sessions.Session, params sessions.PruneParams) bool {
+			p.old = func(s sessions.Session, params sessions.PruneParams, needed bool) bool {
 				return before(s.CreatedAt, params.ExpiredBefore)
 			}
 		}), []string{"prune/never a live one"}},
 		{"prune takes what is exactly as old", part(func(p *parts) {
 			rightly := p.old
-			p.old = func(s sessions.Session, params sessions.PruneParams) bool {
+			p.old = func(s sessions.Session, params sessions.PruneParams, needed bool) bool {
 				for _, at := range []*time.Time{&params.EndedBefore, &params.ExpiredBefore, &params.IdleBefore} {
 					if !at.IsZero() {
 						*at = at.Add(time.Microsecond)
 					}
 				}
-				return rightly(s, params)
+				return rightly(s, params, needed)
 			}
 		}), []string{"prune/what ended before", "prune/what expired before", "prune/what fell idle before"}},
 		{"prune takes sessions that did not end for ended at zero", part(func(p *parts) {
 			rightly := p.old
-			p.old = func(s sessions.Session, params sessions.PruneParams) bool {
-				return rightly(s, params) || s.EndedAt.Before(params.EndedBefore)
+			p.old = func(s sessions.Session, params sessions.PruneParams, needed bool) bool {
+				return rightly(s, params, needed) || s.EndedAt.Before(params.EndedBefore)
 			}
 		}), []string{"prune/what ended before"}},
 		{"prune takes no time for any time", part(func(p *parts) {
 			rightly := p.old
-			p.old = func(s sessions.Session, params sessions.PruneParams) bool {
-				return rightly(s, params) || params.EndedBefore.IsZero() && !s.EndedAt.IsZero()
+			p.old = func(s sessions.Session, params sessions.PruneParams, needed bool) bool {
+				return rightly(s, params, needed) || params.EndedBefore.IsZero() && !s.EndedAt.IsZero()
 			}
 		}), []string{"prune/no times, nothing to delete"}},
 		{"prune knows only sessions that ended", part(func(p *parts) {
-			p.old = func(s sessions.Session, params sessions.PruneParams) bool {
+			p.old = func(s sessions.Session, params sessions.PruneParams, needed bool) bool {
 				return before(s.EndedAt, params.EndedBefore)
 			}
 		}), []string{"prune/what expired before", "prune/what fell idle before", "prune/limit"}},
 		{"prune compares the hands of the clock", part(func(p *parts) {
 			rightly := p.old
-			p.old = func(s sessions.Session, params sessions.PruneParams) bool {
+			p.old = func(s sessions.Session, params sessions.PruneParams, needed bool) bool {
 				params.EndedBefore, params.ExpiredBefore, params.IdleBefore = wallClock(params.EndedBefore), wallClock(params.ExpiredBefore), wallClock(params.IdleBefore)
-				return rightly(s, params)
+				return rightly(s, params, needed)
 			}
 		}), []string{"prune/an instant is the same in every zone"}},
+		{"prune takes an idle session whoever depends on it", part(func(p *parts) {
+			rightly := p.old
+			p.old = func(s sessions.Session, params sessions.PruneParams, _ bool) bool { return rightly(s, params, false) }
+		}), []string{"prune/an idle session that others depend on"}},
+		{"prune spares whatever others depend on", part(func(p *parts) {
+			rightly := p.old
+			p.old = func(s sessions.Session, params sessions.PruneParams, needed bool) bool {
+				return rightly(s, params, needed) && !needed
+			}
+		}), []string{"prune/an idle session that others depend on"}},
+		{"prune spares what others ever depended on", part(func(p *parts) {
+			rightly, saved := p.old, make(map[string]bool)
+			save := p.save
+			p.save = func(r *toyRow) {
+				save(r)
+				saved[r.ActorSessionID] = true
+			}
+			p.old = func(s sessions.Session, params sessions.PruneParams, needed bool) bool {
+				return rightly(s, params, needed || saved[s.ID])
+			}
+		}), []string{"prune/an idle session that others depend on"}},
 		{
 			"prune has no limit",
 			method(func(o *over, st sessions.Store) {

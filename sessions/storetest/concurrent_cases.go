@@ -180,7 +180,7 @@ func concurrentCases() []testCase {
 					errs := make([]error, callers)
 					together(callers, func(i int) {
 						_, errs[i] = k.store.End(k.ctx, sessions.EndParams{
-							ID: s.ID, Moment: at(time.Duration(i) * micro), Reason: sessions.EndRevoked, By: fmt.Sprintf("ender %d", i),
+							ID: s.ID, Now: start.Add(time.Duration(i) * micro), Reason: sessions.EndRevoked, By: fmt.Sprintf("ender %d", i),
 						})
 					})
 					won := 0
@@ -213,7 +213,7 @@ func concurrentCases() []testCase {
 					lists, errs := make([][]sessions.Session, enders), make([]error, enders)
 					together(enders, func(i int) {
 						lists[i], errs[i] = k.store.EndMany(k.ctx, sessions.EndManyParams{
-							UserID: user, Moment: at(0), Reason: sessions.EndRevoked, By: fmt.Sprintf("ender %d", i),
+							UserID: user, Now: start, Reason: sessions.EndRevoked, By: fmt.Sprintf("ender %d", i),
 						})
 					})
 					if err := errors.Join(errs...); err != nil {
@@ -229,7 +229,7 @@ func concurrentCases() []testCase {
 			run: func(k *kit) {
 				for round := range rounds {
 					k.refreshAgainst(session(round, "alice"), func(s sessions.Session) error {
-						_, err := k.store.End(k.ctx, sessions.EndParams{ID: s.ID, Moment: at(0), Reason: sessions.EndRevoked, By: "admin"})
+						_, err := k.store.End(k.ctx, sessions.EndParams{ID: s.ID, Now: at(0).Now, Reason: sessions.EndRevoked, By: "admin"})
 						return err
 					})
 				}
@@ -242,7 +242,7 @@ func concurrentCases() []testCase {
 				for round := range rounds {
 					s := session(round, fmt.Sprintf("user %d", round))
 					k.refreshAgainst(s, func(s sessions.Session) error {
-						list, err := k.store.EndMany(k.ctx, sessions.EndManyParams{UserID: s.UserID, Moment: at(0), Reason: sessions.EndRevoked, By: "admin"})
+						list, err := k.store.EndMany(k.ctx, sessions.EndManyParams{UserID: s.UserID, Now: at(0).Now, Reason: sessions.EndRevoked, By: "admin"})
 						if err == nil && len(list) != 1 {
 							return fmt.Errorf("EndMany returned %d sessions, want 1", len(list))
 						}
@@ -260,7 +260,7 @@ func concurrentCases() []testCase {
 					s := behind(2*round+1, "bob", actor)
 					k.create(actor, s)
 					k.refreshUntil(s, func() error {
-						_, err := k.store.End(k.ctx, sessions.EndParams{ID: actor.ID, Moment: at(0), Reason: sessions.EndRevoked, By: "admin"})
+						_, err := k.store.End(k.ctx, sessions.EndParams{ID: actor.ID, Now: at(0).Now, Reason: sessions.EndRevoked, By: "admin"})
 						return err
 					})
 					k.holds(s, ended(actor, start, sessions.EndRevoked, "admin"))
@@ -284,7 +284,7 @@ func concurrentCases() []testCase {
 							return
 						}
 						<-working
-						_, endErr := k.store.End(k.ctx, sessions.EndParams{ID: actor.ID, Moment: at(0), Reason: sessions.EndRevoked, By: "admin"})
+						_, endErr := k.store.End(k.ctx, sessions.EndParams{ID: actor.ID, Now: at(0).Now, Reason: sessions.EndRevoked, By: "admin"})
 						list, err := k.store.EndDependents(k.ctx, sessions.EndDependentsParams{ActorSessionIDs: []string{actor.ID}, Now: start, Reason: sessions.EndActorEnded})
 						if err := errors.Join(endErr, err); err != nil {
 							k.errorf("the end: %w", err)

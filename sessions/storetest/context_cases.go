@@ -42,11 +42,11 @@ func contextCases() []testCase {
 			return l == nil, err
 		}},
 		{"end", func(ctx context.Context, st sessions.Store) (bool, error) {
-			s, err := st.End(ctx, sessions.EndParams{ID: id(1), Moment: at(time.Minute), Reason: sessions.EndRevoked})
+			s, err := st.End(ctx, sessions.EndParams{ID: id(1), Now: at(time.Minute).Now, Reason: sessions.EndRevoked})
 			return s == sessions.Session{}, err
 		}},
 		{"end many", func(ctx context.Context, st sessions.Store) (bool, error) {
-			l, err := st.EndMany(ctx, sessions.EndManyParams{UserID: "alice", Moment: at(time.Minute), Reason: sessions.EndRevoked})
+			l, err := st.EndMany(ctx, sessions.EndManyParams{UserID: "alice", Now: at(time.Minute).Now, Reason: sessions.EndRevoked})
 			return l == nil, err
 		}},
 		{"end dependents", func(ctx context.Context, st sessions.Store) (bool, error) {

@@ -10,7 +10,7 @@ func endCases() []testCase {
 	return []testCase{
 		{
 			name: "end/returns the session as it is then",
-			why:  "End ends one live session; Moment.Now becomes EndedAt, Reason and By stay on the row",
+			why:  "End ends one session; Now becomes EndedAt, Reason and By stay on the row",
 			run: func(k *kit) {
 				s, other := session(1, "alice"), session(2, "alice")
 				k.create(s, other)
@@ -18,7 +18,7 @@ func endCases() []testCase {
 				k.refresh(sessions.RefreshParams{ID: s.ID, Presented: 1, Rotation: unlimited, Moment: at(time.Minute), Client: client})
 				s = after(s, rotated, start.Add(time.Minute), client)
 
-				got, err := k.store.End(k.ctx, sessions.EndParams{ID: s.ID, UserID: "alice", Moment: at(time.Hour), Reason: sessions.EndSignedOut, By: "alice"})
+				got, err := k.store.End(k.ctx, sessions.EndParams{ID: s.ID, UserID: "alice", Now: at(time.Hour).Now, Reason: sessions.EndSignedOut, By: "alice"})
 				if err != nil {
 					k.errorf("End: %w", err)
 				}
@@ -39,7 +39,7 @@ func endCases() []testCase {
 					s := session(i, "alice")
 					k.create(s)
 					reason := reasons[i%len(reasons)]
-					got, err := k.store.End(k.ctx, sessions.EndParams{ID: s.ID, Moment: at(time.Hour), Reason: reason, By: by})
+					got, err := k.store.End(k.ctx, sessions.EndParams{ID: s.ID, Now: at(time.Hour).Now, Reason: reason, By: by})
 					if err != nil {
 						k.errorf("End by %q: %w", by, err)
 					}
@@ -50,21 +50,21 @@ func endCases() []testCase {
 			},
 		},
 		{
-			name: "end/only a live session",
-			why:  "ErrNotFound: no such session, or not live; nothing has changed",
+			name: "end/what has neither ended nor expired",
+			why:  "ErrNotFound: no such session, or it has ended or expired, and nothing has changed; an idle one can be ended",
 			run: func(k *kit) {
 				for _, c := range lives() {
 					s := session(c.n, "alice")
 					k.create(s)
-					if c.live {
+					if !c.over() {
 						k.end(s, c.moment)
 						k.holds(ended(s, c.moment.Now, sessions.EndRevoked, "admin"))
 						continue
 					}
-					k.noEnd(c.name, sessions.EndParams{ID: s.ID, Moment: c.moment, Reason: sessions.EndRevoked, By: "admin"})
+					k.noEnd(c.name, sessions.EndParams{ID: s.ID, Now: c.moment.Now, Reason: sessions.EndRevoked, By: "admin"})
 					k.holds(s)
 				}
-				k.noEnd("missing", sessions.EndParams{ID: id(999), Moment: at(0), Reason: sessions.EndRevoked})
+				k.noEnd("missing", sessions.EndParams{ID: id(999), Now: at(0).Now, Reason: sessions.EndRevoked})
 				k.gone(session(999, "alice"))
 			},
 		},
@@ -78,11 +78,11 @@ func endCases() []testCase {
 				s = ended(s, start.Add(time.Hour), sessions.EndRevoked, "admin")
 				for _, now := range []time.Duration{0, time.Hour - micro, time.Hour, day, 2 * ttl} {
 					m := at(now)
-					k.noEnd("again", sessions.EndParams{ID: s.ID, Moment: m, Reason: sessions.EndSignedOut, By: "alice"})
+					k.noEnd("again", sessions.EndParams{ID: s.ID, Now: m.Now, Reason: sessions.EndSignedOut, By: "alice"})
 					k.noRefresh("after the end", sessions.RefreshParams{
 						ID: s.ID, Presented: 1, Rotation: unlimited, Moment: m, Client: sessions.Client{IP: "198.51.100.1"},
 					})
-					k.endMany("after the end", sessions.EndManyParams{UserID: "alice", Moment: m, Reason: sessions.EndSignedOut})
+					k.endMany("after the end", sessions.EndManyParams{UserID: "alice", Now: m.Now, Reason: sessions.EndSignedOut})
 					k.lists("after the end", sessions.ListParams{UserID: "alice", Moment: m})
 					k.holds(s)
 				}
@@ -95,7 +95,7 @@ func endCases() []testCase {
 				s := session(1, "alice")
 				k.create(s, session(2, "bob"))
 				for _, user := range []string{"bob", "Alice", "alic", "alice ", "alice%", "%", s.CreatedBy} {
-					k.noEnd("of user "+user, sessions.EndParams{ID: s.ID, UserID: user, Moment: at(time.Hour), Reason: sessions.EndRevoked, By: user})
+					k.noEnd("of user "+user, sessions.EndParams{ID: s.ID, UserID: user, Now: at(time.Hour).Now, Reason: sessions.EndRevoked, By: user})
 				}
 				k.holds(s)
 				k.end(s, at(time.Hour))
@@ -108,7 +108,7 @@ func endCases() []testCase {
 			run: func(k *kit) {
 				plain, imp := session(1, "alice"), impersonation(2, "alice")
 				k.create(plain, imp)
-				p := sessions.EndParams{UserID: "alice", NoImpersonation: true, Moment: at(time.Hour), Reason: sessions.EndRevoked, By: "alice"}
+				p := sessions.EndParams{UserID: "alice", NoImpersonation: true, Now: at(time.Hour).Now, Reason: sessions.EndRevoked, By: "alice"}
 				p.ID = imp.ID
 				k.noEnd("an impersonation", p)
 				k.holds(imp)
@@ -126,20 +126,20 @@ func endCases() []testCase {
 				s := session(1, "alice")
 				k.create(s)
 				k.refresh(sessions.RefreshParams{ID: s.ID, Presented: 1, Rotation: strict, Moment: at(0)})
-				k.noEnd("of another user", sessions.EndParams{ID: s.ID, UserID: "bob", Moment: at(0), Reason: sessions.EndRevoked})
-				k.endMany("except this one", sessions.EndManyParams{UserID: "alice", ExceptID: s.ID, Moment: at(0), Reason: sessions.EndRevoked})
+				k.noEnd("of another user", sessions.EndParams{ID: s.ID, UserID: "bob", Now: at(0).Now, Reason: sessions.EndRevoked})
+				k.endMany("except this one", sessions.EndManyParams{UserID: "alice", ExceptID: s.ID, Now: at(0).Now, Reason: sessions.EndRevoked})
 				k.rotates("spared twice", s, 2)
 			},
 		},
 		{
 			name: "end many/ends all live sessions of the user",
-			why:  "EndMany ends the live sessions of one user, impersonations included, and returns them as they are then",
+			why:  "EndMany ends the sessions of one user, impersonations included, and returns them as they are then",
 			run: func(k *kit) {
 				one, two, imp, other := session(1, "alice"), session(2, "alice"), impersonation(3, "alice"), session(4, "bob")
 				k.create(one, two, imp, other)
 				k.refresh(sessions.RefreshParams{ID: two.ID, Presented: 1, Rotation: unlimited, Moment: at(time.Minute)})
 				two.LastUsedAt = start.Add(time.Minute)
-				p := sessions.EndManyParams{UserID: "alice", Moment: at(time.Hour), Reason: sessions.EndRevoked, By: "admin's key"}
+				p := sessions.EndManyParams{UserID: "alice", Now: at(time.Hour).Now, Reason: sessions.EndRevoked, By: "admin's key"}
 				k.endMany("all", p, one, two, imp)
 				k.holds(other)
 				k.endMany("again", p)
@@ -149,9 +149,9 @@ func endCases() []testCase {
 			name: "end many/none is an empty list",
 			why:  "none is an empty list and no error",
 			run: func(k *kit) {
-				k.endMany("in an empty store", sessions.EndManyParams{UserID: "alice", Moment: at(0), Reason: sessions.EndRevoked})
+				k.endMany("in an empty store", sessions.EndManyParams{UserID: "alice", Now: at(0).Now, Reason: sessions.EndRevoked})
 				k.create(session(1, "bob"))
-				k.endMany("of a user without sessions", sessions.EndManyParams{UserID: "alice", Moment: at(0), Reason: sessions.EndRevoked})
+				k.endMany("of a user without sessions", sessions.EndManyParams{UserID: "alice", Now: at(0).Now, Reason: sessions.EndRevoked})
 				k.holds(session(1, "bob"))
 			},
 		},
@@ -161,7 +161,7 @@ func endCases() []testCase {
 			run: func(k *kit) {
 				one, two, three, other := session(1, "alice"), session(2, "alice"), impersonation(3, "alice"), session(4, "bob")
 				k.create(one, two, three, other)
-				p := sessions.EndManyParams{UserID: "alice", ExceptID: two.ID, Moment: at(time.Hour), Reason: sessions.EndRevoked, By: "alice"}
+				p := sessions.EndManyParams{UserID: "alice", ExceptID: two.ID, Now: at(time.Hour).Now, Reason: sessions.EndRevoked, By: "alice"}
 				k.endMany("except one", p, one, three)
 				k.holds(two, other)
 				p.ExceptID = other.ID
@@ -170,16 +170,16 @@ func endCases() []testCase {
 			},
 		},
 		{
-			name: "end many/only live sessions",
-			why:  "EndMany ends live sessions; what is over keeps the end that it had",
+			name: "end many/what has neither ended nor expired",
+			why:  "EndMany ends idle sessions, too; what has ended or expired stays as it was",
 			run: func(k *kit) {
 				for _, c := range lives() {
 					user := "user " + c.name
 					s, over := session(10*c.n, user), session(10*c.n+1, user)
 					k.create(s, over)
 					k.end(over, at(-2*time.Hour))
-					p := sessions.EndManyParams{UserID: user, Moment: c.moment, Reason: sessions.EndSignedOut, By: "alice"}
-					if c.live {
+					p := sessions.EndManyParams{UserID: user, Now: c.moment.Now, Reason: sessions.EndSignedOut, By: "alice"}
+					if !c.over() {
 						k.endMany(c.name, p, s)
 					} else {
 						k.endMany(c.name, p)
@@ -198,7 +198,7 @@ func endCases() []testCase {
 					all = append(all, session(i, "alice"))
 				}
 				k.create(all...)
-				k.endMany("all", sessions.EndManyParams{UserID: "alice", ExceptID: all[7].ID, Moment: at(time.Hour), Reason: sessions.EndRevoked},
+				k.endMany("all", sessions.EndManyParams{UserID: "alice", ExceptID: all[7].ID, Now: at(time.Hour).Now, Reason: sessions.EndRevoked},
 					append(all[:7:7], all[8:]...)...)
 				k.holds(all[7])
 			},
@@ -211,13 +211,13 @@ func endCases() []testCase {
 					one, two := session(10*i, "alice"), session(10*i+1, "bob")
 					k.create(one, two)
 					late := sessions.Moment{Now: start.Add(ttl).In(zone)}
-					k.noEnd("expired in "+zone.String(), sessions.EndParams{ID: one.ID, Moment: late, Reason: sessions.EndRevoked})
-					k.endMany("expired in "+zone.String(), sessions.EndManyParams{UserID: "bob", Moment: late, Reason: sessions.EndRevoked})
+					k.noEnd("expired in "+zone.String(), sessions.EndParams{ID: one.ID, Now: late.Now, Reason: sessions.EndRevoked})
+					k.endMany("expired in "+zone.String(), sessions.EndManyParams{UserID: "bob", Now: late.Now, Reason: sessions.EndRevoked})
 
 					m := sessions.Moment{Now: start.Add(ttl - micro).In(zone), IdleCutoff: start.Add(-micro).In(zone)}
 					k.end(one, m)
 					k.holds(ended(one, m.Now, sessions.EndRevoked, "admin"))
-					k.endMany("in "+zone.String(), sessions.EndManyParams{UserID: "bob", Moment: m, Reason: sessions.EndRevoked}, two)
+					k.endMany("in "+zone.String(), sessions.EndManyParams{UserID: "bob", Now: m.Now, Reason: sessions.EndRevoked}, two)
 				}
 			},
 		},

@@ -73,7 +73,7 @@ func endedCases() []testCase {
 				old.AuthTime = time.Time{}
 				k.create(old, s, session(3, "alice"))
 				m := sessions.Moment{Now: time.Unix(1, 0)}
-				if _, err := k.store.End(k.ctx, sessions.EndParams{ID: old.ID, Moment: m, Reason: sessions.EndRevoked}); err != nil {
+				if _, err := k.store.End(k.ctx, sessions.EndParams{ID: old.ID, Now: m.Now, Reason: sessions.EndRevoked}); err != nil {
 					k.errorf("End: %w", err)
 				}
 				k.end(s, at(time.Hour))
@@ -113,7 +113,7 @@ func endedCases() []testCase {
 				k.create(one, many, imp, actor, marked, replayed, lost, offered)
 
 				k.end(one, at(1*time.Second))
-				k.endMany("one user's", sessions.EndManyParams{UserID: "bob", Moment: at(2 * time.Second), Reason: sessions.EndRevoked}, many, imp)
+				k.endMany("one user's", sessions.EndManyParams{UserID: "bob", Now: at(2 * time.Second).Now, Reason: sessions.EndRevoked}, many, imp)
 				k.endDependents("of a live session", sessions.EndDependentsParams{ActorSessionIDs: []string{actor.ID}, Now: start.Add(3 * time.Second), Reason: sessions.EndNotAllowed}, marked)
 				for range 2 {
 					k.refresh(sessions.RefreshParams{ID: replayed.ID, Presented: 1, Rotation: strict, Moment: at(4 * time.Second)})
@@ -180,7 +180,7 @@ func endedCases() []testCase {
 					all, want = append(all, s), append(want, endedAt(s, time.Hour))
 				}
 				k.create(all...)
-				k.endMany("all", sessions.EndManyParams{UserID: "alice", Moment: at(time.Hour), Reason: sessions.EndRevoked}, all...)
+				k.endMany("all", sessions.EndManyParams{UserID: "alice", Now: at(time.Hour).Now, Reason: sessions.EndRevoked}, all...)
 				k.sees("all", start, want...)
 			},
 		},
@@ -241,7 +241,7 @@ func endedCases() []testCase {
 						s := session(10*i+n, fmt.Sprintf("user %d", i))
 						endErr := k.store.Create(k.ctx, s)
 						if endErr == nil {
-							_, endErr = k.store.End(k.ctx, sessions.EndParams{ID: s.ID, Moment: at(time.Hour), Reason: sessions.EndRevoked})
+							_, endErr = k.store.End(k.ctx, sessions.EndParams{ID: s.ID, Now: at(time.Hour).Now, Reason: sessions.EndRevoked})
 						}
 						list, err := k.store.Ended(k.ctx, start.Add(time.Hour))
 						times := 0

@@ -161,7 +161,7 @@ func (k *kit) endMany(what string, p sessions.EndManyParams, want ...sessions.Se
 		k.errorf("EndMany, %s: %w", what, err)
 		return
 	}
-	k.endedAll("EndMany, "+what, got, want, p.Moment.Now, p.Reason, p.By)
+	k.endedAll("EndMany, "+what, got, want, p.Now, p.Reason, p.By)
 }
 
 // endedAll checks that got are exactly the sessions of want, in any order, after

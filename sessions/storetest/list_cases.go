@@ -223,7 +223,7 @@ func listCases() []testCase {
 				position = sessions.ListPosition{CreatedAt: start.Add(time.Hour), ID: id(9)}
 				k.lists("from where the caller moved the position", p, two, one)
 
-				many, err := k.store.EndMany(k.ctx, sessions.EndManyParams{UserID: "alice", Moment: at(time.Minute), Reason: sessions.EndRevoked})
+				many, err := k.store.EndMany(k.ctx, sessions.EndManyParams{UserID: "alice", Now: at(time.Minute).Now, Reason: sessions.EndRevoked})
 				if err != nil {
 					k.errorf("EndMany: %w", err)
 				}

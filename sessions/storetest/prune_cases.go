@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/sessile-go/sessile/sessions"
@@ -51,6 +52,46 @@ func pruneCases() []testCase {
 				k.prune("again", p, 0)
 				k.gone(early)
 				k.holds(exact, late, used)
+			},
+		},
+		{
+			name: "prune/an idle session that others depend on",
+			why:  "a session last used before IdleBefore stays while one that was not ended depends on it, which may be live",
+			run: func(k *kit) {
+				actor, alone, spent := session(1, "alice"), session(2, "alice"), session(3, "alice")
+				s, marked, idle := created(behind(4, "bob", actor), day), behind(5, "bob", spent), behind(6, "bob", actor)
+				s.ExpiresAt, idle.LastUsedAt = start.Add(10*ttl), start
+				k.create(actor, alone, spent, s, marked, idle)
+				k.end(marked, at(time.Minute))
+				p := sessions.PruneParams{IdleBefore: start.Add(time.Hour), Limit: 100}
+				k.prune("what is idle", p, 3)
+				k.prune("again", p, 0)
+				k.gone(alone, spent, idle)
+				k.holds(actor, s)
+				now := sessions.Moment{Now: start.Add(ttl - micro), IdleCutoff: start.Add(day)}
+				k.lists("afterwards", sessions.ListParams{UserID: "bob", Impersonations: true, Moment: now}, s)
+				k.end(s, at(2*day))
+				k.prune("after its end", p, 1)
+				k.prune("what has ended", sessions.PruneParams{EndedBefore: start.Add(ttl), Limit: 100}, 2)
+				k.gone(actor, marked, s)
+
+				// An end and an expiry are over for all.
+				for i, p := range []sessions.PruneParams{
+					{EndedBefore: start.Add(day), Limit: 100},
+					{ExpiredBefore: start.Add(day), Limit: 100},
+					{EndedBefore: start.Add(day), ExpiredBefore: start.Add(day), IdleBefore: start.Add(-day), Limit: 100},
+				} {
+					actor := session(100+10*i, "alice")
+					actor.ExpiresAt = start.Add(time.Hour)
+					s := behind(101+10*i, "bob", actor)
+					k.create(actor, s)
+					if p.ExpiredBefore.IsZero() {
+						k.end(actor, at(time.Minute))
+					}
+					k.prune(fmt.Sprint("what is over, ", i), p, 1)
+					k.gone(actor)
+					k.holds(s)
+				}
 			},
 		},
 		{

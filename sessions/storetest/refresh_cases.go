@@ -295,8 +295,8 @@ func refreshCases() []testCase {
 					k.noRefresh(fmt.Sprintf("token %d after the replay", presented),
 						sessions.RefreshParams{ID: s.ID, Presented: presented, Rotation: unlimited, Moment: at(time.Hour)})
 				}
-				k.noEnd("after the replay", sessions.EndParams{ID: s.ID, Moment: at(time.Hour), Reason: sessions.EndRevoked, By: "admin"})
-				k.endMany("after the replay", sessions.EndManyParams{UserID: "alice", Moment: at(time.Hour), Reason: sessions.EndRevoked})
+				k.noEnd("after the replay", sessions.EndParams{ID: s.ID, Now: at(time.Hour).Now, Reason: sessions.EndRevoked, By: "admin"})
+				k.endMany("after the replay", sessions.EndManyParams{UserID: "alice", Now: at(time.Hour).Now, Reason: sessions.EndRevoked})
 				k.lists("after the replay", sessions.ListParams{UserID: "alice", Moment: at(time.Hour)})
 				k.holds(s)
 			},
@@ -492,6 +492,9 @@ type life struct {
 	moment sessions.Moment
 	live   bool
 }
+
+// over is whether a session of session has ended or expired then, idle or not.
+func (l life) over() bool { return !l.moment.Now.Before(start.Add(ttl)) }
 
 func lives() []life {
 	all := []life{

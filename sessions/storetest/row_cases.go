@@ -161,7 +161,7 @@ func rowCases() []testCase {
 
 // end ends s as "admin" and expects that to work.
 func (k *kit) end(s sessions.Session, m sessions.Moment) {
-	got, err := k.store.End(k.ctx, sessions.EndParams{ID: s.ID, Moment: m, Reason: sessions.EndRevoked, By: "admin"})
+	got, err := k.store.End(k.ctx, sessions.EndParams{ID: s.ID, Now: m.Now, Reason: sessions.EndRevoked, By: "admin"})
 	if err != nil {
 		k.errorf("End(%s): %w", s.ID, err)
 		return

@@ -33,7 +33,7 @@ func userCases() []testCase {
 				}
 				for i, user := range all {
 					k.endMany(fmt.Sprintf("of user %+q", user),
-						sessions.EndManyParams{UserID: user, Moment: at(time.Hour), Reason: sessions.EndRevoked, By: user}, session(i, user))
+						sessions.EndManyParams{UserID: user, Now: at(time.Hour).Now, Reason: sessions.EndRevoked, By: user}, session(i, user))
 					for j := i + 1; j < len(all) && len(k.failed) == 0; j++ {
 						k.holds(session(j, all[j]))
 					}
@@ -51,10 +51,10 @@ func userCases() []testCase {
 				for i, user := range all {
 					other := all[(i+1)%len(all)]
 					k.noEnd(fmt.Sprintf("of user %+q as %+q", user, other), sessions.EndParams{
-						ID: id(i), UserID: other, Moment: at(time.Hour), Reason: sessions.EndRevoked, By: other,
+						ID: id(i), UserID: other, Now: start.Add(time.Hour), Reason: sessions.EndRevoked, By: other,
 					})
 					k.holds(session(i, user))
-					s, err := k.store.End(k.ctx, sessions.EndParams{ID: id(i), UserID: user, Moment: at(time.Hour), Reason: sessions.EndSignedOut, By: user})
+					s, err := k.store.End(k.ctx, sessions.EndParams{ID: id(i), UserID: user, Now: at(time.Hour).Now, Reason: sessions.EndSignedOut, By: user})
 					if err != nil {
 						k.errorf("End of user %+q: %w", user, err)
 					}
@@ -72,7 +72,7 @@ func userCases() []testCase {
 					"alice' OR user_id='bob", "bob'; DELETE FROM sessile_sessions; --", "NULL",
 				} {
 					k.lists(fmt.Sprintf("of user %q", user), sessions.ListParams{UserID: user, Impersonations: true, Moment: at(0)})
-					k.endMany(fmt.Sprintf("of user %q", user), sessions.EndManyParams{UserID: user, Moment: at(0), Reason: sessions.EndRevoked})
+					k.endMany(fmt.Sprintf("of user %q", user), sessions.EndManyParams{UserID: user, Now: at(0).Now, Reason: sessions.EndRevoked})
 				}
 				k.holds(session(1, "alice"), session(2, "bob"), session(3, "a_b"), session(4, `a\b`))
 			},
