@@ -17,6 +17,7 @@ package echov4
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"time"
@@ -134,7 +135,7 @@ func Error(c echo.Context, err error) *echo.HTTPError {
 	e := sessions.NewAPIError(err)
 	e.SetHeader(c.Response().Header(), c.Request())
 	if _, ok := errors.AsType[*sessions.APIError](err); !ok {
-		err = e // which wraps it
+		err = fmt.Errorf("%w: %w", e, err) // whose text names the cause, for the host's log
 	}
 	return &echo.HTTPError{
 		Code: e.Status, Message: e.Message,

@@ -240,6 +240,15 @@ func TestErrorKeepsItsCause(t *testing.T) {
 	}
 }
 
+func TestTheTextOfAnErrorNamesItsCauseForTheLog(t *testing.T) {
+	t.Parallel()
+	c := echo.New().NewContext(httptest.NewRequest(http.MethodGet, "/", nil), httptest.NewRecorder())
+	err := echov4.Error(c, fmt.Errorf("%w: %w", sessions.ErrUnavailable, errors.New("no route to the database")))
+	if !strings.Contains(err.Error(), "no route to the database") {
+		t.Errorf("it says %q", err)
+	}
+}
+
 // WriteError is of use where no mounted route waits for its refusal, too.
 func TestWriteErrorOutsideOfEcho(t *testing.T) {
 	t.Parallel()
