@@ -414,7 +414,8 @@ func inProcessOn(t *testing.T, databaseURL string) (*app, *sessionstest.Clock) {
 		hashes = append(hashes, hash)
 	}
 	clock := sessionstest.NewClock(time.Now())
-	logger := slog.New(slog.DiscardHandler)
+	logs := &logBuffer{}
+	logger := slog.New(slog.NewTextHandler(logs, nil))
 	manager, err := sessions.New(sessions.Config{
 		Store: st, Users: all.sessionUser, MayImpersonate: all.mayImpersonate, Secrets: [][]byte{[]byte("in-process tests need 32 bytes..")},
 		Issuer: "https://app.example", ProjectID: testProject, ServerKeys: hashes, Now: clock.Now,
@@ -425,7 +426,7 @@ func inProcessOn(t *testing.T, databaseURL string) (*app, *sessionstest.Clock) {
 	}
 	server := httptest.NewServer(newApp(manager, st, all, config{projectID: testProject}, logger))
 	t.Cleanup(server.Close)
-	return &app{base: server.URL}, clock
+	return &app{base: server.URL, logs: logs}, clock
 }
 
 func TestChangingTheNameAsksForAFreshSignIn(t *testing.T) {
@@ -533,6 +534,25 @@ func TestADeletedUserIsSignedOut(t *testing.T) {
 		a.want(t, 404, "USER_NOT_FOUND", "PUT", "/me/name", `{"name": "Ada"}`, bearer(token))
 		a.want(t, 404, "USER_NOT_FOUND", "GET", "/api/v1/users/me", "", stack("client", header{"X-Stack-Access-Token", token})...)
 	})
+}
+
+func TestARequestThatFailsLeavesOneLine(t *testing.T) {
+	t.Parallel()
+	for name, broken := range map[string]string{"in the middleware": "sessile_sessions", "in the handler": "users"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			databaseURL := filepath.Join(t.TempDir(), "test.db")
+			a, _ := inProcessOn(t, databaseURL)
+			g := a.create(t, seeds()[0].ID)
+			if err := openDatabase(t, databaseURL).Exec("DROP TABLE " + broken).Error; err != nil {
+				t.Fatal(err)
+			}
+			a.want(t, 503, "TEMPORARILY_UNAVAILABLE", "GET", "/me", "", bearer(g.access))
+			if logs := a.logs.String(); strings.Count(logs, "\n") != 1 || !strings.Contains(logs, "no such table: "+broken) {
+				t.Errorf("not one line with the cause:\n%s", logs)
+			}
+		})
+	}
 }
 
 func TestErrorsArePagesForBrowsersOnly(t *testing.T) {
