@@ -34,8 +34,9 @@ const (
 	EventHandoffReplay EventType = "handoff_replay"
 	// EventEnded: the session was ended for the reason on it.
 	EventEnded EventType = "ended"
-	// EventImpersonationRefused: an impersonation was asked for, or its code
-	// presented, and refused; nothing has changed. See [Event.Refusal].
+	// EventImpersonationRefused: somebody asked for an impersonation and was refused;
+	// nothing has changed. See [Event.Refusal]. A caller without a good credential
+	// makes none, and an actor at most 10 in a minute.
 	EventImpersonationRefused EventType = "impersonation_refused"
 )
 
@@ -46,8 +47,6 @@ type Refusal string
 const (
 	// RefusalInvalid: the request is malformed.
 	RefusalInvalid Refusal = "invalid"
-	// RefusalUnauthenticated: the caller's session is over.
-	RefusalUnauthenticated Refusal = "unauthenticated"
 	// RefusalUserNotFound and RefusalUserDisabled are answers of [Config.Users].
 	RefusalUserNotFound Refusal = "user_not_found"
 	RefusalUserDisabled Refusal = "user_disabled"
@@ -57,8 +56,6 @@ const (
 	RefusalChained Refusal = "chained"
 	// RefusalNotAllowed: [Config.MayImpersonate] says no, or there is none.
 	RefusalNotAllowed Refusal = "not_allowed"
-	// RefusalHandoffCode: an unknown, late or malformed hand-off code.
-	RefusalHandoffCode Refusal = "handoff_code"
 	// RefusalUnavailable: a hook or the store has failed.
 	RefusalUnavailable Refusal = "unavailable"
 )

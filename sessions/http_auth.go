@@ -278,12 +278,6 @@ func (m *Manager) stackIdentity(r *http.Request, check tokenCheck) (id Identity,
 	return id, true, nil
 }
 
-// namesKey reports whether a request names the access type of a key.
-func namesKey(r *http.Request) bool {
-	access := AccessType(strings.Join(stackValues(r.Header, "Access-Type"), ""))
-	return access == AccessServer || access == AccessAdmin
-}
-
 // checkProject compares a project header, where there is one and we have a project.
 func (m *Manager) checkProject(project, sessionID string) error {
 	switch {

@@ -66,6 +66,25 @@ func mediaType(r *http.Request) (string, bool) {
 	return media, !ok || strings.EqualFold(charset, "utf-8")
 }
 
+// readObject reads a body that is a JSON object. An error of one that is other JSON
+// wraps errNotObject.
+func readObject(w http.ResponseWriter, r *http.Request) (jsonObject, error) {
+	_, body, err := readBody(w, r, mediaJSON)
+	if err != nil {
+		return nil, err
+	}
+	object, err := parseObject(body)
+	switch {
+	case errors.Is(err, errNotObject):
+		e := newSchemaError(r, "body", "%s", err)
+		e.cause = err
+		return nil, e
+	case err != nil:
+		return nil, bodyParsingError("%s", err)
+	}
+	return object, nil
+}
+
 // readJSON reads a JSON object.
 func readJSON(body []byte) (jsonObject, error) {
 	object, err := parseObject(body)

@@ -66,22 +66,18 @@ func (g Grant) expiresIn() int64 {
 func (h *Handler) Create() http.Handler { return h.endpoint(methods(http.MethodPost), h.create) }
 
 func (h *Handler) create(w http.ResponseWriter, r *http.Request) error {
-	_, body, err := readBody(w, r, mediaJSON)
+	// First of all: of nobody's request the body is not even read.
+	caller, err := h.m.authenticate(w, r, h.m.verifyStrict)
 	if err != nil {
 		return err
 	}
-	object, err := parseObject(body)
-	if err != nil && !errors.Is(err, errNotObject) {
-		return bodyParsingError("%s", err)
+	if !caller.Trusted() && !caller.HasUser() {
+		return insufficientAccess(caller, AccessServer, AccessAdmin)
 	}
-	caller, authErr := h.m.authenticate(w, r, h.m.verifyStrict)
-	if authErr != nil {
-		h.refused(r, object, caller, authErr)
-		return authErr
-	}
+	object, err := readObject(w, r)
 	switch {
 	case caller.Trusted():
-	case !caller.HasUser(), h.m.cfg.MayImpersonate == nil:
+	case h.m.cfg.MayImpersonate == nil:
 		h.refused(r, object, caller, errNobody)
 		return insufficientAccess(caller, AccessServer, AccessAdmin)
 	case caller.Impersonation:
@@ -89,9 +85,10 @@ func (h *Handler) create(w http.ResponseWriter, r *http.Request) error {
 		return errChained
 	}
 	if err != nil {
-		e := newSchemaError(r, "body", "%s", err)
-		h.refused(r, object, caller, e)
-		return e
+		if errors.Is(err, errNotObject) {
+			h.refused(r, object, caller, err)
+		}
+		return err
 	}
 	p, err := h.createParams(r, object, caller)
 	if err != nil {
@@ -115,21 +112,14 @@ func (h *Handler) create(w http.ResponseWriter, r *http.Request) error {
 	return h.m.WriteGrant(w, grant)
 }
 
-// refused tells of a request for an impersonation that does not reach the Manager.
-// Only callers who are, or were, somebody are worth an event.
+// refused reports a request for an impersonation that does not reach the Manager, by a
+// caller who is somebody.
 func (h *Handler) refused(r *http.Request, body jsonObject, caller Identity, why error) {
 	p := CreateParams{By: caller.KeyName, Client: h.m.RequestClient(r)}
 	p.UserID, _ = jsonString(body.get("user_id"))
 	p.Reason, _ = jsonString(body.get("reason"))
 	asked, _ := jsonBool(body.get("is_impersonation"))
-	var expired *ExpiredError
-	switch {
-	case errors.As(why, &expired):
-		if namesKey(r) && !asked {
-			return // the dead token came beside a key, which signs somebody in
-		}
-		caller.UserID, caller.SessionID = expired.UserID, expired.SessionID
-	case !caller.Trusted() && !caller.HasUser(), caller.Trusted() && !asked:
+	if caller.Trusted() && !asked {
 		return
 	}
 	if !caller.Trusted() {
@@ -163,26 +153,19 @@ func (h *Handler) makeSession(r *http.Request, p CreateParams, caller Identity) 
 func (h *Handler) Redeem() http.Handler { return h.endpoint(methods(http.MethodPost), h.redeem) }
 
 func (h *Handler) redeem(w http.ResponseWriter, r *http.Request) error {
-	_, body, err := readBody(w, r, mediaJSON)
-	if err != nil {
+	// As at refresh, the code is credential enough; what else is sent is checked.
+	if _, _, err := h.m.stackIdentity(r, nil); err != nil {
 		return err
 	}
-	object, err := parseObject(body)
-	switch {
-	case errors.Is(err, errNotObject):
-		return newSchemaError(r, "body", "%s", err)
-	case err != nil:
-		return bodyParsingError("%s", err)
+	object, err := readObject(w, r)
+	if err != nil {
+		return err
 	}
 	var s schemaError
 	for _, field := range object {
 		if string(field.name) != "code" {
 			s.unknown("body", field.name)
 		}
-	}
-	// As at refresh, the code is credential enough; what else is sent is checked.
-	if _, _, err := h.m.stackIdentity(r, nil); err != nil {
-		return err
 	}
 	code, ok := jsonString(object.get("code"))
 	if !ok {

@@ -1,6 +1,7 @@
 package sessions
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -8,6 +9,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -18,8 +21,8 @@ import (
 // with the caller's session and never outlives it, idle or not. Caller is an
 // identity whose access token was checked, strictly: [Manager.Check].
 //
-// Errors: those of [Manager.Create], each told as an event, too; [*ExpiredError]
-// where the caller's session has just ended.
+// Errors: those of [Manager.Create], reported as events as there; [*ExpiredError] if the
+// caller's session has just ended, which is not.
 func (m *Manager) Impersonate(ctx context.Context, caller Identity, p CreateParams) (Grant, error) {
 	p.caller = &caller
 	p.Impersonation, p.Actor, p.By = true, caller.UserID, caller.UserID
@@ -69,11 +72,22 @@ func (m *Manager) mayImpersonate(ctx context.Context, actor Identity, target Use
 	return nil
 }
 
-// refuseImpersonation tells that an impersonation was asked for and refused.
+// refuseImpersonation reports that an impersonation was asked for and refused, unless
+// the caller is nobody now, or asks so often that it would fill the host's audit trail.
 func (m *Manager) refuseImpersonation(ctx context.Context, p CreateParams, err error) {
+	if errors.Is(err, ErrUnauthenticated) || p.caller != nil && !p.caller.HasUser() && !p.caller.Trusted() {
+		return
+	}
+	now := m.now()
+	if reported, last := m.refusals.count(p.By+"\x00"+clipText(p.Actor, maxUserID), now); !reported {
+		return
+	} else if last {
+		m.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "sessions: refused impersonations of this actor are not reported for up to a minute",
+			slog.String("actor", clipText(cmp.Or(p.Actor, p.By), maxUserID)))
+	}
 	e := Event{
 		Type: EventImpersonationRefused,
-		At:   m.now(),
+		At:   now,
 		Session: Session{
 			UserID: clipText(p.UserID, maxUserID), Impersonation: true,
 			Actor: clipText(p.Actor, maxUserID), Reason: clipText(p.Reason, maxReason), CreatedBy: p.By,
@@ -91,6 +105,36 @@ func (m *Manager) refuseImpersonation(ctx context.Context, p CreateParams, err e
 	m.emit(ctx, e)
 }
 
+// refusals counts refused impersonations by who asked, so that nobody can have any
+// number of events. Windows are the same for all: no timer, and one map.
+type refusals struct {
+	mu     sync.Mutex
+	began  time.Time
+	actors map[string]int
+}
+
+const (
+	refusalWindow    = time.Minute
+	maxRefusals      = 10   // of one actor in a window
+	maxRefusalActors = 4096 // in a window; more are not counted and not reported
+)
+
+// count counts a refusal, and returns whether to report it, and whether it is the last
+// one of this actor that is.
+func (r *refusals) count(actor string, now time.Time) (report, last bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if age := now.Sub(r.began); r.actors == nil || age < 0 || age >= refusalWindow {
+		r.began, r.actors = now, map[string]int{}
+	}
+	n, known := r.actors[actor]
+	if n >= maxRefusals || !known && len(r.actors) >= maxRefusalActors {
+		return false, false
+	}
+	r.actors[actor] = n + 1
+	return true, n+1 == maxRefusals
+}
+
 func refusalOf(err error) Refusal {
 	switch {
 	case errors.Is(err, errChained):
@@ -101,10 +145,6 @@ func refusalOf(err error) Refusal {
 		return RefusalUserNotFound
 	case errors.Is(err, ErrUserDisabled), errors.Is(err, ErrUserRefused):
 		return RefusalUserDisabled
-	case errors.Is(err, ErrInvalidHandoff):
-		return RefusalHandoffCode
-	case errors.Is(err, ErrUnauthenticated):
-		return RefusalUnauthenticated
 	case errors.Is(err, ErrUnavailable):
 		return RefusalUnavailable
 	default:
@@ -223,13 +263,9 @@ func (m *Manager) Redeem(ctx context.Context, code string, client Client) (Grant
 	}
 	client = m.client(client)
 	now := m.now()
-	refuse := func() (Grant, error) {
-		m.emit(ctx, Event{Type: EventImpersonationRefused, At: now, Session: Session{Impersonation: true}, Client: client, Refusal: RefusalHandoffCode})
-		return Grant{}, ErrInvalidHandoff
-	}
 	id, ok := parseHandoff(code)
 	if !ok {
-		return refuse()
+		return Grant{}, ErrInvalidHandoff
 	}
 	var s Session
 	err := error(ErrNotFound)
@@ -242,7 +278,7 @@ func (m *Manager) Redeem(ctx context.Context, code string, client Client) (Grant
 	ctx = m.afterWrite(ctx)
 	switch {
 	case errors.Is(err, ErrNotFound):
-		return refuse()
+		return Grant{}, ErrInvalidHandoff // no event: anybody can present what is no code
 	case err != nil:
 		return Grant{}, unavailable("redeem", err)
 	case !s.EndedAt.IsZero():

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -135,7 +136,8 @@ func TestImpersonationIsRefused(t *testing.T) {
 		{"of oneself", alice, sessions.CreateParams{UserID: "alice", Reason: "x"}, sessions.ErrImpersonationNotAllowed, sessions.RefusalOneself},
 		{"by a user who may not", bob, sessions.CreateParams{UserID: "alice", Reason: "x"}, sessions.ErrImpersonationNotAllowed, sessions.RefusalNotAllowed},
 		{"from an impersonation", imp, sessions.CreateParams{UserID: "alice", Reason: "x"}, sessions.ErrImpersonationNotAllowed, sessions.RefusalChained},
-		{"from a session that has ended", ended, sessions.CreateParams{UserID: "bob", Reason: "x"}, sessions.ErrExpired, sessions.RefusalUnauthenticated},
+		{"from a session that has ended", ended, sessions.CreateParams{UserID: "bob", Reason: "x"}, sessions.ErrExpired, ""},
+		{"by nobody", sessions.Identity{Access: sessions.AccessClient}, sessions.CreateParams{UserID: "bob", Reason: "x"}, sessions.ErrImpersonationNotAllowed, ""},
 		{"by a key's identity", sessions.Identity{Access: sessions.AccessServer, KeyName: "k"}, sessions.CreateParams{UserID: "bob", Reason: "x"}, sessions.ErrImpersonationNotAllowed, sessions.RefusalNotAllowed},
 		{"without a reason", alice, sessions.CreateParams{UserID: "bob"}, sessions.ErrInvalidParams, sessions.RefusalInvalid},
 		{"for longer than a day", alice, sessions.CreateParams{UserID: "bob", Reason: "x", TTL: 25 * time.Hour}, sessions.ErrInvalidParams, sessions.RefusalInvalid},
@@ -173,12 +175,90 @@ func TestImpersonationIsRefused(t *testing.T) {
 	}
 }
 
+// oneRefusal fails the test unless there was one event, of an impersonation refused for
+// this; none at all if it is empty.
 func (g *governed) oneRefusal(t *testing.T, name string, want sessions.Refusal) {
 	t.Helper()
 	events := g.TakeEvents()
+	if want == "" {
+		if len(events) != 0 {
+			t.Errorf("%s: events %+v", name, events)
+		}
+		return
+	}
 	if len(events) != 1 || events[0].Type != sessions.EventImpersonationRefused || events[0].Refusal != want || events[0].Session.ID != "" || !events[0].Session.Impersonation {
 		t.Errorf("%s: events %+v, want one refusal %q", name, events, want)
 	}
+}
+
+// Whoever may not do it cannot fill the host's audit trail by asking.
+func TestRefusalsOfOneActorAreBounded(t *testing.T) {
+	t.Parallel()
+	g := newGoverned(t)
+	alice, _ := g.signIn(t, "alice")
+	bob, _ := g.signIn(t, "bob")
+	g.Clock.Advance(2 * time.Second) // not at the beginning of anything
+	ask := func(caller sessions.Identity, times int) (reported int) {
+		t.Helper()
+		g.TakeEvents()
+		for range times {
+			if _, err := g.Manager.Impersonate(t.Context(), caller, sessions.CreateParams{UserID: "root"}); !errors.Is(err, sessions.ErrImpersonationNotAllowed) {
+				t.Fatal(err)
+			}
+		}
+		return len(g.TakeEvents())
+	}
+	if n := ask(bob, 200); n != 10 {
+		t.Errorf("200 refusals are %d events", n)
+	}
+	if n := ask(alice, 9); n != 9 {
+		t.Errorf("of another actor, 9 refusals are %d events", n)
+	}
+	g.Clock.Advance(59 * time.Second)
+	if n := ask(bob, 1); n != 0 {
+		t.Errorf("in the same minute: %d events", n)
+	}
+	g.Clock.Advance(2 * time.Second)
+	if n := ask(bob, 200); n != 10 {
+		t.Errorf("a minute later, 200 refusals are %d events", n)
+	}
+	g.Clock.Advance(-time.Hour)
+	if n := ask(bob, 1); n != 1 {
+		t.Errorf("after the clock was set back: %d events", n)
+	}
+	// A joined Manager counts with the one that it is made of.
+	joined := g.WithStore(g.Store)
+	for range 20 {
+		_, _ = joined.Impersonate(t.Context(), bob, sessions.CreateParams{UserID: "root"})
+	}
+	if n := len(joined.Events()); n != 9 {
+		t.Errorf("of a joined Manager: %d events", n)
+	}
+	// What a key says of its actors is told apart.
+	g.TakeEvents()
+	for i := range 30 {
+		_, _ = g.Create(t.Context(), sessions.CreateParams{UserID: "nobody", By: "support", Impersonation: true, Actor: []string{"x", "y", "z"}[i%3]})
+	}
+	if n := len(g.TakeEvents()); n != 30 {
+		t.Errorf("of three actors of a key, 10 each: %d events", n)
+	}
+}
+
+// Thousands of actors are bounded, too.
+func TestRefusalsOfAllActorsAreBounded(t *testing.T) {
+	t.Parallel()
+	g := newGoverned(t)
+	for i := range 6000 {
+		_, _ = g.Create(t.Context(), sessions.CreateParams{UserID: "nobody", By: "support", Impersonation: true, Actor: strconv.Itoa(i)})
+	}
+	if n := len(g.TakeEvents()); n != 4096 {
+		t.Errorf("6000 actors are %d events", n)
+	}
+	g.Clock.Advance(time.Minute)
+	if _, err := g.Create(t.Context(), sessions.CreateParams{UserID: "nobody", By: "support", Impersonation: true, Actor: "5999"}); err == nil {
+		t.Fatal("granted")
+	}
+	g.oneRefusal(t, "a minute later", sessions.RefusalUserNotFound)
 }
 
 func TestKeysImpersonateUnderTheSettings(t *testing.T) {
@@ -448,7 +528,7 @@ func TestHandoffRefusals(t *testing.T) {
 		if grant, err := g.Redeem(t.Context(), code, sessions.Client{}); !errors.Is(err, sessions.ErrInvalidHandoff) || grant != (sessions.Grant{}) {
 			t.Errorf("%s: %v", name, err)
 		}
-		g.oneRefusal(t, name, sessions.RefusalHandoffCode)
+		g.oneRefusal(t, name, "")
 	}
 	if _, err := g.Redeem(t.Context(), good, sessions.Client{}); err != nil {
 		t.Errorf("the good one, after all that: %v", err)

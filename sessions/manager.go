@@ -29,7 +29,8 @@ type Manager struct {
 	feed      *feed
 	watches   *watches
 	failures  *failures
-	cookies   *cookieMode // nil where it is off
+	cookies   *cookieMode // nil if it is off
+	refusals  *refusals
 	// joined is set on a Manager from WithStore and holds back its events.
 	joined *heldEvents
 }
@@ -62,6 +63,7 @@ func New(cfg Config) (*Manager, error) {
 		watches:   &watches{},
 		failures:  &failures{},
 		cookies:   newCookieMode(cfg.Cookies),
+		refusals:  &refusals{},
 	}
 	if m.clientID == "" {
 		m.clientID = cfg.Audience
@@ -123,8 +125,8 @@ type CreateParams struct {
 // token signed first.
 //
 // Errors: [ErrInvalidParams], [ErrUserNotFound], [ErrUserDisabled],
-// [ErrImpersonationNotAllowed], [ErrUnavailable]. One of an impersonation is told
-// as an event, too.
+// [ErrImpersonationNotAllowed], [ErrUnavailable]. One of an impersonation is also
+// reported as an event, up to 10 times a minute for each actor.
 func (m *Manager) Create(ctx context.Context, p CreateParams) (Grant, error) {
 	grant, err := m.create(ctx, p, m.now())
 	if err != nil && p.Impersonation {

@@ -104,9 +104,8 @@ func (s *Store) Audit(ctx context.Context, q AuditQuery) ([]AuditEntry, error) {
 // Record adds an event to the audit log that changed no row, such as
 // [sessions.EventImpersonationRefused]. The store adds the others itself, in the
 // transaction of the change; recorded again they would stand there twice. What a
-// refused caller sent may be no text at all: what cannot be stored is replaced by
-// U+FFFD. A refused hand-off code has neither user nor actor and may come from
-// anybody; a host that records those, too, lets anybody fill the table. It returns an error where Config.AuditLog is not set.
+// refused caller sent may not be text at all: what cannot be stored is replaced by
+// U+FFFD. It returns an error if Config.AuditLog is not set.
 func (s *Store) Record(ctx context.Context, e sessions.Event) error {
 	if !s.cfg.AuditLog {
 		return wrap(ctx, "record", errNoAuditLog)

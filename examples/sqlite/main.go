@@ -154,12 +154,11 @@ func newServer(handler http.Handler, logger *slog.Logger) *http.Server {
 }
 
 // recordRefused adds refusals to the audit log. They change no row, so the store does
-// not see them. Only refusals of known callers are kept: garbage instead of a hand-off
-// code names no actor, and an access token that is over may be in anybody's hands.
-// Anonymous callers could otherwise fill the database.
+// not see them. They are always of somebody who is signed in or has a key, and at most
+// 10 a minute of each, or callers could fill the database.
 func recordRefused(st *store.Store, logger *slog.Logger) func(context.Context, sessions.Event) {
 	return func(ctx context.Context, e sessions.Event) {
-		if e.Type != sessions.EventImpersonationRefused || e.Session.Actor == "" || e.Refusal == sessions.RefusalUnauthenticated {
+		if e.Type != sessions.EventImpersonationRefused {
 			return
 		}
 		ctx, cancel := context.WithTimeout(ctx, 2*time.Second) // the caller waits for its answer

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sessile-go/sessile/sessions"
 )
@@ -280,11 +281,7 @@ func badInputs() []badInput {
 			all = append(all, badInput{name: c.name + ", " + endpoint.method + " " + endpoint.path, method: endpoint.method, path: endpoint.path, headers: append([]string{"Content-Type: application/json"}, c.headers...), body: endpoint.body, status: c.status, code: c.code})
 		}
 		if nobodysCode == nobody {
-			dead := badInput{name: "a dead token, " + endpoint.method + " " + endpoint.path, method: endpoint.method, path: endpoint.path, headers: []string{"Content-Type: application/json", "Authorization: Bearer {ended}"}, body: endpoint.body, status: 401, code: "ACCESS_TOKEN_EXPIRED"}
-			if endpoint.method == http.MethodPost { // a user can ask for nothing but an impersonation
-				dead.refusal = sessions.RefusalUnauthenticated
-			}
-			all = append(all, dead)
+			all = append(all, badInput{name: "a dead token, " + endpoint.method + " " + endpoint.path, method: endpoint.method, path: endpoint.path, headers: []string{"Content-Type: application/json", "Authorization: Bearer {ended}"}, body: endpoint.body, status: 401, code: "ACCESS_TOKEN_EXPIRED"})
 		}
 	}
 	all = append(all, badInput{name: "a client token where a server is needed", method: http.MethodPost, path: "/auth/sessions", headers: []string{"Authorization: Bearer {access}", "Content-Type: application/json"}, body: `{"user_id":"{bob}"}`, status: 401, code: "INSUFFICIENT_ACCESS_TYPE", refusal: sessions.RefusalNotAllowed})
@@ -362,6 +359,7 @@ func TestBadInput(t *testing.T) {
 		before := e.snapshot(t)
 		t.Run(mountName, func(t *testing.T) {
 			t.Parallel()
+			refusals := 0
 			for _, test := range cases {
 				if mountName == "Register" && strings.Contains(test.path, "%61") {
 					continue // the mux decodes, and so it is the same path
@@ -390,6 +388,11 @@ func TestBadInput(t *testing.T) {
 						before = after // the next case is not to blame
 					}
 					e.toldRefusal(t, c.refusal)
+					if c.refusal != "" {
+						if refusals++; refusals%9 == 0 {
+							e.clock.Advance(time.Minute) // or no more of them would be reported
+						}
+					}
 					if log := e.logged(); log != "" {
 						t.Errorf("a refusal is no trouble of ours, but the log has\n%s", log)
 					}

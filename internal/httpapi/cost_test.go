@@ -12,7 +12,7 @@ import (
 	"github.com/sessile-go/sessile/sessions"
 )
 
-// costly is a request that anybody can send.
+// costly is a request that anybody can send, or that a caller without rights can.
 type costly struct {
 	name, method, path string
 	header             http.Header
@@ -70,7 +70,7 @@ func distinct(size int, form, separator string) string {
 	return b.String()
 }
 
-func costlyRequests() []costly {
+func costlyRequests(e *env) []costly {
 	const kib, mib = 1 << 10, 1 << 20
 	asJSON := http.Header{"Content-Type": {"application/json"}}
 	asForm := http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}
@@ -89,6 +89,9 @@ func costlyRequests() []costly {
 			"4 KiB of members": some, "one long name": long, "brackets": brackets, "spaces": strings.Repeat(" ", 64*kib),
 		} {
 			all = append(all, costly{name: name, method: http.MethodPost, path: path, header: asJSON, body: body})
+			if path == "/auth/sessions" {
+				all = append(all, costly{name: name + ", by a key", method: http.MethodPost, path: path, header: http.Header{"Content-Type": asJSON["Content-Type"], "Authorization": {"Bearer " + e.serverKey}}, body: body})
+			}
 		}
 	}
 	for _, path := range []string{"/auth/oauth/token", "/auth/oauth/revoke"} {
@@ -157,7 +160,7 @@ func TestWhatAnonymousRequestsCost(t *testing.T) {
 	)
 	for _, mode := range []func(*sessions.Config){func(*sessions.Config) {}, cookieMode} {
 		e := newEnv(t, mode)
-		for _, c := range costlyRequests() {
+		for _, c := range costlyRequests(e) {
 			w := &discard{}
 			cost := allocated(func() {
 				r := c.request()

@@ -225,9 +225,9 @@ func TestARefusedImpersonation(t *testing.T) {
 		"from an impersonation, of the actor":  {as: "acting", body: target(root), status: 403, code: notAllowed, why: sessions.RefusalChained},
 		"from an impersonation, of me":         {as: "acting", body: target("me"), status: 403, code: notAllowed, why: sessions.RefusalChained},
 		"from a key's impersonation of root":   {as: "acting root", body: target(bob), status: 403, code: notAllowed, why: sessions.RefusalChained},
-		"from a session that has ended":        {as: "ended", body: target(alice), status: 401, code: "ACCESS_TOKEN_EXPIRED", why: sessions.RefusalUnauthenticated},
-		"with a token that has expired":        {body: target(alice), status: 401, code: "ACCESS_TOKEN_EXPIRED", why: sessions.RefusalUnauthenticated, change: func(o *office) { o.clock.Advance(11 * time.Minute) }},
-		"from an impersonation that has ended": {as: "ended acting", body: target(bob), status: 401, code: "ACCESS_TOKEN_EXPIRED", why: sessions.RefusalUnauthenticated},
+		"from a session that has ended":        {as: "ended", body: target(alice), status: 401, code: "ACCESS_TOKEN_EXPIRED"},
+		"with a token that has expired":        {body: target(alice), status: 401, code: "ACCESS_TOKEN_EXPIRED", change: func(o *office) { o.clock.Advance(11 * time.Minute) }},
+		"from an impersonation that has ended": {as: "ended acting", body: target(bob), status: 401, code: "ACCESS_TOKEN_EXPIRED"},
 		"by somebody demoted a moment ago":     {body: target(alice), status: 403, code: notAllowed, why: sessions.RefusalNotAllowed, change: func(o *office) { o.demote(root) }},
 		"by somebody disabled a moment ago":    {body: target(alice), status: 403, code: notAllowed, why: sessions.RefusalNotAllowed, change: func(o *office) { o.lose(root, sessions.ErrUserDisabled) }},
 		"by somebody who is gone":              {body: target(alice), status: 403, code: notAllowed, why: sessions.RefusalNotAllowed, change: func(o *office) { o.lose(root, sessions.ErrUserNotFound) }},
@@ -241,7 +241,7 @@ func TestARefusedImpersonation(t *testing.T) {
 		"where the store cannot write": {body: target(alice), status: 503, code: "TEMPORARILY_UNAVAILABLE", why: sessions.RefusalUnavailable, change: func(o *office) {
 			o.setFault(sessionstest.FailAt(sessionstest.MethodCreate, 0, errors.New("disk full")))
 		}},
-		"where the session ends meanwhile": {body: target(alice), status: 401, code: "ACCESS_TOKEN_EXPIRED", why: sessions.RefusalUnauthenticated, change: func(o *office) {
+		"where the session ends meanwhile": {body: target(alice), status: 401, code: "ACCESS_TOKEN_EXPIRED", change: func(o *office) {
 			o.setFault(func(_ context.Context, c sessionstest.Call) error {
 				if c.Method == sessionstest.MethodCreate {
 					return sessions.ErrNotFound
@@ -330,6 +330,9 @@ func TestARefusedImpersonation(t *testing.T) {
 					t.Errorf("refused, and yet something changed: %s", difference(before, after))
 				}
 				event := o.toldRefusal(t, test.why)
+				if test.why == "" { // of nobody
+					return
+				}
 				if event.Session.CreatedBy != asker {
 					t.Errorf("the event says that %q asked, it was %q", event.Session.CreatedBy, asker)
 				}
@@ -785,9 +788,7 @@ func TestARefusedRedemption(t *testing.T) {
 			if after := o.snapshot(t); before != after {
 				t.Errorf("something changed: %s", difference(before, after))
 			}
-			if event := o.toldRefusal(t, sessions.RefusalHandoffCode); event.Client.UserAgent != "Thief/1" {
-				t.Errorf("the event has the client %+v", event.Client)
-			}
+			o.toldRefusal(t, "") // anybody can cause it
 			if test.late == 0 {
 				o.redeem(t, good).want(t, 200) // a wrong one does not spend it
 			}
@@ -894,7 +895,7 @@ func TestASecondRedemptionEndsTheSession(t *testing.T) {
 			o.takeEvents()
 			before := o.snapshot(t)
 			o.redeem(t, code).refused(t, 401, "HANDOFF_CODE_NOT_FOUND_OR_EXPIRED")
-			o.toldRefusal(t, sessions.RefusalHandoffCode)
+			o.toldRefusal(t, "")
 			if o.snapshot(t) != before {
 				t.Error("something changed")
 			}
@@ -939,7 +940,7 @@ func TestManyRedemptionsAtOnce(t *testing.T) {
 		for _, e := range o.takeEvents() {
 			count[e]++
 		}
-		if granted > 1 || count[sessions.EventRedeemed] != 1 || count[sessions.EventHandoffReplay] != 1 || count[sessions.EventImpersonationRefused] != callers-2 {
+		if granted > 1 || count[sessions.EventRedeemed] != 1 || count[sessions.EventHandoffReplay] != 1 || count[sessions.EventImpersonationRefused] != 0 {
 			t.Errorf("round %d: %d grants, events %v", round, granted, count)
 		}
 	}
