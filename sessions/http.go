@@ -110,8 +110,7 @@ func (h *Handler) endpointWith(
 			w = newStackWriter(w, r)
 		}
 		fail := func(err error) {
-			h.m.logRequest(r, err, slog.String("request_id", id))
-			writeError(w, r, err)
+			writeError(w, r, h.m.logRequest(r, err, slog.String("request_id", id)))
 		}
 		defer func() {
 			p := recover()
@@ -123,10 +122,11 @@ func (h *Handler) endpointWith(
 			}
 			// A hook of the host has panicked. Where it did is for the log; what
 			// it said may hold anything.
-			err := fmt.Errorf("sessions: panic: %T", p)
-			h.m.logFailure(r.Context(), "sessions: panic in a hook", CodeInternal, err,
+			e := NewAPIError(fmt.Errorf("sessions: panic: %T", p))
+			h.m.logFailure(r.Context(), "sessions: panic in a hook", e.Code, e.cause,
 				slog.String("request_id", id), slog.String("stack", string(debug.Stack())))
-			writeError(w, r, err)
+			e.Logged = true
+			writeError(w, r, e)
 		}()
 		if methods != nil && !serves(methods, r.Method) {
 			fail(methodNotAllowed(methods))

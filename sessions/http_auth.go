@@ -123,16 +123,19 @@ func hungUp(r *http.Request, err error) bool {
 	return errors.Is(r.Context().Err(), context.Canceled) && errors.Is(err, context.Canceled)
 }
 
-// logRequest logs the cause of a refusal that is a fault of the server's.
-func (m *Manager) logRequest(r *http.Request, err error, more ...slog.Attr) {
-	e := NewAPIError(err)
+// logRequest logs the cause of a refusal that is the server's fault, and returns the
+// refusal, which then says so.
+func (m *Manager) logRequest(r *http.Request, err error, more ...slog.Attr) error {
+	e := *NewAPIError(err) // a copy: some are shared
 	if e.Status < 500 || hungUp(r, err) {
-		return
+		return err
 	}
 	if e.cause != nil {
 		err = e.cause
 	}
 	m.logFailure(r.Context(), "sessions: request failed", e.Code, err, more...)
+	e.Logged = true
+	return &e
 }
 
 // headerIdentity looks at headers only. With a nil check an access token is not
@@ -350,8 +353,7 @@ func (m *Manager) Admit(w http.ResponseWriter, r *http.Request, need Need, dial 
 	case need == NeedNothing && (errors.Is(err, ErrNoCredentials) || errors.As(err, &dead)):
 		return context.WithValue(r.Context(), admittedKey{}, admitted{m: m, nobody: true}), nil
 	case err != nil:
-		m.logRequest(r, err) // here, because the answer hides the cause and a middleware has no log
-		return nil, err
+		return nil, m.logRequest(r, err) // here, because the answer hides the cause and a middleware has no log
 	case need == NeedServer && !id.Trusted():
 		return nil, insufficientAccess(id, AccessServer, AccessAdmin)
 	case need == NeedUser && !id.HasUser() && id.Access != AccessClient && !isStackRequest(r):

@@ -71,6 +71,9 @@ type APIError struct {
 	Message string `json:"error"`
 	// Details has what a program may want to know about this code.
 	Details map[string]any `json:"details,omitempty"`
+	// Logged is true if the cause is in [Config.Logger] already: an app that logs its
+	// errors in one place leaves this one out.
+	Logged bool `json:"-"`
 
 	cause     error
 	challenge string // the error code of the Bearer challenge (RFC 6750, section 3.1)

@@ -169,3 +169,33 @@ func TestAPanicIsOneLine(t *testing.T) {
 		t.Errorf("logged %q", got)
 	}
 }
+
+// An app that logs its errors in one place can leave out what is in the log.
+func TestARefusalSaysThatItIsLogged(t *testing.T) {
+	t.Parallel()
+	var hooked []bool
+	k := newFailingKit(t, slog.New(slog.DiscardHandler))
+	config := k.Config
+	config.WriteError = func(w http.ResponseWriter, r *http.Request, err *sessions.APIError) {
+		hooked = append(hooked, err.Logged)
+		sessions.WriteError(w, r, err)
+	}
+	m, err := sessions.New(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.fail(errors.New("connection refused"))
+	r := httptest.NewRequest(http.MethodGet, "/auth/sessions/current", nil)
+	for _, logged := range []bool{false, true} { // first without a token, which is no failure
+		hooked = nil
+		_, err := m.Admit(httptest.NewRecorder(), r, sessions.NeedUser, sessions.Strict)
+		if refused, ok := errors.AsType[*sessions.APIError](err); logged && !ok || ok && refused.Logged != logged {
+			t.Errorf("admit: %+v", err)
+		}
+		sessions.NewHandler(m).ServeHTTP(httptest.NewRecorder(), r)
+		if len(hooked) != 1 || hooked[0] != logged {
+			t.Errorf("the hook got %v, want %t", hooked, logged)
+		}
+		r.Header.Set("Authorization", "Bearer "+k.bearer.Reveal())
+	}
+}

@@ -30,9 +30,13 @@ func newApp(manager *sessions.Manager, st *store.Store, users users, cfg config,
 	e.IPExtractor = echo.ExtractIPDirect() // what Echo believes otherwise, anybody can send
 	e.Use(cors())
 	e.HTTPErrorHandler = func(err error, c echo.Context) {
-		var known *echo.HTTPError
+		var (
+			known   *echo.HTTPError
+			refused *sessions.APIError
+		)
 		hungUp := c.Request().Context().Err() != nil && errors.Is(err, context.Canceled)
-		if !hungUp && c.Get(loggedKey) == nil && (!errors.As(err, &known) || known.Code >= http.StatusInternalServerError) {
+		logged := errors.As(err, &refused) && refused.Logged // by the Manager
+		if !hungUp && !logged && (!errors.As(err, &known) || known.Code >= http.StatusInternalServerError) {
 			logger.ErrorContext(c.Request().Context(), "request failed", "route", c.Path(), "error", err)
 		}
 		if !pages.wanted(c, err) {
@@ -64,19 +68,18 @@ func newApp(manager *sessions.Manager, st *store.Store, users users, cfg config,
 
 	// Who acts as a user may look and not touch: the guard lets GET and HEAD pass,
 	// so every route of a user can have it.
-	user, server := quiet(auth.Require()), quiet(auth.RequireServer())
-	own := []echo.MiddlewareFunc{user, echov4.ReadOnlyImpersonation}
+	own := []echo.MiddlewareFunc{auth.Require(), echov4.ReadOnlyImpersonation}
 	e.GET("/me", users.me, own...)
 	// The step-up of the page /profile, because it is the same change: whoever stole a
 	// token would otherwise come here.
 	e.PUT("/me/name", users.rename, append(slices.Clone(own), echov4.RequireRecent(recently))...)
-	e.PUT("/users/:id/administrator", users.setAdministrator, server)
-	e.GET("/audit", audit(st), server)
+	e.PUT("/users/:id/administrator", users.setAdministrator, auth.RequireServer())
+	e.GET("/audit", audit(st), auth.RequireServer())
 
 	// What the SDK asks an app for beside sessions.
-	v1.GET("/users/me", users.stackMe, user)
-	v1.GET("/users/:id", users.stackUser, server)
-	v1.GET("/projects/current", project(cfg.projectID), quiet(auth.Optional()))
+	v1.GET("/users/me", users.stackMe, auth.Require())
+	v1.GET("/users/:id", users.stackUser, auth.RequireServer())
+	v1.GET("/projects/current", project(cfg.projectID), auth.Optional())
 	// Is the process alive? 200 also while the database is away or the revocation feed
 	// is behind: a restart would mend neither.
 	e.GET("/health", func(c echo.Context) error {
@@ -87,23 +90,6 @@ func newApp(manager *sessions.Manager, st *store.Store, users users, cfg config,
 
 	// Gives those routes the headers and the errors that the SDK understands.
 	return sessions.StackHeaders(e)
-}
-
-const loggedKey = "logged"
-
-// quiet marks what a middleware of sessions refuses: the Manager has logged the cause,
-// and a request that fails leaves one line.
-func quiet(guard echo.MiddlewareFunc) echo.MiddlewareFunc {
-	return func(next echo.HandlerFunc) echo.HandlerFunc {
-		guarded := guard(func(c echo.Context) error {
-			c.Set(loggedKey, nil)
-			return next(c)
-		})
-		return func(c echo.Context) error {
-			c.Set(loggedKey, true)
-			return guarded(c)
-		}
-	}
 }
 
 func (u users) me(c echo.Context) error {

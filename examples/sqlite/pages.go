@@ -31,26 +31,26 @@ const recently = 5 * time.Minute
 func (p pages) register(e *echo.Echo) {
 	// Looking is bounded: an end elsewhere counts within seconds, and no request pays
 	// for that. What changes something asks the database.
-	loose, strict := echov4.Config{Manager: p.manager}, echov4.Config{Manager: p.manager, Revocation: sessions.Strict}
-	look, change := quiet(loose.Require()), quiet(strict.Require())
+	look := echov4.Config{Manager: p.manager}
+	change := echov4.Config{Manager: p.manager, Revocation: sessions.Strict}
 
-	p.get(e, "/", p.welcome, quiet(loose.Optional()))
-	p.post(e, "/sign-in", p.signIn, quiet(strict.Optional()))
+	p.get(e, "/", p.welcome, look.Optional())
+	p.post(e, "/sign-in", p.signIn, change.Optional())
 	p.post(e, "/sign-out", p.signOut) // whatever has become of the session
 
-	p.get(e, "/devices", p.devices, look)
-	p.post(e, "/devices/:id/revoke", p.revoke, change, echov4.ReadOnlyImpersonation)
-	p.post(e, "/devices/revoke-others", p.revokeOthers, change, echov4.ReadOnlyImpersonation)
+	p.get(e, "/devices", p.devices, look.Require())
+	p.post(e, "/devices/:id/revoke", p.revoke, change.Require(), echov4.ReadOnlyImpersonation)
+	p.post(e, "/devices/revoke-others", p.revokeOthers, change.Require(), echov4.ReadOnlyImpersonation)
 
-	p.get(e, "/profile", p.profile, look)
-	p.post(e, "/profile", p.rename, change, echov4.ReadOnlyImpersonation, echov4.RequireRecent(recently))
-	p.get(e, "/confirm", p.confirm, look, echov4.ForbidImpersonation)
-	p.post(e, "/confirm", p.confirmed, change, echov4.ForbidImpersonation)
+	p.get(e, "/profile", p.profile, look.Require())
+	p.post(e, "/profile", p.rename, change.Require(), echov4.ReadOnlyImpersonation, echov4.RequireRecent(recently))
+	p.get(e, "/confirm", p.confirm, look.Require(), echov4.ForbidImpersonation)
+	p.post(e, "/confirm", p.confirmed, change.Require(), echov4.ForbidImpersonation)
 
-	p.get(e, "/people", p.people, look, p.administrators)
-	p.post(e, "/people/:id/impersonate", p.impersonate, change) // Config.MayImpersonate decides
-	p.get(e, "/people/:id/continue", p.handoff, look, p.administrators)
-	p.post(e, "/people/:id/continue", p.redeem, change, p.administrators)
+	p.get(e, "/people", p.people, look.Require(), p.administrators)
+	p.post(e, "/people/:id/impersonate", p.impersonate, change.Require()) // Config.MayImpersonate decides
+	p.get(e, "/people/:id/continue", p.handoff, look.Require(), p.administrators)
+	p.post(e, "/people/:id/continue", p.redeem, change.Require(), p.administrators)
 
 	e.Match([]string{http.MethodGet, http.MethodHead}, "/style.css", asset("pages/style.css", "text/css; charset=utf-8"))
 	e.Match([]string{http.MethodGet, http.MethodHead}, "/icon.svg", asset("pages/icon.svg", "image/svg+xml"))
