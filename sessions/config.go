@@ -132,8 +132,9 @@ type Config struct {
 	// days.
 	MaxSessionTTL time.Duration
 
-	// IdleTimeout ends what was not refreshed for so long. Defaults to 90 days;
-	// [NoIdleTimeout] switches it off.
+	// IdleTimeout ends what was not refreshed for so long: more than AccessTokenTTL and
+	// Rotation.Overlap together, or no client could refresh in time. Defaults to 90
+	// days; [NoIdleTimeout] switches it off.
 	IdleTimeout time.Duration
 
 	// MayImpersonate says whether a user may impersonate another one. It answers
@@ -226,7 +227,8 @@ type Impersonation struct {
 	// RequireActor refuses a key's create that names no actor. Defaults to false:
 	// the name of the key stands for it.
 	RequireActor bool
-	// RequireReason refuses a create without a reason. Defaults to false.
+	// RequireReason refuses a create without a reason, or with one in which nothing
+	// can be seen. Defaults to false.
 	RequireReason bool
 	// Visibility says whether users see impersonations of themselves. Defaults to
 	// [Hidden]. Admin keys always see them, server keys on request.
@@ -326,19 +328,19 @@ func (c Config) validate() error {
 	case c.Audience == "":
 		fault("ProjectID", "required, or Config.Audience")
 	case !validText(c.Audience, 255):
-		fault("Audience", "must be 1 to 255 bytes without control characters")
+		fault("Audience", "must be 1 to 255 bytes without control or format characters")
 	}
 	for i, former := range c.FormerAudiences {
 		switch field := fmt.Sprintf("FormerAudiences[%d]", i); {
 		case former == "" || !validText(former, 255):
-			fault(field, "must be 1 to 255 bytes without control characters")
+			fault(field, "must be 1 to 255 bytes without control or format characters")
 		case slices.Contains(c.audiences()[:i+1], former):
 			fault(field, "is Config.Audience, or there twice")
 		}
 	}
 	for i, key := range c.ClientKeys {
 		if key == "" || key == publicClientKey || !validText(key, 255) {
-			fault(fmt.Sprintf("ClientKeys[%d]", i), "must be 1 to 255 bytes without control characters, and not %s", publicClientKey)
+			fault(fmt.Sprintf("ClientKeys[%d]", i), "must be 1 to 255 bytes without control or format characters, and not %s", publicClientKey)
 		}
 	}
 	if c.RequireClientKey && len(c.ClientKeys) == 0 {
@@ -349,8 +351,14 @@ func (c Config) validate() error {
 	between("AccessTokenTTL", c.AccessTokenTTL, minAccessTokenTTL, maxAccessTokenTTL)
 	between("MaxSessionTTL", c.MaxSessionTTL, time.Second, 100*DefaultSessionTTL)
 	between("SessionTTL", c.SessionTTL, time.Millisecond, c.MaxSessionTTL)
-	if c.IdleTimeout != NoIdleTimeout {
-		between("IdleTimeout", c.IdleTimeout, c.AccessTokenTTL, 100*DefaultSessionTTL)
+	// A client refreshes when its access token has run out, and tries again for as long
+	// as the overlap. Its session must not have fallen idle by then.
+	switch awake := c.AccessTokenTTL + max(c.Rotation.Overlap, minOverlap); {
+	case c.IdleTimeout == NoIdleTimeout:
+	case c.IdleTimeout <= awake:
+		fault("IdleTimeout", "%v is not above %v, which is AccessTokenTTL and Rotation.Overlap together", c.IdleTimeout, awake)
+	default:
+		between("IdleTimeout", c.IdleTimeout, 0, 100*DefaultSessionTTL)
 	}
 	if c.Impersonation.Visibility != Hidden && c.Impersonation.Visibility != Shown {
 		fault("Impersonation.Visibility", "%d is neither Hidden nor Shown", c.Impersonation.Visibility)

@@ -7,7 +7,9 @@ import (
 	"net/http"
 	"net/netip"
 	"strconv"
+	"strings"
 	"time"
+	"unicode"
 )
 
 // WriteGrant answers with the tokens of a grant, or with the hand-off code of one that
@@ -200,7 +202,7 @@ func (h *Handler) createParams(r *http.Request, body jsonObject, caller Identity
 		switch string(field.name) {
 		case "user_id":
 			if p.UserID, ok = jsonString(field.raw); !ok || !validUserID(p.UserID) {
-				s.add("body.user_id", "must be a string of 1 to %d bytes without control characters", maxUserID)
+				s.add("body.user_id", "must be a string of 1 to %d bytes without control or format characters", maxUserID)
 			}
 		case "expires_in_millis":
 			ttl = field.raw
@@ -209,8 +211,8 @@ func (h *Handler) createParams(r *http.Request, body jsonObject, caller Identity
 				s.add("body.is_impersonation", "must be true or false")
 			}
 		case "reason":
-			if p.Reason, ok = jsonString(field.raw); !ok || !validText(p.Reason, maxReason) {
-				s.add("body.reason", "must be a string of at most %d bytes without control characters", maxReason)
+			if p.Reason, ok = jsonString(field.raw); !ok || !validReason(p.Reason) {
+				s.add("body.reason", "must be a string of at most %d bytes without control or format characters", maxReason)
 			}
 		case "actor":
 			p.Actor = actorField(&s, field.raw)
@@ -240,7 +242,7 @@ func (h *Handler) createParams(r *http.Request, body jsonObject, caller Identity
 	if p.Impersonation && h.m.cfg.Impersonation.RequireActor && p.Actor == "" && body.get("actor") == nil {
 		s.add("body.actor", "is required")
 	}
-	if raw := string(body.get("reason")); p.Impersonation && h.m.cfg.Impersonation.RequireReason && (raw == "" || raw == `""`) {
+	if p.Impersonation && h.m.cfg.Impersonation.RequireReason && !visible(p.Reason) {
 		s.add("body.reason", "is required")
 	}
 	if ttl != nil {
@@ -282,7 +284,7 @@ func actorField(s *schemaError, raw []byte) string {
 	}
 	id, ok := jsonString(actor.get("user_id"))
 	if !ok || !validUserID(id) {
-		s.add("body.actor.user_id", "must be a string of 1 to %d bytes without control characters", maxUserID)
+		s.add("body.actor.user_id", "must be a string of 1 to %d bytes without control or format characters", maxUserID)
 	}
 	return id
 }
@@ -304,7 +306,8 @@ func clientField(s *schemaError, raw []byte) (c Client) {
 			}
 			c.IP = addr.Unmap().WithZone("").String()
 		case "user_agent":
-			if !ok || !validText(text, maxBody) {
+			// What the end user's browser says of itself: it must not fail a sign-in.
+			if !ok || strings.ContainsFunc(text, unicode.IsControl) {
 				s.add("body.client.user_agent", "must be a string without control characters")
 			}
 			c.UserAgent = text

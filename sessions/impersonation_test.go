@@ -338,7 +338,9 @@ func TestImpersonationEndsByItself(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			g := newGoverned(t, func(config *sessions.Config) { config.IdleTimeout = 10 * time.Minute })
+			g := newGoverned(t, func(config *sessions.Config) {
+				config.IdleTimeout, config.AccessTokenTTL = 10*time.Minute, 8*time.Minute
+			})
 			id, actor := g.signIn(t, "alice")
 			imp := g.impersonate(t, id, sessions.CreateParams{})
 			g.Clock.Advance(5 * time.Minute)

@@ -90,13 +90,13 @@ func (m *Manager) moment(now time.Time) Moment {
 // CreateParams is what create is asked for.
 type CreateParams struct {
 	// UserID is the host's id of the user: 1 to 255 bytes of UTF-8 without
-	// control characters. Required.
+	// control or format characters (Cc, Cf, Zl and Zp of Unicode). Required.
 	UserID string
 	// TTL is how long the session lives, up to [Config.MaxSessionTTL]. Defaults to
 	// [Config.SessionTTL]; for impersonations to [Impersonation.TTL].
 	TTL time.Duration
-	// AuthTime is when the user authenticated. Defaults to now. An impersonation
-	// has none.
+	// AuthTime is when the user authenticated, after 1970. Defaults to now. An
+	// impersonation has none.
 	AuthTime time.Time
 	// Client is the end user's connection, where known. Its user agent is cut at
 	// 255 bytes.
@@ -109,7 +109,9 @@ type CreateParams struct {
 	// Actor is who acts, 1 to 255 bytes as UserID, and not the user. Defaults to
 	// By. Only for impersonations.
 	Actor string
-	// Reason is free text of up to 500 bytes without control characters.
+	// Reason is free text of up to 500 bytes without control or format characters
+	// other than U+200C and U+200D. Under [Impersonation].RequireReason an
+	// impersonation needs one that can be seen.
 	Reason string
 
 	// Handoff asks for a one-time code in place of the tokens, which whoever
@@ -199,25 +201,27 @@ func (m *Manager) newSession(p CreateParams, now time.Time) (Session, error) {
 	}
 	switch {
 	case !validUserID(p.UserID):
-		return invalid("UserID: 1 to %d bytes of UTF-8 without control characters are required", maxUserID)
+		return invalid("UserID: 1 to %d bytes of UTF-8 without control or format characters are required", maxUserID)
 	case ttl < least || ttl > most:
 		return invalid("TTL: %v is not between %v and %v", p.TTL, least, most)
 	case !validText(p.By, maxName):
-		return invalid("By: more than %d bytes, or control characters", maxName)
-	case !validText(p.Reason, maxReason):
-		return invalid("Reason: more than %d bytes, or control characters", maxReason)
+		return invalid("By: more than %d bytes, or control or format characters", maxName)
+	case !validReason(p.Reason):
+		return invalid("Reason: more than %d bytes, or control or format characters", maxReason)
 	case p.Actor != "" && !p.Impersonation:
 		return invalid("Actor: only an impersonation has one")
 	case !validText(p.Actor, maxUserID):
-		return invalid("Actor: more than %d bytes, or control characters", maxUserID)
+		return invalid("Actor: more than %d bytes, or control or format characters", maxUserID)
 	case p.Impersonation && p.Actor == "" && p.By == "":
 		return invalid("Actor: an impersonation needs one, or By")
 	case p.Impersonation && p.Actor == "" && m.cfg.Impersonation.RequireActor:
 		return invalid("Actor: required")
-	case p.Impersonation && p.Reason == "" && m.cfg.Impersonation.RequireReason:
+	case p.Impersonation && !visible(p.Reason) && m.cfg.Impersonation.RequireReason:
 		return invalid("Reason: required")
 	case p.Impersonation && !p.AuthTime.IsZero():
 		return invalid("AuthTime: an impersonation has none")
+	case !p.AuthTime.IsZero() && p.AuthTime.Unix() <= 0:
+		return invalid("AuthTime: is not after 1970, from when access tokens count")
 	case p.AuthTime.After(now.Add(maxIssuedAhead)):
 		return invalid("AuthTime: is in the future")
 	}
@@ -663,7 +667,7 @@ func (m *Manager) end(ctx context.Context, p EndParams) (Session, error) {
 func checkCause(reason *EndReason, by string) error {
 	setDefault(reason, EndRevoked)
 	if !validText(string(*reason), 64) || !validText(by, maxName) {
-		return fmt.Errorf("%w: reason of up to 64 bytes, by of up to %d, without control characters", ErrInvalidParams, maxName)
+		return fmt.Errorf("%w: reason of up to 64 bytes, by of up to %d, without control or format characters", ErrInvalidParams, maxName)
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package sessions
 
 import (
+	"strings"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -218,18 +219,34 @@ const (
 	maxIP        = 64
 )
 
-// validText reports whether s is UTF-8 of at most limit bytes without control
-// characters. Those have no place in an id, and break logs and headers.
+// unprintable reports whether r is a control or format character, or separates lines or
+// paragraphs. Such characters break logs and headers, and hide or reorder text: a
+// U+202E in a reason makes the person who reads it see another one.
+func unprintable(r rune) bool { return unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp) }
+
+// joins reports whether r is a zero-width joiner or non-joiner, which Persian, Indic
+// scripts and emoji are spelled with.
+func joins(r rune) bool { return r == '\u200c' || r == '\u200d' }
+
+// validText reports whether s is UTF-8 of at most limit bytes without control or format
+// characters.
 func validText(s string, limit int) bool {
-	if len(s) > limit || !utf8.ValidString(s) {
-		return false
-	}
-	for _, r := range s {
-		if unicode.IsControl(r) {
-			return false
-		}
-	}
-	return true
+	return len(s) <= limit && utf8.ValidString(s) && !strings.ContainsFunc(s, unprintable)
+}
+
+// validReason is validText for prose, in which joiners have a place.
+func validReason(s string) bool {
+	return len(s) <= maxReason && utf8.ValidString(s) &&
+		!strings.ContainsFunc(s, func(r rune) bool { return unprintable(r) && !joins(r) })
+}
+
+// visible reports whether s has something to read in it: a letter, a digit, a mark of
+// punctuation or a symbol, and not one that is drawn as nothing.
+func visible(s string) bool {
+	return strings.ContainsFunc(s, func(r rune) bool {
+		return unicode.In(r, unicode.L, unicode.N, unicode.P, unicode.S) &&
+			!unicode.Is(unicode.Other_Default_Ignorable_Code_Point, r) && r != '\u2800' // a Braille cell without dots
+	})
 }
 
 func validUserID(s string) bool { return s != "" && validText(s, maxUserID) }
@@ -242,12 +259,12 @@ func validSessionID(s string) bool {
 	return err == nil && u.String() == s
 }
 
-// clipText makes what a client says about itself storable: UTF-8 without control
-// characters, cut at a rune boundary.
+// clipText makes what a client says about itself storable: UTF-8 without control or
+// format characters, cut at a rune boundary.
 func clipText(s string, limit int) string {
 	out := make([]byte, 0, min(len(s), limit))
 	for _, r := range s {
-		if r == utf8.RuneError || unicode.IsControl(r) {
+		if r == utf8.RuneError || unprintable(r) {
 			continue
 		}
 		if len(out)+utf8.RuneLen(r) > limit {

@@ -246,7 +246,7 @@ func TestRefreshByBadCookie(t *testing.T) {
 		"an access token in it":      {send: func(g grant) option { return cookies(refreshCookie, g.access) }, status: 401, code: refused, reason: "malformed", cookies: ownCleared},
 		"one planted beside it":      {send: func(g grant) option { return cookies(actingRefreshCookie, "x", refreshCookie, g.refresh) }, status: 401, code: refused, reason: "malformed", cookies: actingCleared},
 		"in an impersonation's name": {send: func(g grant) option { return cookies(actingRefreshCookie, g.refresh) }, status: 401, code: refused, reason: "malformed", cookies: actingCleared},
-		"idle":                       {configure: func(c *sessions.Config) { c.IdleTimeout = 10 * time.Minute }, send: grant.own, status: 401, code: refused, reason: "idle", cookies: ownCleared},
+		"idle":                       {configure: func(c *sessions.Config) { c.IdleTimeout, c.AccessTokenTTL = 10*time.Minute, 8*time.Minute }, send: grant.own, status: 401, code: refused, reason: "idle", cookies: ownCleared},
 		"spent": {before: func(t *testing.T, e *env, g grant) {
 			t.Helper()
 			e.refresh(t, e.refresh(t, g.refresh).want(t, 200).text("refresh_token")).want(t, 200)

@@ -273,6 +273,7 @@ func TestARefusedImpersonation(t *testing.T) {
 		"a reason of 501 bytes":             `"reason":"` + strings.Repeat("r", 501) + `"`,
 		"a reason of 502 in 251 characters": `"reason":"` + strings.Repeat("ü", 251) + `"`,
 		"a reason with a control character": `"reason":"a\u0000b"`,
+		"a reason with an override":         `"reason":"a\u202eb"`,
 		"a reason that is a number":         `"reason":7`,
 		"a client of its own":               `"client":{"ip":"192.0.2.1"}`,
 		"an empty client":                   `"client":{}`,
@@ -385,6 +386,12 @@ func TestRequiredGovernanceOverHTTP(t *testing.T) {
 	a = o.ask(t, bearer(o.serverKey), target(alice, `"is_impersonation":true`, `"actor":{"user_id":"a"}`, `"reason":""`)).refused(t, 400, "SCHEMA_ERROR")
 	if !strings.Contains(a.text("error"), "\n- body.reason is required") {
 		t.Errorf("nothing is said of the empty reason: %s", a.body)
+	}
+	for _, blank := range []string{" ", `\u3000`, `\u200d`} {
+		a = o.ask(t, bearer(o.serverKey), target(alice, `"is_impersonation":true`, `"actor":{"user_id":"a"}`, `"reason":"`+blank+`"`)).refused(t, 400, "SCHEMA_ERROR")
+		if !strings.Contains(a.text("error"), "\n- body.reason is required") {
+			t.Errorf("nothing is said of the reason %q: %s", blank, a.body)
+		}
 	}
 	o.ask(t, bearer(o.serverKey), target(alice, `"is_impersonation":true`, `"actor":{"user_id":"a"}`, `"reason":"r"`)).want(t, 200)
 	o.ask(t, bearer(o.serverKey), target(alice)).want(t, 200) // no impersonation
@@ -653,7 +660,7 @@ func TestRefreshOfAnImpersonationThatIsOver(t *testing.T) {
 		for how, refresh := range refreshers {
 			t.Run(name+"/"+how, func(t *testing.T) {
 				t.Parallel()
-				o := newOffice(t, func(c *sessions.Config) { c.IdleTimeout = 10 * time.Minute })
+				o := newOffice(t, func(c *sessions.Config) { c.IdleTimeout, c.AccessTokenTTL = 10*time.Minute, 8*time.Minute })
 				admin := o.signIn(t, root)
 				acting := o.become(t, admin.access)
 				o.clock.Advance(5 * time.Minute)

@@ -339,7 +339,7 @@ func newLinHistory(t *testing.T, f linFaults, seed uint64, rotation sessions.Rot
 		},
 	}
 	if seed%3 == 0 {
-		h.config.IdleTimeout = h.config.AccessTokenTTL
+		h.config.IdleTimeout = h.config.AccessTokenTTL + max(h.rotation.Overlap, time.Second) + time.Second // nearly the shortest
 	}
 	h.disturb.Store(true)
 	for i := range h.replicas {

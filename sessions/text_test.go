@@ -1,0 +1,94 @@
+package sessions_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sessile-go/sessile/sessions"
+)
+
+func TestTextThatPeopleReadHidesAndReordersNothing(t *testing.T) {
+	t.Parallel()
+	k := newKit(t)
+	create := func(p sessions.CreateParams) error {
+		_, err := k.Create(t.Context(), p)
+		return err
+	}
+	for name, c := range map[string]string{
+		"a right-to-left override": "\u202e", "an isolate": "\u2067", "a zero-width space": "\u200b", "a word joiner": "\u2060", "a byte order mark": "\ufeff",
+		"a soft hyphen": "\u00ad", "a tag": "\U000e0041", "a line separator": "\u2028", "a paragraph separator": "\u2029", "an escape": "\x1b", "a C1 control": "\u0085",
+	} {
+		text := "ad" + c + "a"
+		for field, p := range map[string]sessions.CreateParams{
+			"user id": {UserID: text},
+			"actor":   {UserID: "alice", Impersonation: true, Actor: text},
+			"by":      {UserID: "alice", Impersonation: true, By: text},
+			"reason":  {UserID: "alice", Impersonation: true, By: "key", Reason: text},
+		} {
+			if err := create(p); !errors.Is(err, sessions.ErrInvalidParams) {
+				t.Errorf("%s in the %s: %v, want ErrInvalidParams", name, field, err)
+			}
+		}
+		if _, err := k.EndMany(t.Context(), text, "", "", ""); !errors.Is(err, sessions.ErrInvalidParams) {
+			t.Errorf("%s in the user id of EndMany: %v", name, err)
+		}
+		if _, err := k.List(t.Context(), text, sessions.ListOptions{}); !errors.Is(err, sessions.ErrInvalidParams) {
+			t.Errorf("%s in the user id of List: %v", name, err)
+		}
+		if _, err := sessions.HashServerKey(text, "ssk_"+strings.Repeat("k", 40)); !errors.Is(err, sessions.ErrInvalidParams) {
+			t.Errorf("%s in the name of a key: %v", name, err)
+		}
+		// What a browser says of itself must not fail a sign-in.
+		g := k.create(t, sessions.CreateParams{Client: sessions.Client{UserAgent: text}})
+		if g.Session.Client.UserAgent != "ada" {
+			t.Errorf("%s is kept in the user agent: %q", name, g.Session.Client.UserAgent)
+		}
+	}
+	// Persian and emoji are spelled with joiners, in prose but not in ids.
+	for _, c := range []string{"می\u200cخواهم", "👩\u200d💻 asked", "é ü 漢字 \u00a0 – “x”"} {
+		if err := create(sessions.CreateParams{UserID: "alice", Impersonation: true, By: "key", Reason: c}); err != nil {
+			t.Errorf("reason %q: %v", c, err)
+		}
+		if strings.ContainsAny(c, "\u200c\u200d") {
+			if err := create(sessions.CreateParams{UserID: c}); !errors.Is(err, sessions.ErrInvalidParams) {
+				t.Errorf("user id %q: %v", c, err)
+			}
+		}
+	}
+}
+
+func TestARequiredReasonCanBeSeen(t *testing.T) {
+	t.Parallel()
+	k := newKit(t, func(c *sessions.Config) { c.Impersonation.RequireReason = true })
+	for _, reason := range []string{"", " ", "\u3000", "\u00a0 \u2003", "\u200d", "\u0301", "\u3164", "\u115f\u1160", "\u2800", "\ufe0f", "\u034f"} {
+		if _, err := k.Create(t.Context(), sessions.CreateParams{UserID: "alice", Impersonation: true, By: "key", Reason: reason}); !errors.Is(err, sessions.ErrInvalidParams) {
+			t.Errorf("reason %q: %v, want ErrInvalidParams", reason, err)
+		}
+		// Nobody asks for the reason of a sign-in.
+		if _, err := k.Create(t.Context(), sessions.CreateParams{UserID: "alice", Reason: reason}); err != nil {
+			t.Errorf("reason %q of a sign-in: %v", reason, err)
+		}
+	}
+	for _, reason := range []string{"x", " 4711 ", "?", "漢", "€", "👍", "ॐ"} {
+		if _, err := k.Create(t.Context(), sessions.CreateParams{UserID: "alice", Impersonation: true, By: "key", Reason: reason}); err != nil {
+			t.Errorf("reason %q: %v", reason, err)
+		}
+	}
+}
+
+func TestAnAuthenticationBefore1970IsRefused(t *testing.T) {
+	t.Parallel()
+	k := newKit(t)
+	for _, at := range []time.Time{time.Unix(0, 0), time.Unix(0, 999), time.Unix(-1, 0), time.Date(1969, 7, 20, 0, 0, 0, 0, time.UTC), time.Date(1, 1, 1, 0, 0, 1, 0, time.UTC)} {
+		if _, err := k.Create(t.Context(), sessions.CreateParams{UserID: "alice", AuthTime: at}); !errors.Is(err, sessions.ErrInvalidParams) {
+			t.Errorf("%v: %v, want ErrInvalidParams", at, err)
+		}
+	}
+	for _, at := range []time.Time{{}, time.Unix(1, 0), start} {
+		if _, err := k.Verify(k.create(t, sessions.CreateParams{AuthTime: at}).AccessToken.Reveal()); err != nil {
+			t.Errorf("%v: %v", at, err)
+		}
+	}
+}
