@@ -56,6 +56,8 @@ func TestInterop(t *testing.T) {
 			t.Run("Stack SDK 2.8.108", func(t *testing.T) { t.Parallel(); testSDK(t, a, "2.8.108", a.users[0]) })
 			t.Run("Stack SDK 2.8.77", func(t *testing.T) { t.Parallel(); testSDK(t, a, "2.8.77", a.users[1]) })
 			t.Run("oauth2", func(t *testing.T) { t.Parallel(); testOAuth2(t, a, a.users[2]) })
+			t.Run("OAuth clients", func(t *testing.T) { t.Parallel(); testOAuthClients(t, a, a.users[2]) })
+			t.Run("go-oidc", func(t *testing.T) { t.Parallel(); testGoOIDC(t, a, a.users[2]) })
 			t.Run("JWT libraries", func(t *testing.T) { t.Parallel(); testJWT(t, a, a.users[2]) })
 		})
 	}
@@ -139,6 +141,9 @@ func start(t *testing.T, program, databaseURL string) *app {
 	}
 	return a
 }
+
+// issuer is that of the access tokens.
+func (a *app) issuer() string { return a.base + "/api/v1/projects/" + projectID }
 
 type grant struct {
 	AccessToken  string `json:"access_token"`

@@ -12,9 +12,13 @@ import (
 	"testing"
 )
 
-// installModules gets what the scripts need, where it is not there.
+// installModules gets what the scripts need, unless it is there.
 func installModules() error {
-	if _, err := os.Stat("node_modules/.package-lock.json"); err == nil {
+	wanted, err := os.Stat("package-lock.json")
+	if err != nil {
+		return err
+	}
+	if there, err := os.Stat("node_modules/.package-lock.json"); err == nil && there.ModTime().After(wanted.ModTime()) {
 		return nil
 	}
 	if out, err := exec.Command("npm", "ci").CombinedOutput(); err != nil {
