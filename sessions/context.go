@@ -16,7 +16,8 @@ type admitted struct {
 }
 
 // NewContext returns a context that carries id, for tests of handlers that call
-// [FromContext] and nothing else; the middlewares carry more.
+// [FromContext] or [GuardImpersonation]. It has no [Manager], which [GuardRecent] and
+// [Watch] need; the middlewares carry one.
 func NewContext(ctx context.Context, id Identity) context.Context {
 	return context.WithValue(ctx, admittedKey{}, admitted{id: id})
 }
@@ -41,7 +42,10 @@ const (
 	ReadOnly
 )
 
-var errNoMiddleware = miswired("None of Require, Optional and RequireServer has run before.")
+var (
+	errNoMiddleware = miswired("None of Require, Optional and RequireServer has run before.")
+	errNewContext   = miswired("RequireRecent and Watch need a Manager, and NewContext, which this identity comes from, has none: put Require, Optional or RequireServer in front.")
+)
 
 // GuardImpersonation decides whether the request of ctx may pass a guard. The
 // middleware packages are this and the writing of the refusal. Errors:

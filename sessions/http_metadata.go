@@ -73,18 +73,7 @@ func (h *Handler) Metadata() http.Handler {
 		if err != nil {
 			return err
 		}
-		if err := h.checkProjectPath(r); err != nil {
-			return err
-		}
 		servePublic(w, r, "application/json; charset=utf-8", etag, content)
 		return nil
 	})
-}
-
-// checkProjectPath refuses another project than ours, if the path names one.
-func (h *Handler) checkProjectPath(r *http.Request) error {
-	if project := r.PathValue(paramProjectID); project != "" && project != h.m.cfg.ProjectID {
-		return &APIError{Status: 404, Code: CodeNotFound, Message: "There is no such project."}
-	}
-	return nil
 }

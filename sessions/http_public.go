@@ -12,15 +12,27 @@ import (
 //go:embed openapi.yaml
 var openapi []byte
 
-// JWKS is GET /.well-known/jwks.json and, under the contract's path, the same for
-// [Config.ProjectID]: the public keys of access tokens.
+// JWKS is GET /.well-known/jwks.json: the public keys of access tokens.
 func (h *Handler) JWKS() http.Handler {
 	etag := etagOf(h.m.jwks)
 	return h.endpoint(methods(http.MethodGet), func(w http.ResponseWriter, r *http.Request) error {
-		if err := h.checkProjectPath(r); err != nil {
-			return err
-		}
 		servePublic(w, r, "application/json; charset=utf-8", etag, h.m.jwks)
+		return nil
+	})
+}
+
+// ofProject serves a document at the path of the x-stack family, for [Config.ProjectID]
+// alone.
+func (h *Handler) ofProject(document http.Handler) http.Handler {
+	return h.endpoint(methods(http.MethodGet), func(w http.ResponseWriter, r *http.Request) error {
+		project, err := pathValue(r, paramProjectID)
+		switch {
+		case err != nil:
+			return err
+		case project != h.m.cfg.ProjectID:
+			return &APIError{Status: 404, Code: CodeNotFound, Message: "There is no such project."}
+		}
+		document.ServeHTTP(w, r)
 		return nil
 	})
 }

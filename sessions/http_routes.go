@@ -47,12 +47,22 @@ func (h *Handler) table() []Route {
 		{http.MethodPost, "/auth/oauth/revoke", h.Revoke()},
 		{http.MethodGet, "/auth/openapi.yaml", h.OpenAPI()},
 		{http.MethodGet, "/.well-known/jwks.json", h.JWKS()},
-		{http.MethodGet, "/projects/{" + paramProjectID + "}/.well-known/jwks.json", h.JWKS()},
+		{http.MethodGet, "/projects/{" + paramProjectID + "}/.well-known/jwks.json", h.ofProject(h.JWKS())},
 	}
 	if h.m.cfg.BaseURL != "" && h.m.cfg.ProjectID != "" { // else the path is the host's
-		routes = append(routes, Route{http.MethodGet, "/projects/{" + paramProjectID + "}/.well-known/openid-configuration", h.Metadata()})
+		routes = append(routes, Route{http.MethodGet, "/projects/{" + paramProjectID + "}/.well-known/openid-configuration", h.ofProject(h.Metadata())})
 	}
 	return routes
+}
+
+// pathValue returns a parameter of a route's pattern. No router lets one be empty, so
+// then it has not set any.
+func pathValue(r *http.Request, name string) (string, error) {
+	value := r.PathValue(name)
+	if value == "" {
+		return "", miswired("The path value " + name + " is not set: name the parameter of the route so, and if the router sets no path values, call http.Request.SetPathValue.")
+	}
+	return value, nil
 }
 
 // match compares a clean path with the pattern, segment by segment.

@@ -503,7 +503,10 @@ func (h *Handler) endOne(w http.ResponseWriter, r *http.Request) error {
 	if userID, given := q["user_id"]; given && !validUserID(userID) {
 		s.add("query.user_id", "must be a user id or me")
 	}
-	id := r.PathValue(paramID)
+	id, err := pathValue(r, paramID)
+	if err != nil {
+		return err
+	}
 	if !validSessionID(id) {
 		s.add("params.id", "must be a UUID in lower case with dashes")
 	}

@@ -33,8 +33,10 @@ func (*AuthenticationTooOldError) ofSessions() {}
 func GuardRecent(ctx context.Context, maxAge time.Duration) error {
 	a, ok := ctx.Value(admittedKey{}).(admitted)
 	switch {
-	case !ok || a.m == nil:
+	case !ok:
 		return errNoMiddleware
+	case a.m == nil:
+		return errNewContext
 	case maxAge < time.Second:
 		return miswired("RequireRecent needs a second at least.")
 	case !a.id.HasUser():

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -96,6 +97,9 @@ func TestGuardRecentRefusesWhomItCannotJudge(t *testing.T) {
 		"no age at all, as by mistake": {good, 0, nil, 500},
 	} {
 		err := sessions.GuardRecent(test.ctx, test.maxAge)
+		if says := sessions.NewAPIError(err).Message; strings.Contains(says, "NewContext") != (name == "a context made for a test") {
+			t.Errorf("%s: it says %q", name, says)
+		}
 		if err == nil || test.is != nil && !errors.Is(err, test.is) || sessions.NewAPIError(err).Status != test.status {
 			t.Errorf("%s: error %v", name, err)
 		}

@@ -13,8 +13,12 @@ import (
 func Watch(ctx context.Context, id Identity) (context.Context, context.CancelFunc) {
 	a, ok := ctx.Value(admittedKey{}).(admitted)
 	if !ok || a.m == nil {
+		why := errNoMiddleware
+		if ok {
+			why = errNewContext
+		}
 		ctx, cancel := context.WithCancelCause(ctx)
-		cancel(errNoMiddleware)
+		cancel(why)
 		return ctx, func() {}
 	}
 	return a.m.Watch(ctx, id)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -190,8 +191,13 @@ func TestWatchFindsTheManagerOfTheMiddleware(t *testing.T) {
 
 		ctx, cancel = sessions.Watch(t.Context(), id) // no middleware of ours
 		defer cancel()
-		if context.Cause(ctx) == nil || errors.Is(context.Cause(ctx), sessions.ErrExpired) {
-			t.Errorf("without a middleware the context has %v", context.Cause(ctx))
+		if cause := context.Cause(ctx); cause == nil || !strings.Contains(cause.Error(), "None of Require") {
+			t.Errorf("without a middleware the context has %v", cause)
+		}
+		ctx, cancel = sessions.Watch(sessions.NewContext(t.Context(), id), id) // for a test that does more than it can
+		defer cancel()
+		if cause := context.Cause(ctx); cause == nil || !strings.Contains(cause.Error(), "NewContext") {
+			t.Errorf("after NewContext the context has %v", cause)
 		}
 	})
 }

@@ -2,6 +2,7 @@ package middlewaretest
 
 import (
 	"bytes"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"path"
@@ -99,6 +100,30 @@ func (s *suite) mount(t *testing.T) {
 			if w := s.send(t, app, http.MethodGet, path, as); w.Code != http.StatusNotFound || ours(w) {
 				t.Errorf("%s: %d %s", path, w.Code, w.Body)
 			}
+		}
+	})
+
+	// As under a wrapper of the framework's that sets no path values.
+	s.run(t, "an endpoint whose path value nobody sets", func(t *testing.T) {
+		h := newHost(t)
+		handler := sessions.NewHandler(h.Manager)
+		var app Group
+		missing := map[string]string{}
+		for _, route := range handler.Routes() {
+			if _, name, ok := strings.Cut(route.Pattern, "{"); ok {
+				name, _, _ = strings.Cut(name, "}")
+				path := strings.NewReplacer("{", "", "}", "").Replace(route.Pattern)
+				app.Routes = append(app.Routes, Route{Method: route.Method, Path: path, Handler: route.Handler.ServeHTTP})
+				missing[route.Method+" "+path] = name
+			}
+		}
+		app.Routes = append(app.Routes, Route{Method: http.MethodDelete, Path: "/devices/one", Handler: handler.End().ServeHTTP})
+		missing["DELETE /devices/one"] = "sessile_id"
+		built := s.Build(t, app)
+		for request, name := range missing {
+			method, path, _ := strings.Cut(request, " ")
+			w := s.send(t, built, method, path, bearer(h.admin))
+			holdMiswired(t, w, method, fmt.Sprintf(noPathValue, name))
 		}
 	})
 

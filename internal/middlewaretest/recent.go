@@ -125,6 +125,6 @@ func (s *suite) recent(t *testing.T) {
 	s.run(t, "behind the host's own middleware", func(t *testing.T) {
 		r := newRequest(t, http.MethodPost, "/me", "")
 		r = r.WithContext(sessions.NewContext(r.Context(), sessions.Identity{UserID: "alice", AuthTime: h.Clock.Now()}))
-		holdMiswired(t, s.serve(s.me(t, Middleware{Kind: RequireRecent, MaxAge: maxAge}), r), http.MethodPost, noMiddleware)
+		holdMiswired(t, s.serve(s.me(t, Middleware{Kind: RequireRecent, MaxAge: maxAge}), r), http.MethodPost, noManager)
 	})
 }
