@@ -281,6 +281,9 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.Rotation.Overlap, min(DefaultOverlap, c.AccessTokenTTL/2))
 	setDefault(&c.Retention, max(DefaultRetention, c.AccessTokenTTL+c.ClockSkew))
 	setDefault(&c.RevocationFallback, Strict)
+	if c.Logger == nil {
+		c.Logger = slog.New(defaultHandler{})
+	}
 	if c.Now == nil {
 		c.Now = time.Now
 	}

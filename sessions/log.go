@@ -10,12 +10,24 @@ import (
 	"time"
 )
 
-// logger returns [Config.Logger], or what [slog.Default] is at this moment.
-func (m *Manager) logger() *slog.Logger {
-	if m.cfg.Logger != nil {
-		return m.cfg.Logger
-	}
-	return slog.Default()
+// defaultHandler is [slog.Default] as it is at each line: hosts set it late, and more
+// than once.
+type defaultHandler struct{}
+
+func (defaultHandler) Enabled(ctx context.Context, l slog.Level) bool {
+	return slog.Default().Enabled(ctx, l)
+}
+
+func (defaultHandler) Handle(ctx context.Context, r slog.Record) error {
+	return slog.Default().Handler().Handle(ctx, r)
+}
+
+func (defaultHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return slog.Default().Handler().WithAttrs(attrs)
+}
+
+func (defaultHandler) WithGroup(name string) slog.Handler {
+	return slog.Default().Handler().WithGroup(name)
 }
 
 // logFailure logs what made a request fail, or was to be done with it, in one line. In
@@ -30,7 +42,7 @@ func (m *Manager) logFailure(ctx context.Context, message, code string, err erro
 	if suppressed > 0 {
 		attrs = append(attrs, slog.Int("suppressed", suppressed))
 	}
-	m.logger().LogAttrs(ctx, slog.LevelError, message, attrs...)
+	m.cfg.Logger.LogAttrs(ctx, slog.LevelError, message, attrs...)
 }
 
 // failureKind names the call that failed and the type of the error at the root. The text

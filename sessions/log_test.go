@@ -41,6 +41,15 @@ func TestWithoutALoggerTheDefaultOneIsAskedAtEachLine(t *testing.T) { //nolint:p
 		}
 		k.Clock.Advance(time.Second)
 	}
+	var buf bytes.Buffer
+	slog.SetDefault(slog.New(slog.NewTextHandler(&buf, nil)))
+	refused := newKit(t, func(c *sessions.Config) { c.Logger = nil })
+	for range 20 { // until their events are no longer reported, which is a warning
+		_, _ = refused.Create(t.Context(), sessions.CreateParams{UserID: "nobody", Impersonation: true, By: "console"})
+	}
+	if got := buf.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, "level=WARN") {
+		t.Errorf("of refusals the default got %q", got)
+	}
 }
 
 // failingKit is a kit whose store fails, and a token for it.

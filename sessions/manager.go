@@ -69,7 +69,7 @@ func New(cfg Config) (*Manager, error) {
 		m.clientID = cfg.Audience
 	}
 	if cfg.Cookies.InsecureCookie {
-		m.logger().Warn("sessions: Config.Cookies.InsecureCookie is set, which is for development only")
+		m.cfg.Logger.Warn("sessions: Config.Cookies.InsecureCookie is set, which is for development only")
 	}
 	return m, nil
 }
@@ -734,7 +734,7 @@ func (m *Manager) CheckClock(ctx context.Context) error {
 		return fmt.Errorf("sessions: this clock and the database's are %v apart, at most %v are allowed", apart, limit)
 	}
 	if apart > clockWarning {
-		m.logger().WarnContext(ctx, "sessions: this clock and the database's differ", "apart", apart)
+		m.cfg.Logger.WarnContext(ctx, "sessions: this clock and the database's differ", "apart", apart)
 	}
 	return nil
 }

@@ -79,9 +79,9 @@ func (m *Manager) pollEnded(ctx context.Context) {
 	failedBefore, fresh := f.done(began, whole, ended, err)
 	switch {
 	case err != nil && !failedBefore:
-		m.logger().LogAttrs(ctx, slog.LevelError, "sessions: the revocation feed cannot read", slog.Any("error", err))
+		m.cfg.Logger.LogAttrs(ctx, slog.LevelError, "sessions: the revocation feed cannot read", slog.Any("error", err))
 	case err == nil && failedBefore:
-		m.logger().LogAttrs(ctx, slog.LevelInfo, "sessions: the revocation feed reads again")
+		m.cfg.Logger.LogAttrs(ctx, slog.LevelInfo, "sessions: the revocation feed reads again")
 	}
 	for _, e := range fresh {
 		m.watches.end(e.ID, e.EndedAt)
