@@ -60,9 +60,10 @@ type Config struct {
 	// answers [ErrUserNotFound] (create refuses, refresh ends the session),
 	// [ErrUserDisabled] (both refuse, the session is kept), or any other error for
 	// "could not tell", which is a 503. So is a User without the ID that was asked for,
-	// byte for byte; but at create another spelling is a user who does not exist. It
-	// should ask the primary, not a lagging replica. It is called concurrently, with
-	// the context of the call. Required.
+	// byte for byte; but at create another spelling is a user who does not exist. No
+	// route asks it, not even a strict one: to stop the access tokens of a user, call
+	// [Manager.EndMany]. It should ask the primary, not a lagging replica. It is called
+	// concurrently, with the context of the call. Required.
 	Users func(ctx context.Context, userID string) (User, error)
 
 	// Claims adds claims to the access token of a session. A registered name, or

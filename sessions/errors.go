@@ -86,7 +86,8 @@ var (
 var (
 	// ErrUserNotFound: there is no such user.
 	ErrUserNotFound = newError(nil, "sessions: user not found")
-	// ErrUserDisabled: the user exists and may not have sessions now.
+	// ErrUserDisabled: the user exists and may not have sessions now. Access tokens that
+	// the user has already work until they expire, unless the host calls [Manager.EndMany].
 	ErrUserDisabled = newError(nil, "sessions: user disabled")
 )
 

@@ -139,6 +139,11 @@ var endings = map[string]func(t *testing.T, s *service, g sessions.Grant) (code 
 		code, _, _ := s.do(t, http.MethodPost, "/auth/oauth/revoke", url.Values{"token": {g.RefreshToken.Reveal()}}.Encode(), "Content-Type", "application/x-www-form-urlencoded")
 		return code
 	},
+	"revoke by access token": func(t *testing.T, s *service, g sessions.Grant) int {
+		t.Helper()
+		code, _, _ := s.do(t, http.MethodPost, "/auth/oauth/revoke", url.Values{"token": {g.AccessToken.Reveal()}}.Encode(), "Content-Type", "application/x-www-form-urlencoded")
+		return code
+	},
 }
 
 func cookieOf(t *testing.T, s *service, g sessions.Grant) string {
