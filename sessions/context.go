@@ -7,12 +7,11 @@ import (
 
 type admittedKey struct{}
 
-// admitted is who passed a middleware, and whose; nobody where it let a request
-// without credentials pass.
+// admitted is who passed a middleware, and whose. The identity is zero if the
+// middleware let a request without credentials pass.
 type admitted struct {
-	m      *Manager
-	id     Identity
-	nobody bool
+	m  *Manager
+	id Identity
 }
 
 // NewContext returns a context that carries id, for tests of handlers that call
@@ -22,12 +21,16 @@ func NewContext(ctx context.Context, id Identity) context.Context {
 	return context.WithValue(ctx, admittedKey{}, admitted{id: id})
 }
 
-// FromContext returns the identity of a request that passed one of our
-// middlewares, net/http or Echo. ok is false where none ran, or where it lets
-// requests without credentials pass and this is one.
+// FromContext returns the identity of a request that passed one of our middlewares,
+// net/http or Echo. ok is true if that is a user or the holder of a key; false if none
+// of them ran, or if it lets others pass and this is one: a request without credentials,
+// or one that names an access type and nobody.
 func FromContext(ctx context.Context) (id Identity, ok bool) {
-	a, ok := ctx.Value(admittedKey{}).(admitted)
-	return a.id, ok && !a.nobody
+	a, _ := ctx.Value(admittedKey{}).(admitted)
+	if !a.id.HasUser() && !a.id.Trusted() {
+		return Identity{}, false
+	}
+	return a.id, true
 }
 
 // Guard says what an impersonation may do on a route.

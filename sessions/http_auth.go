@@ -351,7 +351,7 @@ func (m *Manager) Admit(w http.ResponseWriter, r *http.Request, need Need, dial 
 	switch {
 	// A browser cannot put a dead cookie away by itself.
 	case need == NeedNothing && (errors.Is(err, ErrNoCredentials) || errors.As(err, &dead)):
-		return context.WithValue(r.Context(), admittedKey{}, admitted{m: m, nobody: true}), nil
+		return context.WithValue(r.Context(), admittedKey{}, admitted{m: m}), nil
 	case err != nil:
 		return nil, m.logRequest(r, err) // here, because the answer hides the cause and a middleware has no log
 	case need == NeedServer && !id.Trusted():

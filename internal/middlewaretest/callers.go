@@ -51,7 +51,7 @@ func (s *suite) callers(t *testing.T) {
 		{"a token of a session that another process has ended", []string{bearer(token(elsewhere))}, "client||alice", notEnough, "client||alice", expired},
 		{"a client of the x-stack family", family("x-stack-access-type: client", "x-stack-access-token: "+own), "client||alice", notEnough, "client||alice", ""},
 		{"a client of the x-hexclave family", []string{"x-hexclave-project-id: " + project, "x-hexclave-access-type: client", "x-hexclave-access-token: " + own}, "client||alice", notEnough, "client||alice", ""},
-		{"a client without a user", family("x-stack-access-type: client"), noUser, notEnough, "client||", ""},
+		{"a client without a user", family("x-stack-access-type: client"), noUser, notEnough, "nobody", ""},
 		{"a server of the x-stack family", family("x-stack-access-type: server", "x-stack-secret-server-key: "+h.server), noUser, "server|backend|", "server|backend|", ""},
 		{"a server with a user", family("x-stack-access-type: server", "x-stack-secret-server-key: "+h.server, "x-stack-access-token: "+own), "server|backend|alice", "server|backend|alice", "server|backend|alice", ""},
 		{"a server with a dead user", family("x-stack-access-type: server", "x-stack-secret-server-key: "+h.server, "x-stack-access-token: "+token(ended)), expired, expired, expired, ""},
