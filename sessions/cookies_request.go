@@ -164,18 +164,18 @@ func (m *Manager) refreshByCookie(w http.ResponseWriter, r *http.Request) (Grant
 }
 
 // SignOutBrowser ends the session that the cookies of r name, returns it, and clears
-// the cookies whatever comes of it. It is what our endpoint does, for the host's own form; put
-// no middleware in front that refuses, or a dead session could not sign out. Where
-// the browser acts as a user that alone ends, also where it was over already, and its
-// own session is back.
+// the cookies even if it fails. It is what our endpoint does, for the host's own form; put
+// no middleware in front that refuses, or a dead session could not sign out. If the
+// browser acts as a user, that alone ends, even if it was over already, and its own
+// session is back. A token in a cookie that is not its own names nothing.
 //
 // Under [Cookies].RefreshPath the route has to be below that path: elsewhere a browser
 // whose access token has run out sends nothing to end, and the session lives on.
 //
 // Errors: [ErrCrossOrigin], and then nothing has happened; [ErrNoCredentials],
-// [ErrNotFound], [ErrMalformed] where the cookies name nothing to end; an [*APIError]
+// [ErrNotFound], [ErrMalformed] if the cookies name nothing to end; an [*APIError]
 // for cookies that are there twice; [ErrUnavailable], after which the session may be
-// live still; another one where cookie mode is off.
+// live still; another one if cookie mode is off.
 func (m *Manager) SignOutBrowser(w http.ResponseWriter, r *http.Request) (Session, error) {
 	if m.cookies == nil {
 		return Session{}, errNoCookieMode
@@ -190,13 +190,30 @@ func (m *Manager) SignOutBrowser(w http.ResponseWriter, r *http.Request) (Sessio
 		return Session{}, err
 	}
 	m.cookies.clear(w, h.pair)
-	if caller, err := m.parseAccess(h.access); err == nil {
-		return m.SignOut(r.Context(), caller)
+	return m.endHeld(r.Context(), h)
+}
+
+// endHeld ends the session of the access token, or else of the refresh token. One that
+// was put into the cookie of another kind of session names nothing.
+func (m *Manager) endHeld(ctx context.Context, h held) (Session, error) {
+	if caller, err := m.parseAccess(h.access); err == nil && m.cookies.pairOf(caller.Impersonation) == h.pair {
+		return m.SignOut(ctx, caller)
 	}
 	if h.refresh == "" {
 		return Session{}, ErrNoCredentials
 	}
-	return m.EndByRefreshToken(r.Context(), h.refresh, EndSignedOut, "")
+	presented, err := m.ring.parseRefresh(h.refresh)
+	if err != nil {
+		return Session{}, err
+	}
+	s, err := m.Get(ctx, presented.sessionID)
+	switch {
+	case err != nil:
+		return Session{}, err
+	case m.cookies.pairOf(s.Impersonation) != h.pair:
+		return Session{}, ErrMalformed
+	}
+	return m.EndByRefreshToken(ctx, h.refresh, EndSignedOut, "")
 }
 
 // flight is a refresh that concurrent requests of one browser share.

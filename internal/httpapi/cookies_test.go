@@ -427,6 +427,49 @@ func TestSignOutAlwaysClearsTheCookies(t *testing.T) {
 	})
 }
 
+// A token counts in its own cookie only, so one that was planted in another ends
+// nothing; the cookie goes.
+func TestSignOutByATokenInAnotherCookie(t *testing.T) {
+	t.Parallel()
+	const nobody = "ACCESS_TOKEN_EXPIRED"
+	for name, test := range map[string]struct {
+		send    func(own, acting grant) option
+		code    string // "" is signed out
+		cookies string
+		ends    string // which of the two
+	}{
+		"the user's access token":           {func(own, _ grant) option { return cookies(actingAccessCookie, own.access) }, nobody, actingCleared, ""},
+		"the user's refresh token":          {func(own, _ grant) option { return cookies(actingRefreshCookie, own.refresh) }, refused, actingCleared, ""},
+		"both of the user's":                {func(own, _ grant) option { return own.acting() }, refused, actingCleared, ""},
+		"the impersonation's access token":  {func(_, acting grant) option { return cookies(accessCookie, acting.access) }, nobody, ownCleared, ""},
+		"the impersonation's refresh token": {func(_, acting grant) option { return cookies(refreshCookie, acting.refresh) }, refused, ownCleared, ""},
+		"both of the impersonation's":       {func(_, acting grant) option { return acting.own() }, refused, ownCleared, ""},
+		"the access token beside a good refresh": {func(own, acting grant) option {
+			return cookies(accessCookie, acting.access, refreshCookie, own.refresh)
+		}, "", ownCleared, "own"},
+		"the same, of an impersonation": {func(own, acting grant) option {
+			return cookies(actingAccessCookie, own.access, actingRefreshCookie, acting.refresh)
+		}, "", actingCleared, "acting"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := newEnv(t, cookieMode)
+			own, acting := e.signIn(t, alice), e.signIn(t, bob, impersonating(alice))
+			a := e.do(t, http.MethodDelete, "/auth/sessions/current", test.send(own, acting)).did(t, test.cookies)
+			if test.code == "" {
+				a.want(t, 200)
+			} else {
+				a.refused(t, 401, test.code)
+			}
+			for which, g := range map[string]grant{"own": own, "acting": acting} {
+				if ended := !e.row(t, g.id).EndedAt.IsZero(); ended != (which == test.ends) {
+					t.Errorf("the session of %s: ended %v", which, ended)
+				}
+			}
+		})
+	}
+}
+
 func TestSignOutOfAnImpersonationLeavesTheUserSignedIn(t *testing.T) {
 	t.Parallel()
 	for name, dies := range map[string]bool{"live": false, "dead": true} {
