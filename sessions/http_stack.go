@@ -23,6 +23,11 @@ func stackValues(h http.Header, name string) []string {
 	return h.Values(stackPrefix + name)
 }
 
+// addVary adds names to the Vary of an answer.
+func addVary(h http.Header, names ...string) {
+	h.Set("Vary", strings.Join(append(h.Values("Vary"), names...), ", "))
+}
+
 func setStackHeader(h http.Header, name, value string) {
 	h.Set(stackPrefix+name, value)
 	h.Set(hexclavePrefix+name, value)
@@ -86,6 +91,8 @@ func (w *stackWriter) WriteHeader(status int) {
 		if w.override && status >= 400 && status <= 499 {
 			setStackHeader(h, headerActualStatus, strconv.Itoa(status))
 			status = http.StatusOK
+			// No cache may give this 200 to a client that has not asked for it.
+			addVary(h, stackPrefix+headerOverride, hexclavePrefix+headerOverride)
 		}
 	}
 	w.ResponseWriter.WriteHeader(status)

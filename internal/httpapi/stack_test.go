@@ -20,7 +20,10 @@ func TestStackHeaders(t *testing.T) {
 		"writes a body":        func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "hello") },
 		"writes a known error": func(w http.ResponseWriter, r *http.Request) { sessions.WriteError(w, r, notFound) },
 		"wraps a known error":  func(w http.ResponseWriter, r *http.Request) { sessions.WriteError(w, r, errors.Join(notFound)) },
-		"writes an error":      func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", http.StatusTeapot) },
+		"writes an error": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Vary", "Origin")
+			http.Error(w, "no", http.StatusTeapot)
+		},
 		"sets one spelling": func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("X-Stack-Known-Error", "USER_NOT_FOUND")
 			w.WriteHeader(http.StatusNotFound)
@@ -96,6 +99,14 @@ func TestStackHeaders(t *testing.T) {
 				status, h, content = send(spelling + "Override-Error-Status")
 				if status != test.status || content != text {
 					t.Errorf("status %d, want %d: %q", status, test.status, content)
+				}
+				// A cache must not give this 200 to others.
+				vary := ""
+				if test.actual != "" {
+					vary = "X-Stack-Override-Error-Status, X-Hexclave-Override-Error-Status"
+				}
+				if got := strings.Join(h.Values("Vary"), "; "); strings.TrimPrefix(got, "Origin, ") != vary || strings.HasPrefix(got, "Origin, ") != (name == "writes an error") {
+					t.Errorf("Vary %q", got)
 				}
 				for _, out := range []string{"X-Stack-", "X-Hexclave-"} {
 					if h.Get(out+"Actual-Status") != test.actual || h.Get(out+"Known-Error") != test.known || h.Get(out+"Request-Id") == "" {
