@@ -1,6 +1,7 @@
 package sessions
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -15,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 )
@@ -216,9 +218,12 @@ func (m *Manager) issue(s Session, user User, extra map[string]any, now time.Tim
 		BranchID:         "main",
 		RefreshTokenID:   s.ID,
 		Role:             "authenticated",
-		Name:             orNull(user.Name),
+		Name:             orNull(cutEncoded(user.Name, maxNameClaim)),
 		Email:            orNull(user.Email),
 		EmailVerified:    user.EmailVerified,
+	}
+	if !utf8.ValidString(user.Email) || cutEncoded(user.Email, maxEmailClaim) != user.Email {
+		claims.Email, claims.EmailVerified = nil, false // the rest of an address is another one
 	}
 	if !user.SignedUpAt.IsZero() {
 		claims.SignedUpAt = user.SignedUpAt.Unix()
@@ -231,7 +236,7 @@ func (m *Manager) issue(s Session, user User, extra map[string]any, now time.Tim
 		claims.Actor = &actorIs{Subject: s.Actor}
 	}
 
-	payload, err := json.Marshal(claims)
+	payload, err := encodeClaims(claims)
 	if err != nil {
 		return Token{}, time.Time{}, time.Time{}, err
 	}
@@ -241,7 +246,7 @@ func (m *Manager) issue(s Session, user User, extra map[string]any, now time.Tim
 				return Token{}, time.Time{}, time.Time{}, fmt.Errorf("Config.Claims returned the registered claim %q", name)
 			}
 		}
-		more, err := json.Marshal(extra)
+		more, err := encodeClaims(extra)
 		if err != nil {
 			return Token{}, time.Time{}, time.Time{}, fmt.Errorf("Config.Claims: %w", err)
 		}
@@ -279,6 +284,41 @@ func (m *Manager) accessExpiry(s Session, now time.Time) time.Time {
 		}
 	}
 	return expires.Truncate(time.Second)
+}
+
+// What a user may call themselves must not make the token too long, which would keep
+// them from signing in. The limits are in bytes of JSON. That of an address is above
+// what mail can have (RFC 5321, section 4.5.3.1).
+const (
+	maxNameClaim  = 255
+	maxEmailClaim = 320
+)
+
+// cutEncoded returns as much of s as has limit bytes in a claim, without its quotes.
+func cutEncoded(s string, limit int) string {
+	if len(s) > limit { // no rune is shorter in JSON
+		for s = s[:limit]; !utf8.ValidString(s) && len(s) > limit-utf8.UTFMax; {
+			s = s[:len(s)-1]
+		}
+	}
+	for {
+		encoded, err := encodeClaims(s)
+		if err == nil && len(encoded)-len(`""`) <= limit {
+			return s
+		}
+		_, size := utf8.DecodeLastRuneInString(s)
+		s = s[:len(s)-size]
+	}
+}
+
+// encodeClaims is json.Marshal, but leaves <, > and & as they are: in a token nobody
+// takes them for HTML, and six bytes each are dear.
+func encodeClaims(v any) ([]byte, error) {
+	var b bytes.Buffer
+	encoder := json.NewEncoder(&b)
+	encoder.SetEscapeHTML(false)
+	err := encoder.Encode(v)
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
 }
 
 func orNull(s string) *string {

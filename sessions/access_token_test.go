@@ -421,6 +421,58 @@ func TestClaimsHook(t *testing.T) {
 	}
 }
 
+// Whatever users call themselves, they can sign in and stay signed in.
+func TestALongNameIsCutInTheClaimAndKeepsNobodyOut(t *testing.T) {
+	t.Parallel()
+	longID := strings.Repeat("u", 255)
+	k := newKit(t, func(c *sessions.Config) { c.Cookies.Enabled = true })
+	address := func(n int) string { return strings.Repeat("a", n-len("@example.com")) + "@example.com" }
+	for name, c := range map[string]struct {
+		user        sessions.User
+		name, email any
+	}{
+		"as they are":                 {sessions.User{Name: "<Ada> & \"Co\"", Email: "ada@example.com"}, "<Ada> & \"Co\"", "ada@example.com"},
+		"a name of 400 <":             {sessions.User{Name: strings.Repeat("<", 400)}, strings.Repeat("<", 255), nil},
+		"a name of 255 bytes":         {sessions.User{Name: strings.Repeat("x", 255)}, strings.Repeat("x", 255), nil},
+		"a name of a megabyte":        {sessions.User{Name: strings.Repeat("x", 1<<20)}, strings.Repeat("x", 255), nil},
+		"a name of quotes":            {sessions.User{Name: strings.Repeat(`"`, 400)}, strings.Repeat(`"`, 127), nil},
+		"a name of control bytes":     {sessions.User{Name: strings.Repeat("\x01", 400)}, strings.Repeat("\x01", 42), nil},
+		"a name of separators":        {sessions.User{Name: strings.Repeat("\u2028", 400)}, strings.Repeat("\u2028", 42), nil},
+		"a name in Chinese":           {sessions.User{Name: "x" + strings.Repeat("漢", 400)}, "x" + strings.Repeat("漢", 84), nil},
+		"a name of emoji":             {sessions.User{Name: strings.Repeat("👍", 400)}, strings.Repeat("👍", 63), nil},
+		"a name that is not UTF-8":    {sessions.User{Name: strings.Repeat("\xff", 400)}, strings.Repeat("\ufffd", 42), nil},
+		"an address of 320 bytes":     {sessions.User{Email: address(320)}, nil, address(320)},
+		"an address of 321 bytes":     {sessions.User{Email: address(321)}, nil, nil},
+		"an address of 400 <":         {sessions.User{Email: strings.Repeat("<", 400)}, nil, nil},
+		"an address that is no UTF-8": {sessions.User{Email: "\xff@example.com"}, nil, nil},
+	} {
+		c.user.ID, c.user.EmailVerified = longID, true
+		k.SetUser(c.user, nil)
+		g, err := k.Create(t.Context(), sessions.CreateParams{UserID: longID, Impersonation: true, Actor: strings.Repeat("a", 255)})
+		if err != nil {
+			t.Errorf("%s: create: %v", name, err)
+			continue
+		}
+		if g, err = k.Refresh(t.Context(), g.RefreshToken.Reveal(), sessions.Client{}); err != nil {
+			t.Errorf("%s: refresh: %v", name, err)
+			continue
+		}
+		if _, err := k.Verify(g.AccessToken.Reveal()); err != nil {
+			t.Errorf("%s: verify: %v", name, err)
+		}
+		var claims map[string]any
+		if err := json.Unmarshal([]byte(decode(t, strings.Split(g.AccessToken.Reveal(), ".")[1])), &claims); err != nil {
+			t.Fatal(err)
+		}
+		if claims["name"] != c.name || claims["email"] != c.email {
+			t.Errorf("%s: name %q, email %q", name, claims["name"], claims["email"])
+		}
+		if c.user.Email != "" && claims["email_verified"] != (c.email != nil) {
+			t.Errorf("%s: email_verified is %v", name, claims["email_verified"])
+		}
+	}
+}
+
 func nest(depth int) any {
 	if depth == 0 {
 		return 1

@@ -200,9 +200,10 @@ type User struct {
 	// case or accents must not answer with the spelling that it was asked for.
 	// Required.
 	ID string
-	// Name is what the user is called.
+	// Name is what the user is called. The access token has up to 255 bytes of it.
 	Name string
-	// Email is the user's primary address.
+	// Email is the user's primary address. One of more than 320 bytes is null in the
+	// access token: a part of it would be somebody else's.
 	Email string
 	// EmailVerified says whether the host has proof of it.
 	EmailVerified bool
