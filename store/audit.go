@@ -15,8 +15,8 @@ import (
 // impersonation, or to somebody's wish for one. docs/events.md says what each type
 // means. Entries are added and never changed, nor deleted, by this package.
 type AuditEntry struct {
-	// ID is a UUID version 7; among entries of one At, the later is the greater as
-	// far as one process wrote them.
+	// ID is a UUID version 7; among entries of one At, the later is the greater by the
+	// clock of the Postgres server, or by that of the process that wrote them on SQLite.
 	ID string
 	// At is when, by the application's clock.
 	At time.Time
@@ -160,12 +160,13 @@ func newAuditRow(r Row, o occurrence) auditRow {
 	return a
 }
 
-// auditColumns are in the order of values and targets.
+// auditColumns are in the order of targets.
 const auditColumns = `id, at, type, session_id, user_id, actor, actor_session_id, reason, end_reason, by, client_ip, client_user_agent, refusal`
 
+// values are those of the columns after id.
 func (a *auditRow) values() []any {
 	return []any{
-		a.id, a.at, a.event, orNull(a.sessionID), a.userID, a.actor, orNull(a.actorSessionID),
+		a.at, a.event, orNull(a.sessionID), a.userID, a.actor, orNull(a.actorSessionID),
 		a.reason, a.endReason, a.by, a.clientIP, a.clientUserAgent, a.refusal,
 	}
 }
@@ -196,18 +197,31 @@ func (a *auditRow) entry() AuditEntry {
 // of arguments, Postgres at 65,535 and SQLite at 32,766.
 const auditBatch = 500
 
+// idNow is a UUID version 7 made by Postgres, for each row when it comes to that row:
+// after whatever the statement waited for, so that the entries of a session have the
+// order of its changes. Its first 60 bits are the clock, read once, in units of 1000/4096
+// microseconds; the rest is random.
+const idNow = `CAST(overlay(lpad(to_hex(CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT) * 512 / 125), 15, '0') PLACING '7' FROM 13 FOR 0)` +
+	` || '8' || substr(md5(CAST(random() AS TEXT)), 1, 15) AS UUID)`
+
 // record adds rows to the audit log, with new ids in their order.
 func (s *Store) record(ctx context.Context, op string, rows []auditRow) error {
-	values := `(?` + strings.Repeat(`, ?`, strings.Count(auditColumns, ",")) + `)`
+	id := `?`
+	if s.dialect == postgres {
+		id = idNow
+	}
+	values := `(` + id + strings.Repeat(`, ?`, strings.Count(auditColumns, ",")) + `)`
 	for batch := range slices.Chunk(rows, auditBatch) {
 		var args []any
-		for i := range batch {
-			id, err := uuid.NewV7()
-			if err != nil {
-				return wrap(ctx, op, err)
+		for _, row := range batch {
+			if s.dialect != postgres {
+				id, err := uuid.NewV7()
+				if err != nil {
+					return wrap(ctx, op, err)
+				}
+				args = append(args, id.String())
 			}
-			batch[i].id = id.String()
-			args = append(args, batch[i].values()...)
+			args = append(args, row.values()...)
 		}
 		query := s.stmts.record + values + strings.Repeat(`, `+values, len(batch)-1)
 		if _, err := s.exec(ctx, op, query, args...); err != nil {
@@ -215,49 +229,4 @@ func (s *Store) record(ctx context.Context, op string, rows []auditRow) error {
 		}
 	}
 	return nil
-}
-
-// change runs a statement that changes rows and returns them. Where there is an
-// audit log, an entry for each impersonation among them is part of the same
-// transaction: neither is ever there without the other.
-func (s *Store) change(ctx context.Context, op, query string, args map[string]any, what func(Row) occurrence) ([]Row, error) {
-	if !s.cfg.AuditLog {
-		return s.rows(ctx, op, query, args)
-	}
-	var rows []Row
-	err := s.step(ctx, op, func(in *Store) error {
-		var err error
-		if rows, err = in.rows(ctx, op, query, args); err != nil {
-			return err
-		}
-		var entries []auditRow
-		for _, r := range rows {
-			if r.Impersonation != 0 {
-				entries = append(entries, newAuditRow(r, what(r)))
-			}
-		}
-		return in.record(ctx, op, entries)
-	})
-	if err != nil {
-		return nil, err
-	}
-	return rows, nil
-}
-
-// refreshed is what a refresh was.
-func refreshed(o sessions.Outcome) sessions.EventType {
-	switch o {
-	case sessions.OutcomeRotated:
-		return sessions.EventRotated
-	case sessions.OutcomeOverlap:
-		return sessions.EventOverlap
-	case sessions.OutcomeRecovered:
-		return sessions.EventRecovered
-	case sessions.OutcomeAhead:
-		return sessions.EventAhead
-	case sessions.OutcomeRecoveryLimit:
-		return sessions.EventRecoveryLimit
-	default:
-		return sessions.EventReplay
-	}
 }

@@ -71,6 +71,12 @@ func TestWhatEndsManyLocksThemInOrder(t *testing.T) {
 		"end dependents": func(ctx context.Context, st *store.Store, actors []string) ([]sessions.Session, error) {
 			return st.EndDependents(ctx, sessions.EndDependentsParams{ActorSessionIDs: actors, Now: t0, Reason: sessions.EndActorEnded})
 		},
+		"end many": func(ctx context.Context, st *store.Store, _ []string) ([]sessions.Session, error) {
+			return st.EndMany(ctx, sessions.EndManyParams{UserID: "user", Now: t0, Reason: sessions.EndRevoked})
+		},
+		"end others": func(ctx context.Context, st *store.Store, actors []string) ([]sessions.Session, error) {
+			return st.EndMany(ctx, sessions.EndManyParams{UserID: "user", ExceptID: actors[0], Now: t0, Reason: sessions.EndRevoked})
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -126,6 +132,14 @@ func waits(t *testing.T, holder *gorm.DB) {
 	t.Fatal("nobody waits for the lock")
 }
 
+// clocked is a store whose database has the clock of the test.
+type clocked struct {
+	sessions.Store
+	clock func() time.Time
+}
+
+func (c clocked) Now(context.Context) (time.Time, error) { return c.clock(), nil }
+
 // TestAnImpersonationBehindAnIdleActorIsSeenAndEnded holds the rule of idleness on both
 // databases: it is each session's own affair.
 func TestAnImpersonationBehindAnIdleActorIsSeenAndEnded(t *testing.T) {
@@ -135,11 +149,12 @@ func TestAnImpersonationBehindAnIdleActorIsSeenAndEnded(t *testing.T) {
 			t.Parallel()
 			db := open(t, d.open(t))
 			st, ctx, now := migrated(t, db), t.Context(), t0
+			clock := func() time.Time { return now }
 			m, err := sessions.New(sessions.Config{
-				Store: st, Issuer: "https://app.example", Audience: "app", Secrets: [][]byte{[]byte("a secret of thirty-two bytes, 123")},
+				Store: clocked{st, clock}, Issuer: "https://app.example", Audience: "app", Secrets: [][]byte{[]byte("a secret of thirty-two bytes, 123")},
 				Users:          func(_ context.Context, id string) (sessions.User, error) { return sessions.User{ID: id}, nil },
 				MayImpersonate: func(context.Context, sessions.Identity, sessions.User) error { return nil },
-				Now:            func() time.Time { return now },
+				Now:            clock,
 				IdleTimeout:    15 * time.Minute,
 				Retention:      10 * time.Minute,
 			})

@@ -112,9 +112,7 @@ func (s *Store) Refresh(ctx context.Context, p sessions.RefreshParams) (sessions
 	args["parent_refused"] = int64(refused)
 	args["parent_refused_reason"] = string(refused.EndReason())
 
-	row, err := s.one(ctx, "refresh", p.ID, s.stmts.refresh, args, func(r Row) occurrence {
-		return occurrence{at: now, event: refreshed(sessions.Outcome(r.RefreshOutcome)), client: p.Client}
-	})
+	row, err := s.one(ctx, p.ID, change{op: "refresh", query: s.stmts.refresh, args: args, event: refreshed, client: p.Client})
 	if err != nil {
 		return sessions.RefreshResult{}, err
 	}
@@ -179,10 +177,7 @@ func (s *Store) End(ctx context.Context, p sessions.EndParams) (sessions.Session
 	if p.NoImpersonation {
 		b.WriteString(` AND impersonation = 0`)
 	}
-	b.WriteString(` RETURNING ` + columns)
-	row, err := s.one(ctx, "end", p.ID, b.String(), args, func(Row) occurrence {
-		return occurrence{at: p.Now.UnixMicro(), event: sessions.EventEnded}
-	})
+	row, err := s.one(ctx, p.ID, change{op: "end", query: b.String(), args: args, event: ended})
 	if err != nil {
 		return sessions.Session{}, err
 	}
@@ -198,16 +193,11 @@ func (s *Store) EndMany(ctx context.Context, p sessions.EndManyParams) ([]sessio
 		return nil, s.answer(ctx, "end many", nil)
 	}
 	args := map[string]any{"user_id": p.UserID, "now": p.Now.UnixMicro(), "reason": string(p.Reason), "by": p.By}
-	var b strings.Builder
-	b.WriteString(s.stmts.endMany)
+	query := s.stmts.endMany
 	if p.ExceptID != "" && isID(p.ExceptID) { // no other spelling is the id of a row
-		b.WriteString(` AND id <> @except_id`)
-		args["except_id"] = p.ExceptID
+		query, args["except_id"] = s.stmts.endOthers, p.ExceptID
 	}
-	b.WriteString(` RETURNING ` + columns)
-	rows, err := s.change(ctx, "end many", b.String(), args, func(Row) occurrence {
-		return occurrence{at: p.Now.UnixMicro(), event: sessions.EventEnded}
-	})
+	rows, err := s.change(ctx, change{op: "end many", query: query, args: args, event: ended})
 	if err != nil {
 		return nil, err
 	}
@@ -230,9 +220,7 @@ func (s *Store) EndDependents(ctx context.Context, p sessions.EndDependentsParam
 		return nil, s.answer(ctx, "end dependents", nil)
 	}
 	args := map[string]any{"ids": s.list(ids), "now": p.Now.UnixMicro(), "reason": string(p.Reason), "by": p.By}
-	rows, err := s.change(ctx, "end dependents", s.stmts.endDependents, args, func(Row) occurrence {
-		return occurrence{at: p.Now.UnixMicro(), event: sessions.EventEnded}
-	})
+	rows, err := s.change(ctx, change{op: "end dependents", query: s.stmts.endDependents, args: args, event: ended})
 	if err != nil {
 		return nil, err
 	}
@@ -254,13 +242,7 @@ func (s *Store) Redeem(ctx context.Context, p sessions.RedeemParams) (sessions.S
 	args := moment(p.Moment)
 	args["id"], args["hash"] = p.ID, p.Hash
 	args["client_ip"], args["client_user_agent"] = p.Client.IP, p.Client.UserAgent
-	row, err := s.one(ctx, "redeem", p.ID, s.stmts.redeem, args, func(r Row) occurrence {
-		o := occurrence{at: p.Moment.Now.UnixMicro(), event: sessions.EventRedeemed, client: p.Client}
-		if r.EndedAt != nil {
-			o.event = sessions.EventHandoffReplay
-		}
-		return o
-	})
+	row, err := s.one(ctx, p.ID, change{op: "redeem", query: s.stmts.redeem, args: args, event: redeemed, client: p.Client})
 	if err != nil {
 		return sessions.Session{}, err
 	}

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/sessile-go/sessile/internal/pgtest"
@@ -174,6 +175,118 @@ func TestEveryMethodIsOneStatement(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestTheAuditLogCostsNoStatement holds the changes of ordinary sessions to one
+// statement on both databases, and on Postgres all changes, entries included.
+func TestTheAuditLogCostsNoStatement(t *testing.T) {
+	t.Parallel()
+	for _, d := range tapedDatabases {
+		for _, unprepared := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, unprepared %t", d.name, unprepared), func(t *testing.T) {
+				t.Parallel()
+				tp := &tape{}
+				st, ctx := migratedAs(t, d.open(t, tp), store.Config{AuditLog: true, NoPreparedStatements: unprepared}), t.Context()
+				for range 2 { // the first one prepares
+					handedOff := func(s sessions.Session) sessions.Session {
+						s.HandoffHash, s.HandoffExpiresAt = "hash", t0.Add(time.Minute)
+						return created(t, st, s)
+					}
+					ordinary, actor := handedOff(session("ordinary")), created(t, st, session("actor"))
+					for _, c := range []struct {
+						name string
+						s    sessions.Session
+						one  bool
+					}{{"ordinary", ordinary, true}, {"impersonation", handedOff(behind("impersonation", actor)), d.name == "postgres"}} {
+						other, third := c.s, c.s
+						other.ID, third.ID = newID(), newID()
+						created(t, st, other)
+						created(t, st, third)
+						tp.cut()
+						steps := []struct {
+							name string
+							call func() error
+							one  bool
+						}{
+							{"redeem", func() error {
+								_, err := st.Redeem(ctx, sessions.RedeemParams{ID: c.s.ID, Hash: "hash", Moment: at(t0)})
+								return err
+							}, c.one},
+							{"refresh", func() error { _, err := st.Refresh(ctx, presentation(c.s.ID, 1, t0)); return err }, c.one},
+							{"replay", func() error { _, err := st.Refresh(ctx, presentation(c.s.ID, 0, t0)); return err }, c.one},
+							{"end", func() error {
+								_, err := st.End(ctx, sessions.EndParams{ID: other.ID, Now: t0, Reason: sessions.EndRevoked})
+								return err
+							}, c.one},
+							{"end many", func() error {
+								_, err := st.EndMany(ctx, sessions.EndManyParams{UserID: c.name, Now: t0, Reason: sessions.EndRevoked})
+								return err
+							}, d.name == "postgres"},
+							{"end dependents", func() error {
+								ids := []string{ordinary.ID}
+								if c.s.Impersonation {
+									ids = append(ids, actor.ID)
+								}
+								_, err := st.EndDependents(ctx, sessions.EndDependentsParams{ActorSessionIDs: ids, Now: t0, Reason: sessions.EndActorEnded})
+								return err
+							}, d.name == "postgres"},
+						}
+						for _, step := range steps {
+							must(t, step.call())
+							if got := tp.cut(); (len(got) == 1) != step.one {
+								t.Errorf("%s, %s: %d statements: %q", c.name, step.name, len(got), got)
+							}
+						}
+					}
+				}
+			})
+		}
+	}
+}
+
+// TestEntriesHaveTheOrderOfTheChanges ties many changes of one session at one instant,
+// by many callers at once: what was replayed last is the newest entry, and the ids are
+// UUIDs of version 7 by the clock.
+func TestEntriesHaveTheOrderOfTheChanges(t *testing.T) {
+	t.Parallel()
+	for _, d := range databases {
+		t.Run(d.name, func(t *testing.T) {
+			t.Parallel()
+			st, ctx := audited(t, open(t, d.open(t))), t.Context()
+			before := time.Now().Add(-time.Second)
+			for round := range 10 {
+				user := fmt.Sprint("user ", round)
+				s := created(t, st, behind(user, created(t, st, session("actor"))))
+				errs := together(16, func(i int) error {
+					if i == 0 {
+						_, err := st.End(ctx, sessions.EndParams{ID: s.ID, Now: t0, Reason: sessions.EndRevoked})
+						return err
+					}
+					if _, err := st.Refresh(ctx, presentation(s.ID, 1, t0)); err != nil && !errors.Is(err, sessions.ErrNotFound) {
+						return err
+					}
+					return nil
+				})
+				must(t, errors.Join(errs...))
+				entries, err := st.Audit(ctx, store.AuditQuery{UserID: user})
+				must(t, err)
+				var types []string
+				for _, e := range slices.Backward(entries) {
+					types = append(types, string(e.Type))
+					id, err := uuid.Parse(e.ID)
+					must(t, err)
+					at := time.UnixMilli(int64(id[0])<<40 | int64(id[1])<<32 | int64(id[2])<<24 | int64(id[3])<<16 | int64(id[4])<<8 | int64(id[5]))
+					if id.Version() != 7 || id.Variant() != uuid.RFC4122 || at.Before(before) || at.After(time.Now().Add(time.Second)) {
+						t.Errorf("%s is not a UUID of version 7 of now", e.ID)
+					}
+				}
+				got := strings.Join(types, " ")
+				if !regexp.MustCompile(`^created( rotated( overlap)*)? ended$`).MatchString(got) {
+					t.Errorf("the log has, in its order, %s", got)
+				}
+			}
+		})
 	}
 }
 

@@ -13,21 +13,6 @@ import (
 	"gorm.io/gorm"
 )
 
-// one runs a statement that changes the session id. No row is ErrNotFound.
-func (s *Store) one(ctx context.Context, op, id, query string, args map[string]any, what func(Row) occurrence) (Row, error) {
-	if !isID(id) {
-		return Row{}, s.answer(ctx, op, sessions.ErrNotFound)
-	}
-	rows, err := s.change(ctx, op, query, args, what)
-	if err != nil {
-		return Row{}, err
-	}
-	if len(rows) == 0 {
-		return Row{}, sessions.ErrNotFound
-	}
-	return rows[0], nil
-}
-
 // values are the sessions of rows.
 func values(rows []Row) []sessions.Session {
 	list := make([]sessions.Session, len(rows))

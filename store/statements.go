@@ -4,21 +4,25 @@ import "strings"
 
 // statements are the texts for one table. They are the same on both databases and
 // never end in a different plan for different arguments, so each is prepared once;
-// the optional conditions of a list, an end and a prune are added to theirs.
+// the optional conditions of a list, an end and a prune are added to theirs, and what
+// a change returns to those of changes, see change.go.
 //
 // An argument is written @name. GORM binds each occurrence as a parameter of its
 // own, whose type Postgres infers from where it stands: next to a column it is the
 // column's, next to a literal 1 it would be a four-byte integer. So what has to be
 // computed is computed before, and no argument stands next to a number.
 type statements struct {
-	create, createBehind, get, list, end, endMany, endDependents string
-	refresh, redeem, ended                                       string
-	// record and audit go on with values and with conditions.
-	record, audit string
+	create, createBehind, get, list, end, endMany, endOthers, endDependents string
+	refresh, redeem, ended                                                  string
+	// record, log and audit go on with values, with a selection and with conditions.
+	record, log, audit string
 }
 
 // notOver is the condition under which a session can be ended, by its row alone.
 const notOver = `ended_at IS NULL AND expires_at > @now`
+
+// end is what every end of a session writes; conditions follow.
+const end = `UPDATE {table} SET ended_at = @now, end_reason = @reason, ended_by = @by WHERE `
 
 // live is the condition of sessions.Moment, for the arguments of moment, with that
 // of the actor's session if there is one. The table is named s for it.
@@ -76,8 +80,7 @@ end_reason = CASE
   WHEN ` + success + ` THEN end_reason
   WHEN @presented = parent THEN @parent_refused_reason
   ELSE 'replay' END
-WHERE id = @id AND ` + live + ` AND (impersonation = 0 OR expires_at > @margin)
-RETURNING ` + columns
+WHERE id = @id AND ` + live + ` AND (impersonation = 0 OR expires_at > @margin)`
 
 // redeem is sessions.Store.Redeem, by the rules of refresh: the row's own columns
 // decide whether this is the first use, so one of many callers sees it.
@@ -88,8 +91,7 @@ client_ip = CASE WHEN handoff_uses = 0 AND @client_ip <> '' THEN @client_ip ELSE
 client_user_agent = CASE WHEN handoff_uses = 0 AND @client_user_agent <> '' THEN @client_user_agent ELSE client_user_agent END,
 ended_at = CASE WHEN handoff_uses = 0 THEN ended_at ELSE @now END,
 end_reason = CASE WHEN handoff_uses = 0 THEN end_reason ELSE 'handoff_replay' END
-WHERE id = @id AND handoff_hash = @hash AND (handoff_uses > 0 OR handoff_expires_at > @now) AND ` + live + `
-RETURNING ` + columns
+WHERE id = @id AND handoff_hash = @hash AND (handoff_uses > 0 OR handoff_expires_at > @now) AND ` + live
 
 func newStatements(cfg Config, d dialect) *statements {
 	text := func(s string) string {
@@ -124,15 +126,12 @@ func newStatements(cfg Config, d dialect) *statements {
   SELECT 1 FROM {table} AS actor
   WHERE actor.id = ? AND actor.user_id = ? AND actor.impersonation = 0 AND actor.ended_at IS NULL AND actor.expires_at > ?` + lock + `)
 ON CONFLICT DO NOTHING`),
-		get:  text(`SELECT ` + columns + ` FROM {table} WHERE id = @id`),
-		list: text(`SELECT ` + columns + ` FROM {table} AS s WHERE user_id = @user_id AND ` + live),
-		end: text(`UPDATE {table} SET ended_at = @now, end_reason = @reason, ended_by = @by
-WHERE id = @id AND ` + notOver),
-		endMany: text(`UPDATE {table} SET ended_at = @now, end_reason = @reason, ended_by = @by
-WHERE user_id = @user_id AND ` + notOver),
-		endDependents: text(`UPDATE {table} SET ended_at = @now, end_reason = @reason, ended_by = @by
-WHERE ` + inOrder(`actor_session_id `+anyOf+` AND `+notOver) + `
-RETURNING ` + columns),
+		get:           text(`SELECT ` + columns + ` FROM {table} WHERE id = @id`),
+		list:          text(`SELECT ` + columns + ` FROM {table} AS s WHERE user_id = @user_id AND ` + live),
+		end:           text(end + `id = @id AND ` + notOver),
+		endMany:       text(end + inOrder(`user_id = @user_id AND `+notOver)),
+		endOthers:     text(end + inOrder(`user_id = @user_id AND id <> @except_id AND `+notOver)),
+		endDependents: text(end + inOrder(`actor_session_id `+anyOf+` AND `+notOver)),
 		// The second half is for impersonations that nobody came to mark. A prepared
 		// statement may get a plan for any argument, which takes an open range for a
 		// third of the table and reads all of it; one with two ends is taken for 0.5 %.
@@ -142,6 +141,7 @@ SELECT s.id, actor.ended_at, actor.id FROM {table} AS actor ` + behind + ` actor
 		refresh: text(refresh),
 		redeem:  text(redeem),
 		record:  text(`INSERT INTO {audit} (` + auditColumns + `) VALUES `),
+		log:     text(`INSERT INTO {audit} (` + auditColumns + `) SELECT `),
 		audit:   text(`SELECT ` + auditColumns + ` FROM {audit} WHERE `),
 	}
 }

@@ -31,10 +31,11 @@ type Config struct {
 	NoPreparedStatements bool
 	// AuditLog adds a second table, of the same name with _audit behind it, and to
 	// it an entry for every creation, use and end of an impersonation, in the
-	// transaction of that change; see [Store.Audit]. Every refresh and every end is
-	// a transaction of its own then, with two round trips more, since only its row
-	// tells whether there is an entry to add. In a transaction of the host's, an
-	// error has to roll that back, as ever. Defaults to false.
+	// transaction of that change; see [Store.Audit]. On Postgres the change and its
+	// entries are one statement. On SQLite the refresh and the end of an ordinary
+	// session are one statement, too; those of an impersonation, and the end of many,
+	// are a transaction of three. In the host's transaction, an error must roll that
+	// back, as ever. Defaults to false.
 	AuditLog bool
 }
 
@@ -110,8 +111,10 @@ func New(db *gorm.DB, cfg Config) (*Store, error) {
 //
 // Nothing is tried again there, since only the whole transaction can be. Refresh
 // and Redeem are refused with [sessions.ErrJoined]: a rollback would undo the end of
-// a replayed session. Where tx is no transaction, every method returns an error that
-// says so.
+// a replayed session. End, EndMany and EndDependents are refused if the transaction is
+// REPEATABLE READ or SERIALIZABLE on Postgres, because its snapshot may lack sessions
+// that must end; what they have ended by then is for the host to roll back. Where tx is
+// no transaction, every method returns an error that says so.
 // The store is as safe for concurrent use as tx is, which with most drivers is not
 // at all.
 func (s *Store) In(tx *gorm.DB) *Store {

@@ -2,13 +2,17 @@ package store_test
 
 import (
 	"context"
+	"database/sql"
 	"errors"
+	"fmt"
 	"runtime"
 	"strings"
 	"testing"
 
+	"github.com/sessile-go/sessile/internal/pgtest"
 	"github.com/sessile-go/sessile/sessions"
 	"github.com/sessile-go/sessile/store"
+	"gorm.io/driver/postgres"
 	"gorm.io/driver/sqlite"
 	"gorm.io/gorm"
 )
@@ -184,5 +188,64 @@ func TestADoneContextChangesNothing(t *testing.T) {
 				t.Errorf("rows %+v, want %+v", after, before)
 			}
 		})
+	}
+}
+
+// TestAStrictTransactionOfTheHostEndsNothing has a session begin after the host's
+// transaction took its snapshot, a thief's perhaps. What that snapshot cannot show would
+// live on: so the end is refused, whether it found sessions or not.
+func TestAStrictTransactionOfTheHostEndsNothing(t *testing.T) {
+	t.Parallel()
+	ends := map[string]func(ctx context.Context, in *store.Store, s sessions.Session) error{
+		"end": func(ctx context.Context, in *store.Store, s sessions.Session) error {
+			_, err := in.End(ctx, sessions.EndParams{ID: s.ID, Now: t0, Reason: sessions.EndRevoked})
+			return err
+		},
+		"end many": func(ctx context.Context, in *store.Store, s sessions.Session) error {
+			list, err := in.EndMany(ctx, sessions.EndManyParams{UserID: s.UserID, Now: t0, Reason: sessions.EndRevoked})
+			if err != nil && list != nil {
+				err = errors.New("sessions beside an error")
+			}
+			return err
+		},
+		"end dependents": func(ctx context.Context, in *store.Store, s sessions.Session) error {
+			_, err := in.EndDependents(ctx, sessions.EndDependentsParams{ActorSessionIDs: []string{s.ActorSessionID}, Now: t0, Reason: sessions.EndActorEnded})
+			return err
+		},
+	}
+	for _, cfg := range []store.Config{{}, {AuditLog: true}} {
+		for _, isolation := range []sql.IsolationLevel{sql.LevelRepeatableRead, sql.LevelSerializable, sql.LevelReadCommitted, sql.LevelReadUncommitted} {
+			t.Run(fmt.Sprintf("%v, audit log %t", isolation, cfg.AuditLog), func(t *testing.T) {
+				t.Parallel()
+				db := open(t, postgres.Open(pgtest.DSN(t)))
+				st, ctx := migratedAs(t, db, cfg), t.Context()
+				strict := isolation >= sql.LevelRepeatableRead
+				for name, end := range ends {
+					for _, some := range []bool{false, true} {
+						actor := created(t, st, session("actor"))
+						user := fmt.Sprint(name, some)
+						if some {
+							created(t, st, behind(user, actor))
+						}
+						thief := behind(user, actor)
+						err := db.Transaction(func(tx *gorm.DB) error {
+							var one int
+							must(t, tx.Raw(`SELECT 1`).Scan(&one).Error)
+							created(t, st, thief)
+							return end(ctx, st.In(tx), thief)
+						}, &sql.TxOptions{Isolation: isolation})
+						if !strict {
+							must(t, err)
+						} else if err == nil || !strings.HasPrefix(err.Error(), "store: "+name+": ") || !strings.Contains(err.Error(), "sql.LevelReadCommitted") ||
+							errors.Is(err, sessions.ErrNotFound) {
+							t.Errorf("%s, others %t: %v, want an error that says what to do", name, some, err)
+						}
+						if s, err := st.Get(ctx, thief.ID); err != nil || s.EndedAt.IsZero() != strict {
+							t.Errorf("%s, others %t: ended at %v, %v", name, some, s.EndedAt, err)
+						}
+					}
+				}
+			})
+		}
 	}
 }
