@@ -52,8 +52,9 @@ type Config struct {
 	// while that context is live, and then only this stops it, and what belongs to
 	// it, so that no session ends without its event because a client has hung up.
 	// Calls of a Manager from [Manager.WithStore] have the caller's context alone.
-	// Defaults to 5 s: [RevocationBound] allows the commit of an end that much, and
-	// clients and proxies commonly wait for longer.
+	// Defaults to 5 s: [RevocationBound] allows the commit of an end that much, so
+	// with a longer one bounded routes may hear of an end later, and clients and
+	// proxies commonly wait for longer.
 	StoreTimeout time.Duration
 
 	// Users looks up a user of the host by id, at create and at every refresh. It
