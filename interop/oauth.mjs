@@ -46,7 +46,7 @@ const thrown = async (promise) => {
 	}
 	assert.fail("nothing was thrown");
 };
-// What a client would be told by hand, for the checks that come after a failed discovery.
+// The configuration of a client by hand, for the checks after a failed discovery.
 const byHand = {
 	issuer: issuer.href, token_endpoint: `${base}/api/v1/auth/oauth/token`, revocation_endpoint: `${base}/api/v1/auth/oauth/revoke`,
 	jwks_uri: `${base}/api/v1/.well-known/jwks.json`,
@@ -118,7 +118,7 @@ const byHand = {
 			await revoke(grant[kind]);
 		});
 	}
-	await check("oauth4webapi: revocation of what is no token", () => revoke("undefined"));
+	await check("oauth4webapi: revocation of a string that is not a token", () => revoke("undefined"));
 	const validate = (token, audience) =>
 		oauth.validateJwtAccessToken(as, new Request(base, { headers: { authorization: `Bearer ${token}` } }), audience, insecure);
 	await check("oauth4webapi: verification by RFC 9068", async () => {
@@ -217,5 +217,5 @@ const byHand = {
 
 console.log(JSON.stringify(verdicts));
 
-// Whatever a client has left open.
+// Clients may have left connections open.
 process.exit(0);

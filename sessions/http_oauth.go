@@ -161,8 +161,8 @@ func (h *Handler) revoke(w http.ResponseWriter, r *http.Request) error {
 			_, err = h.m.end(r.Context(), EndParams{ID: id.SessionID, UserID: id.UserID, Reason: EndRevoked})
 		}
 	}
-	// What is no token of this server, or of a session that is over, is as good as
-	// revoked (RFC 7009, section 2.2).
+	// A string that is not a token of this server, or is one of a session that is over,
+	// is as good as revoked (RFC 7009, section 2.2).
 	if err != nil && !errors.Is(err, ErrInvalidToken) && !errors.Is(err, ErrNotFound) {
 		return err
 	}

@@ -415,8 +415,8 @@ func TestTokenEndpointErrors(t *testing.T) {
 	})
 }
 
-// What is revoked ends its session, and what is no token of ours is as good as revoked
-// (RFC 7009, section 2.2).
+// A revoked token ends its session, and a string that is not a token of this server is as
+// good as revoked (RFC 7009, section 2.2).
 func TestRevoke(t *testing.T) {
 	t.Parallel()
 	refresh := func(_ *testing.T, _ *env, own grant) string { return own.refresh }
