@@ -442,3 +442,61 @@ func TestAJoinedCallHasTheContextOfTheHostAlone(t *testing.T) {
 		t.Errorf("of %d calls these had another context: %v", calls, seen)
 	}
 }
+
+// A hook or a method of the store that is added later has a time limit, too.
+func TestNoHookAndNoCallOfTheStoreIsWithoutALimit(t *testing.T) {
+	t.Parallel()
+	isContext := reflect.TypeFor[context.Context]()
+	seen := map[string]bool{} // whether it had a deadline
+	spy := func(name string, f reflect.Type) reflect.Value {
+		return reflect.MakeFunc(f, func(args []reflect.Value) []reflect.Value {
+			_, seen[name] = args[0].Interface().(context.Context).Deadline()
+			answers := make([]reflect.Value, f.NumOut())
+			for i := range answers {
+				answers[i] = reflect.Zero(f.Out(i))
+			}
+			return answers
+		})
+	}
+	call := func(f reflect.Value) {
+		args := []reflect.Value{reflect.ValueOf(context.Background())}
+		for i := 1; i < f.Type().NumIn(); i++ {
+			args = append(args, reflect.Zero(f.Type().In(i)))
+		}
+		f.Call(args)
+	}
+
+	config := sessions.Config{StoreTimeout: time.Second}
+	fields := reflect.ValueOf(&config).Elem()
+	var hooks []string
+	for _, field := range reflect.VisibleFields(fields.Type()) {
+		if f := field.Type; f.Kind() == reflect.Func && f.NumIn() > 0 && f.In(0) == isContext {
+			hooks = append(hooks, field.Name)
+			fields.FieldByIndex(field.Index).Set(spy(field.Name, f))
+		}
+	}
+	faults := &sessionstest.Faults{Store: sessionstest.NewStore(), Before: func(ctx context.Context, c sessionstest.Call) error {
+		_, seen[string(c.Method)] = ctx.Deadline()
+		return errors.New("seen")
+	}}
+	config.Store = faults
+	limited := reflect.ValueOf(sessions.Limited(config))
+	for _, name := range hooks {
+		call(limited.FieldByName(name))
+	}
+	store := limited.FieldByName("Store")
+	methods := reflect.TypeFor[sessions.Store]()
+	for i := range methods.NumMethod() {
+		call(store.MethodByName(methods.Method(i).Name))
+	}
+
+	if len(seen) != len(hooks)+methods.NumMethod() || len(hooks) < 4 {
+		t.Fatalf("called %v", seen)
+	}
+	own := map[string]bool{"Ended": true, "Prune": true} // limits of their own
+	for name, limited := range seen {
+		if limited == own[name] {
+			t.Errorf("%s has a limit: %t", name, limited)
+		}
+	}
+}

@@ -26,3 +26,6 @@ func FailureKinds(m *Manager) int {
 	defer m.failures.mu.Unlock()
 	return len(m.failures.byKind)
 }
+
+// Limited is c as a Manager uses it.
+func Limited(c Config) Config { return c.limited() }
