@@ -1,8 +1,8 @@
 // Package middleware protects net/http handlers with sessions.
 //
 // [Require] lets requests pass that speak for a user, [RequireServer] those of
-// trusted callers, [Optional] also those without credentials. A handler behind one
-// of them reads who it is with [sessions.FromContext]:
+// trusted callers, [Optional] also those without credentials. A handler after one of
+// them reads who is calling with [sessions.FromContext]:
 //
 //	mux.Handle("GET /me", middleware.Require(manager)(http.HandlerFunc(me)))
 //
@@ -13,11 +13,12 @@
 //
 // They wrap handlers and never look at paths, and of the request they read nothing
 // but the credentials: Authorization: Bearer, the x-stack header family, or cookies
-// where [sessions.Config.Cookies] is enabled, which are refreshed on the way through.
+// if [sessions.Config.Cookies] is enabled, which are refreshed on the way through.
 // For how soon an ended session is refused see [Config.Revocation].
 //
-// Refusals have the status, headers and JSON body of the HTTP API. The packages
-// beside this one do the same for other frameworks.
+// Refusals have the status, headers and JSON body of the HTTP API, unless the app has a
+// form of its own, see [Config.WriteError]. The packages next to this one do the same for
+// other frameworks.
 package middleware
 
 import (
@@ -28,8 +29,8 @@ import (
 	"github.com/sessile-go/sessile/sessions"
 )
 
-// Config has the settings of the middlewares. Use it where the functions of this
-// package do not say enough:
+// Config has the settings of the middlewares. Use it if the functions of this package
+// do not say enough:
 //
 //	strict := middleware.Config{Manager: manager, Revocation: sessions.Strict}
 //	mux.Handle("POST /payments", strict.Require(payments))
@@ -46,9 +47,9 @@ type Config struct {
 	WriteError func(w http.ResponseWriter, r *http.Request, err *sessions.APIError)
 }
 
-// Require lets a request pass if it carries a good access token, alone or beside a
-// key. Others are refused: 401, 400 where credentials are malformed, 503 where it
-// could not be told.
+// Require lets a request pass if it carries a good access token, alone or next to a key.
+// It refuses others: 401, 400 if credentials are malformed, 503 if the answer is unknown
+// because the store failed.
 func Require(m *sessions.Manager) func(http.Handler) http.Handler {
 	return Config{Manager: m}.Require
 }
@@ -78,15 +79,15 @@ func (c Config) RequireServer(next http.Handler) http.Handler {
 }
 
 // ForbidImpersonation refuses requests in which somebody else acts as the user,
-// with 403. It goes behind one of the middlewares above; without one in front it
-// refuses everything with 500.
+// with 403. Apply it after one of the middlewares above: without one it refuses
+// everything with 500.
 //
 //	mux.Handle("POST /password", require(middleware.ForbidImpersonation(password)))
 func ForbidImpersonation(next http.Handler) http.Handler { return guard(sessions.Forbid, next) }
 
 // ReadOnlyImpersonation lets requests in which somebody else acts as the user pass
 // if their method is safe (RFC 9110, section 9.2.1), and refuses others with 403.
-// It goes behind one of the middlewares above.
+// Apply it after one of the middlewares above.
 func ReadOnlyImpersonation(next http.Handler) http.Handler { return guard(sessions.ReadOnly, next) }
 
 func guard(g sessions.Guard, next http.Handler) http.Handler {
@@ -100,8 +101,8 @@ func guard(g sessions.Guard, next http.Handler) http.Handler {
 }
 
 // RequireRecent lets a request pass if its user has authenticated at most maxAge
-// ago, a second or more. Others are refused with 401 and the challenge of RFC 9470,
-// impersonations with 403. It goes behind [Require]; see [sessions.GuardRecent].
+// ago, a second or more. It refuses others with 401 and the challenge of RFC 9470,
+// impersonations with 403. Apply it after [Require]; see [sessions.GuardRecent].
 //
 //	recent := middleware.RequireRecent(5 * time.Minute)
 //	mux.Handle("PUT /email", require(recent(setEmail)))

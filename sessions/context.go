@@ -53,7 +53,7 @@ var (
 // GuardImpersonation decides whether the request of ctx may pass a guard. The
 // middleware packages are this and the writing of the refusal. Errors:
 // [ErrImpersonationNotAllowed]; another one where none of our middlewares has run
-// before, for then it cannot be told.
+// before, because then the caller is unknown.
 func GuardImpersonation(ctx context.Context, method string, guard Guard) error {
 	a, ok := ctx.Value(admittedKey{}).(admitted)
 	switch {

@@ -21,15 +21,16 @@
 //	mux.Handle("GET /me", middleware.Require(manager)(me)) // package middleware
 //
 // In process the same is [Manager.Create], [Manager.Refresh], [Manager.Verify],
-// [Manager.List] and [Manager.End]. A handler behind the middleware reads who it is
+// [Manager.List] and [Manager.End]. A handler after the middleware reads who is calling
 // with [FromContext]; pages where users see and end their own sessions are made of
-// [Manager.ListOwn], [Manager.EndOwn], [Manager.EndOthers] and [Manager.SignOut]. Beside the server a host runs [Manager.WatchRevocations], to
-// hear of what other processes end; for browsers see [Cookies].
+// [Manager.ListOwn], [Manager.EndOwn], [Manager.EndOthers] and [Manager.SignOut]. Next to
+// the server a host runs [Manager.WatchRevocations], which learns of what other processes
+// end; for browsers see [Cookies].
 //
 // # What is promised
 //
 // Neither concurrent refreshes nor lost replies sign a user out, and two holders of
-// one session who both keep coming back are found out; docs/refresh.md has the
+// one session who both keep coming back are detected; docs/refresh.md has the
 // protocol and its limits. Nothing in the database can be used as a token or as a
 // key. An ended session is never refreshed again; its access tokens are refused at
 // once by our own endpoints and by the process that ended it, and on the host's routes

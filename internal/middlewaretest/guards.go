@@ -76,7 +76,7 @@ func (s *suite) everyMethod(t *testing.T, handler http.HandlerFunc, with ...Midd
 // body of an answer, without the line break that Echo puts there.
 func body(w *httptest.ResponseRecorder) string { return strings.TrimSpace(w.Body.String()) }
 
-// guards is the guards against impersonation, behind each middleware, for each kind
+// guards is the guards against impersonation, after each middleware, for each kind
 // of caller and each method.
 func (s *suite) guards(t *testing.T) {
 	h := newHost(t, withoutProject)
@@ -140,7 +140,7 @@ func (s *suite) guards(t *testing.T) {
 		}
 	}
 
-	// Without a middleware in front a guard cannot tell, so nothing passes.
+	// Without a middleware in front a guard knows nobody, so nothing passes.
 	for name, with := range map[string][]Middleware{
 		"ForbidImpersonation":   {forbid},
 		"ReadOnlyImpersonation": {readOnly},

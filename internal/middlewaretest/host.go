@@ -143,7 +143,7 @@ func newRequest(t testing.TB, method, target, body string, headers ...string) *h
 	return r
 }
 
-// addHeaders adds "name: value". An empty line is none.
+// addHeaders adds "name: value". It skips empty lines.
 func addHeaders(r *http.Request, lines []string) {
 	for _, line := range lines {
 		if name, value, ok := strings.Cut(line, ": "); ok {
@@ -152,7 +152,7 @@ func addHeaders(r *http.Request, lines []string) {
 	}
 }
 
-// codeOf is the code of a refusal of ours, or nothing where it is not ours.
+// codeOf is the code of one of our refusals, or nothing if it is another answer.
 func codeOf(w *httptest.ResponseRecorder) string {
 	var body struct {
 		Code  string `json:"code"`

@@ -1,11 +1,11 @@
 // Package middlewaretest is the contract between sessions and routers: the same
-// requests have the same answers, whatever framework the host has. The tests of
+// requests have the same answers in every framework. The tests of
 // each adapter call [Run].
 //
 // An app is data here, a [Group], and an [Adapter] builds it with its own router, so
 // that no case knows a framework. Cases go in sections, one file each, with a row in
 // the table of Run. What frameworks do differently by design (who writes a refusal,
-// for instance) is tested beside the adapter.
+// for instance) is tested next to the adapter.
 package middlewaretest
 
 import (
@@ -38,7 +38,7 @@ type Adapter struct {
 	WriteError func(w http.ResponseWriter, r *http.Request, err *sessions.APIError)
 }
 
-// Group is an app, or a part of one under a prefix and behind middlewares.
+// Group is an app, or a part of one under a prefix and after middlewares.
 type Group struct {
 	// Prefix begins with a slash and does not end with one. It may be empty, and it may
 	// have parameters in the notation of [http.ServeMux] if nothing is mounted whole.
@@ -79,7 +79,7 @@ type Mount struct {
 	Whole bool
 }
 
-// Middleware is one of ours.
+// Middleware is one of our middlewares.
 type Middleware struct {
 	// Kind is which.
 	Kind Kind

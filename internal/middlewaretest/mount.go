@@ -31,7 +31,7 @@ func (s *suite) mounted(t *testing.T, h *host, prefix string, whole bool) http.H
 	})
 }
 
-// mount is the HTTP API behind the router of the framework.
+// mount is the HTTP API in the router of the framework.
 func (s *suite) mount(t *testing.T) {
 	for _, m := range mounts {
 		s.run(t, m.name+"/every route", func(t *testing.T) {
@@ -210,7 +210,7 @@ func (s *suite) everyRoute(t *testing.T, h *host, app http.Handler, prefix strin
 		{"POST", "/auth/oauth/token", nil, 415, `"invalid_request"`},
 		{"POST", "/auth/oauth/revoke", nil, 415, `"invalid_request"`},
 		{"POST", "/auth/sessions/current/refresh", nil, 400, `headers.x-stack-refresh-token`},
-		// An id, and the word that is none.
+		// An id, and a word that is not one.
 		{"DELETE", "/auth/sessions/CURRENT", []string{as}, 400, "params.id"},
 		{"DELETE", "/auth/sessions/01890a5d-ac96-774b-bcce-b302099a8057", []string{as}, 404, `"SESSION_NOT_FOUND"`},
 		{"DELETE", "/auth/sessions/" + alice.Grant.Session.ID, []string{as}, 400, `"CANNOT_DELETE_CURRENT_SESSION"`},
@@ -229,7 +229,7 @@ func (s *suite) everyRoute(t *testing.T, h *host, app http.Handler, prefix strin
 	}
 }
 
-// badInput meets the same handler behind every router.
+// badInput meets the same handler in every router.
 func (s *suite) badInput(t *testing.T, name, prefix string, whole bool) {
 	t.Helper()
 	h := newHost(t)

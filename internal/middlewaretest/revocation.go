@@ -33,8 +33,8 @@ func (s *suite) revocation(t *testing.T) {
 		}
 	})
 
-	// A stateless route asks no database, a strict one does, once; and where it
-	// cannot be told, nobody passes.
+	// A stateless route asks no database, and a strict one asks once. If that fails,
+	// nobody passes.
 	if !s.NoDial {
 		s.run(t, "the dial", func(t *testing.T) {
 			h := newHost(t)

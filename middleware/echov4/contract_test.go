@@ -66,7 +66,7 @@ func add(to *echo.Group, s middlewaretest.Surface[echo.MiddlewareFunc], g middle
 	}
 }
 
-// reached is set in the context of a request that a handler behind the middlewares
+// reached is set in the context of a request that a handler after the middlewares
 // answers.
 const reached = "reached"
 

@@ -26,10 +26,10 @@ import (
 	"github.com/sessile-go/sessile/sessions"
 )
 
-// Config has the settings of the middlewares, where the functions of this package
+// Config has the settings of the middlewares. Use it if the functions of this package
 // do not say enough.
 type Config struct {
-	// Skipper lets requests pass untouched where it returns true. Defaults to none.
+	// Skipper lets a request pass untouched if it returns true. Defaults to none.
 	Skipper func(c *echo.Context) bool
 	// Manager verifies credentials. Required: without one every request is
 	// refused with 500.
@@ -39,9 +39,9 @@ type Config struct {
 	Revocation sessions.Revocation
 }
 
-// Require lets a request pass if it carries a good access token, alone or beside a
-// key. Others are refused: 401, 400 where credentials are malformed, 503 where it
-// could not be told.
+// Require lets a request pass if it carries a good access token, alone or next to a key.
+// It refuses others: 401, 400 if credentials are malformed, 503 if the answer is unknown
+// because the store failed.
 func Require(m *sessions.Manager) echo.MiddlewareFunc { return Config{Manager: m}.Require() }
 
 // Optional also lets requests without credentials pass; they have no identity.
@@ -65,8 +65,8 @@ func (c Config) Optional() echo.MiddlewareFunc { return c.middleware(sessions.Ne
 func (c Config) RequireServer() echo.MiddlewareFunc { return c.middleware(sessions.NeedServer) }
 
 // ForbidImpersonation refuses requests in which somebody else acts as the user,
-// with 403. It goes behind one of the middlewares above; without one in front it
-// refuses everything with 500.
+// with 403. Apply it after one of the middlewares above: without one it refuses
+// everything with 500.
 //
 //	e.POST("/password", password, echov5.Require(manager), echov5.ForbidImpersonation)
 func ForbidImpersonation(next echo.HandlerFunc) echo.HandlerFunc {
@@ -75,7 +75,7 @@ func ForbidImpersonation(next echo.HandlerFunc) echo.HandlerFunc {
 
 // ReadOnlyImpersonation lets requests in which somebody else acts as the user pass
 // if their method is safe (RFC 9110, section 9.2.1), and refuses others with 403.
-// It goes behind one of the middlewares above.
+// Apply it after one of the middlewares above.
 func ReadOnlyImpersonation(next echo.HandlerFunc) echo.HandlerFunc {
 	return guard(sessions.ReadOnly, next)
 }
@@ -90,8 +90,8 @@ func guard(g sessions.Guard, next echo.HandlerFunc) echo.HandlerFunc {
 }
 
 // RequireRecent lets a request pass if its user has authenticated at most maxAge
-// ago, a second or more. Others are refused with 401 and the challenge of RFC 9470,
-// impersonations with 403. It goes behind [Require]; see [sessions.GuardRecent].
+// ago, a second or more. It refuses others with 401 and the challenge of RFC 9470,
+// impersonations with 403. Apply it after [Require]; see [sessions.GuardRecent].
 //
 //	e.PUT("/email", setEmail, echov5.Require(manager), echov5.RequireRecent(5*time.Minute))
 func RequireRecent(maxAge time.Duration) echo.MiddlewareFunc {

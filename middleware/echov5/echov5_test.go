@@ -129,7 +129,7 @@ func TestTheAppSeesRefusals(t *testing.T) {
 	}
 }
 
-// A handler of the app answers with an error of ours by returning it.
+// A handler of the app answers with one of our errors by returning it.
 func TestErrorOfAHandler(t *testing.T) {
 	t.Parallel()
 	e := echo.New()
@@ -212,7 +212,7 @@ func TestSkipper(t *testing.T) {
 	}
 }
 
-// Behind a middleware that was skipped a guard cannot tell, so nothing passes.
+// After a middleware that was skipped a guard knows nobody, so nothing passes.
 func TestAGuardBehindAMiddlewareThatWasSkipped(t *testing.T) {
 	t.Parallel()
 	k, serverKey := newKit(t)
