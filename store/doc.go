@@ -21,7 +21,9 @@
 //	sqlDB.SetMaxOpenConns(1)
 //
 // WAL lets readers go on while somebody writes. The busy time-out lets a writer
-// wait for another process instead of failing. FULL has to be said: mattn's build
+// wait for another process instead of failing. SQLite waits for all of it whatever
+// the deadline of the call, so it is 1 s at most; the store tries again by itself,
+// within the deadline. FULL has to be said: mattn's build
 // of SQLite makes NORMAL the default of WAL, and with NORMAL a power failure may
 // take back a commit that was answered already, an ended session included.
 // _txlock=immediate makes the host's own transactions take the write lock at their

@@ -29,7 +29,7 @@ var t0 = time.Date(2026, 3, 4, 5, 6, 7, 890_123_000, time.UTC)
 
 // documented is the DSN of the package's documentation, for a file.
 func documented(file string) string {
-	return "file:" + file + "?_journal_mode=WAL&_busy_timeout=10000&_synchronous=FULL&_txlock=immediate"
+	return "file:" + file + "?_journal_mode=WAL&_busy_timeout=1000&_synchronous=FULL&_txlock=immediate"
 }
 
 func file(t testing.TB) string {

@@ -102,11 +102,13 @@ func (s *Store) session(ctx context.Context) *gorm.DB {
 }
 
 // The pauses between attempts double from first to longest, each with jitter over
-// all of its length, or callers that collided would collide again.
+// all of its length, or callers that collided would collide again. The longest is
+// short, because who asks a busy SQLite more often than others is more often lucky:
+// nobody queues there, and a driver's own waiting ends with pauses of 100 ms.
 const (
 	retryBudget  = 10 * time.Second
 	firstPause   = time.Millisecond
-	longestPause = 100 * time.Millisecond
+	longestPause = 20 * time.Millisecond
 )
 
 // try calls f, again where that may help, and wraps its error.
@@ -117,25 +119,35 @@ func (s *Store) try(ctx context.Context, op string, f func() error) error {
 	return wrap(ctx, op, s.retry(ctx, f))
 }
 
-// retry calls f until its error is none that another attempt may cure. Every one of
-// those means that nothing was changed. The error is that of the last attempt.
+// retry calls f until its error is not one that another attempt may cure. Every one of
+// those means that nothing was changed. The error is that of the last attempt. No
+// attempt begins after the context's deadline, nor after the budget, which counts from
+// before the first one: on a busy SQLite an attempt lasts as long as the driver's busy
+// time-out, whatever the context says.
 func (s *Store) retry(ctx context.Context, f func() error) error {
-	err := f()
-	if err == nil || s.joined {
-		return err
+	if s.joined {
+		return f()
 	}
 	budget := time.NewTimer(retryBudget)
 	defer budget.Stop()
-	for pause := firstPause; err != nil && again(ctx, err); pause = min(2*pause, longestPause) {
-		timer := time.NewTimer(rand.N(pause) + time.Microsecond) //nolint:gosec // jitter, nothing to guess
+	err := f()
+	for longest := firstPause; err != nil && again(ctx, err); longest = min(2*longest, longestPause) {
+		pause := time.NewTimer(rand.N(longest) + time.Microsecond) //nolint:gosec // jitter, nothing to guess
 		select {
 		case <-ctx.Done():
-			timer.Stop()
-			return err
 		case <-budget.C:
-			timer.Stop()
+			pause.Stop()
 			return err
-		case <-timer.C:
+		case <-pause.C:
+			select {
+			case <-budget.C:
+				return err
+			default:
+			}
+		}
+		pause.Stop()
+		if ctx.Err() != nil {
+			return err
 		}
 		err = f()
 	}

@@ -48,7 +48,9 @@ type Config struct {
 // nothing is logged. On error the other result is the zero value.
 //
 // Serialization failures and deadlocks of Postgres and a busy SQLite are tried
-// again for up to 10 s, or until the context is done.
+// again for up to 10 s from the beginning of the call, but not after the context's
+// deadline. The last attempt may end later by SQLite's busy time-out, which no context
+// cuts short.
 type Store struct {
 	db      *gorm.DB
 	dialect dialect

@@ -51,7 +51,7 @@ type openedStore struct {
 
 // documentedDSN is how the documentation of package store opens a file.
 func documentedDSN(file string) string {
-	return "file:" + file + "?_journal_mode=WAL&_busy_timeout=10000&_synchronous=FULL&_txlock=immediate"
+	return "file:" + file + "?_journal_mode=WAL&_busy_timeout=1000&_synchronous=FULL&_txlock=immediate"
 }
 
 func migratedPlace(t testing.TB, dialector func() gorm.Dialector) *place {
