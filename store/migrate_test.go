@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -106,6 +107,51 @@ func TestMigrateRefusesWhatItDidNotMake(t *testing.T) {
 				t.Error("took a view for its own")
 			}
 		})
+	}
+}
+
+// TestMigrateRefusesLooseCollations has columns that take one id for another, each of
+// the text columns in turn.
+func TestMigrateRefusesLooseCollations(t *testing.T) {
+	t.Parallel()
+	db := open(t, databases[0].open(t))
+	n := 0
+	for _, collation := range []string{"NOCASE", "RTRIM", "BINARY"} {
+		for table := range 2 {
+			for _, column := range [][]string{
+				{"id", "user_id", "actor", "reason", "actor_session_id", "handoff_hash", "end_reason", "ended_by"},
+				{"id", "type", "session_id", "user_id", "actor", "by", "refusal"},
+			}[table] {
+				n++
+				st := newStore(t, db, store.Config{Table: fmt.Sprint("foreign_", n), AuditLog: true})
+				var ddl []string
+				for statement := range strings.SplitSeq(st.SchemaSQL(), ";\n") {
+					if strings.HasPrefix(statement, "CREATE TABLE") {
+						ddl = append(ddl, statement)
+					}
+				}
+				changed := strings.Replace(ddl[table], "  "+column+" TEXT", "  "+column+" TEXT COLLATE "+collation, 1)
+				if changed == ddl[table] {
+					t.Fatalf("%s: no change", column)
+				}
+				ddl[table] = changed
+				for _, statement := range ddl {
+					must(t, db.Exec(statement).Error)
+				}
+				before := snapshot(t, db, fmt.Sprint("foreign_", n))
+				err := st.Migrate(t.Context())
+				if collation == "BINARY" {
+					must(t, err)
+					continue
+				}
+				if want := "column " + column + " has another collation than BINARY"; err == nil || !strings.Contains(err.Error(), want) {
+					t.Errorf("%s %s: %v, want one that says %q", column, collation, err, want)
+				}
+				if after := snapshot(t, db, fmt.Sprint("foreign_", n)); !slices.Equal(before, after) {
+					t.Errorf("%s: altered from %q to %q", column, before, after)
+				}
+			}
+		}
 	}
 }
 

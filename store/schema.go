@@ -202,8 +202,16 @@ func (s *Store) missing(ctx context.Context) ([]string, error) {
 		}
 		if len(have) == 0 {
 			ddl = append(ddl, t.ddl())
-		} else if faults := compare(t.columns, have); len(faults) > 0 {
-			return nil, fmt.Errorf("store: migrate: table %s was not made by this package: %w", t.quoted, errors.Join(faults...))
+		} else {
+			faults := compare(t.columns, have)
+			if len(faults) == 0 && s.dialect == sqlite {
+				if faults, err = s.looseColumns(ctx, t); err != nil {
+					return nil, err
+				}
+			}
+			if len(faults) > 0 {
+				return nil, fmt.Errorf("store: migrate: table %s was not made by this package: %w", t.quoted, errors.Join(faults...))
+			}
 		}
 		names, err := s.indexNames(ctx, t)
 		if err != nil {
@@ -238,6 +246,29 @@ WHERE a.attrelid = to_regclass(@quoted) AND a.attnum > 0 AND NOT a.attisdropped 
 	return read(ctx, s, "migrate", query, t.names(), func(f *found) []any {
 		return []any{&f.name, &f.typ, &f.collation, &f.notNull, &f.hasDefault, &f.primary}
 	})
+}
+
+// looseColumns says which columns of SQLite do not compare byte by byte. No pragma has
+// the collation of a column, but it decides what a UNION takes for the same.
+func (s *Store) looseColumns(ctx context.Context, t table) ([]error, error) {
+	var queries []string
+	for _, c := range t.columns {
+		if c.typ == typeText {
+			queries = append(queries, `SELECT '`+c.name+`', (SELECT count(*) FROM (SELECT `+c.name+` FROM `+t.quoted+` WHERE 0 UNION SELECT 'a' UNION SELECT 'A' UNION SELECT 'a ' UNION SELECT 'ä'))`)
+		}
+	}
+	type column struct {
+		name     string
+		distinct int64
+	}
+	columns, err := read(ctx, s, "migrate", strings.Join(queries, ` UNION ALL `), nil, func(c *column) []any { return []any{&c.name, &c.distinct} })
+	var faults []error
+	for _, c := range columns {
+		if c.distinct != 4 {
+			faults = append(faults, fmt.Errorf("column %s has another collation than BINARY", c.name))
+		}
+	}
+	return faults, err
 }
 
 func (s *Store) indexNames(ctx context.Context, t table) ([]string, error) {
