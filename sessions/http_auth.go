@@ -84,20 +84,27 @@ func (m *Manager) verifyStrict(ctx context.Context, token string) (Identity, err
 // authenticate leaves the access token to check. Cookies that have run out are
 // refreshed where w is not nil.
 func (m *Manager) authenticate(w http.ResponseWriter, r *http.Request, check tokenCheck) (Identity, error) {
+	id, _, err := m.authenticateBy(w, r, check)
+	return id, err
+}
+
+// authenticateBy is authenticate, and reports whether it was by cookie.
+func (m *Manager) authenticateBy(w http.ResponseWriter, r *http.Request, check tokenCheck) (id Identity, byCookie bool, err error) {
 	if h := headerOf(w); m.cookies != nil && !slices.Contains(h.Values("Vary"), "Cookie") {
 		h.Add("Vary", "Cookie")
 	}
-	id, err := m.headerIdentity(r, check)
+	id, err = m.headerIdentity(r, check)
 	switch {
 	case errors.Is(err, ErrNoCredentials) && m.cookies != nil:
+		byCookie = true
 		id, err = m.cookieIdentity(w, r, check)
 	case err == nil && isStackRequest(r):
 		startPrivate(w)
 	}
 	if err != nil {
-		return Identity{}, m.explain(err)
+		return Identity{}, false, m.explain(err)
 	}
-	return id, nil
+	return id, byCookie, nil
 }
 
 // headerOf returns the header of w, or one of no use where there is no w.

@@ -64,12 +64,13 @@ func (g Grant) expiresIn() int64 {
 	return int64(g.AccessTokenExpiresAt.Sub(g.AccessTokenIssuedAt) / time.Second)
 }
 
-// Create is POST /auth/sessions: a trusted caller names a user and gets a session.
+// Create is POST /auth/sessions: a trusted caller names a user and gets a session. A
+// caller by cookie gets the cookies of an impersonation, and no token in the body.
 func (h *Handler) Create() http.Handler { return h.endpoint(methods(http.MethodPost), h.create) }
 
 func (h *Handler) create(w http.ResponseWriter, r *http.Request) error {
 	// First of all: of nobody's request the body is not even read.
-	caller, err := h.m.authenticate(w, r, h.m.verifyStrict)
+	caller, byCookie, err := h.m.authenticateBy(w, r, h.m.verifyStrict)
 	if err != nil {
 		return err
 	}
@@ -93,6 +94,10 @@ func (h *Handler) create(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	p, err := h.createParams(r, object, caller)
+	if err == nil && byCookie && p.Handoff {
+		// A script in the page could redeem the code, and have the tokens.
+		err = newSchemaError(r, "body.handoff", "is not for callers by cookie")
+	}
 	if err != nil {
 		h.refused(r, object, caller, err)
 		return err
@@ -111,7 +116,20 @@ func (h *Handler) create(w http.ResponseWriter, r *http.Request) error {
 	case err != nil:
 		return h.m.explain(err)
 	}
-	return h.m.WriteGrant(w, grant)
+	return h.m.answerGrant(w, grant, byCookie)
+}
+
+// answerGrant answers with a grant. A browser in cookie mode gets the tokens in cookies
+// only: in the body a script in the page could take them away.
+func (m *Manager) answerGrant(w http.ResponseWriter, g Grant, byCookie bool) error {
+	if !byCookie {
+		return m.WriteGrant(w, g)
+	}
+	if err := m.SetCookies(w, g); err != nil {
+		return err
+	}
+	writeJSON(w, http.StatusOK, newCookieGrantJSON(g))
+	return nil
 }
 
 // refused reports a request for an impersonation that does not reach the Manager, by a
@@ -151,12 +169,17 @@ func (h *Handler) makeSession(r *http.Request, p CreateParams, caller Identity) 
 	return h.m.Impersonate(r.Context(), caller, p)
 }
 
-// Redeem is POST /auth/sessions/redeem: exchanges a hand-off code for the tokens.
+// Redeem is POST /auth/sessions/redeem: exchanges a hand-off code for the tokens, which
+// go into cookies if the request comes from a browser that has cookies of ours.
 func (h *Handler) Redeem() http.Handler { return h.endpoint(methods(http.MethodPost), h.redeem) }
 
 func (h *Handler) redeem(w http.ResponseWriter, r *http.Request) error {
 	// As at refresh, the code is credential enough; what else is sent is checked.
 	if _, _, err := h.m.stackIdentity(r, nil); err != nil {
+		return err
+	}
+	byCookie, err := h.m.isBrowser(r)
+	if err != nil {
 		return err
 	}
 	object, err := readObject(w, r)
@@ -186,7 +209,23 @@ func (h *Handler) redeem(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return h.m.WriteGrant(w, grant)
+	return h.m.answerGrant(w, grant, byCookie)
+}
+
+// isBrowser reports whether a request comes from a browser in cookie mode: it carries
+// cookies of ours, live or not, and no credentials in headers.
+func (m *Manager) isBrowser(r *http.Request) (bool, error) {
+	if m.cookies == nil {
+		return false, nil
+	}
+	if _, err := m.headerIdentity(r, nil); !errors.Is(err, ErrNoCredentials) {
+		return false, nil
+	}
+	_, err := m.cookies.readSameOrigin(r)
+	if errors.Is(err, ErrNoCredentials) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // createParams checks every field before it returns, so that a caller learns of

@@ -117,11 +117,16 @@ func TestEveryEndpointTakesCookies(t *testing.T) {
 					}
 					return e.do(t, test.method, strings.Replace(test.path, "{other}", e.signIn(t, alice).id, 1), options...)
 				}
-				send(cookies(accessCookie, g.access)).want(t, 200).did(t, nothing)
-				send(g.own()).want(t, 200).did(t, nothing)
+				set := ""
+				if name == "create" { // an impersonation, whose tokens go into cookies, too
+					set = actingSet
+				}
+				send(cookies(accessCookie, g.access)).want(t, 200).did(t, set)
+				send(g.own()).want(t, 200).did(t, set)
 				e.clock.Advance(time.Hour)
-				send(cookies(refreshCookie, g.refresh)).want(t, 200).did(t, ownSet)
-				send(g.own()).want(t, 200).did(t, ownSet)
+				set = strings.TrimSpace(ownSet + " " + set)
+				send(cookies(refreshCookie, g.refresh)).want(t, 200).did(t, set)
+				send(g.own()).want(t, 200).did(t, set)
 
 				dead := e.signIn(t, alice)
 				if _, err := e.manager.WithStore(e.rows.Store).End(t.Context(), dead.id, "", ""); err != nil { // as another process would
@@ -219,6 +224,101 @@ func TestTheRefreshHeaderWinsOverTheCookie(t *testing.T) {
 	// Beside other credentials there is no refresh token at all; an empty header is none.
 	e.refreshByCookie(t, mine.own(), bearer("x")).refused(t, 400, "SCHEMA_ERROR").did(t, nothing)
 	e.refresh(t, "", mine.own()).want(t, 200).did(t, ownSet)
+}
+
+// jar returns the tokens that an answer has put into cookies.
+func (a answer) jar() (own, acting grant) {
+	fields := map[string]*string{accessCookie: &own.access, refreshCookie: &own.refresh, actingAccessCookie: &acting.access, actingRefreshCookie: &acting.refresh}
+	for _, c := range (&http.Response{Header: a.header}).Cookies() {
+		*fields[c.Name] = c.Value
+	}
+	return own, acting
+}
+
+// withoutTokens fails the test unless a grant was answered to a browser.
+func (a answer) withoutTokens(t testing.TB, user string) answer {
+	t.Helper()
+	if a.want(t, 200); len(a.json) != 5 || a.text("user_id") != user || a.text("session_id") == "" || a.json["expires_in"] == nil || a.json["expires_at_millis"] == nil {
+		t.Errorf("%s", redactedBody(a))
+	}
+	return a
+}
+
+// A script in an administrator's page can act in it, and take nothing away.
+func TestCreateByCookieAnswersNoTokens(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t, cookieMode)
+	admin := o.signIn(t, root)
+	a := o.ask(t, admin.own(), target(alice, `"reason":"x"`)).withoutTokens(t, alice).did(t, actingSet)
+	_, acting := a.jar()
+	if s := o.row(t, a.text("session_id")); !s.Impersonation || s.Actor != root || s.ActorSessionID != admin.id {
+		t.Errorf("%+v", s)
+	}
+	if b := o.do(t, http.MethodGet, "/auth/sessions/current", admin.own(), acting.acting()).want(t, 200); b.text("id") != a.text("session_id") {
+		t.Errorf("%s", b.body)
+	}
+	// By header the same caller has the tokens, as ever.
+	o.ask(t, bearer(admin.access), target(alice)).did(t, nothing)
+	if b := o.ask(t, bearer(admin.access), target(alice), admin.own()).did(t, nothing); b.text("access_token") == "" {
+		t.Errorf("%s", redactedBody(b))
+	}
+
+	// A code would be as good as the tokens.
+	o.takeEvents()
+	before := o.snapshot(t)
+	o.ask(t, admin.own(), target(alice, `"handoff":true`)).refused(t, 400, "SCHEMA_ERROR").did(t, nothing)
+	o.toldRefusal(t, sessions.RefusalInvalid)
+	if after := o.snapshot(t); before != after {
+		t.Errorf("something changed: %s", difference(before, after))
+	}
+	o.ask(t, admin.own(), target(alice, `"handoff":false`)).withoutTokens(t, alice).did(t, actingSet)
+	if o.ask(t, bearer(admin.access), target(alice, `"handoff":true`)).want(t, 200).text("handoff_code") == "" {
+		t.Error("no code by header")
+	}
+}
+
+// A browser that has cookies of ours gets the tokens of a code in cookies, too.
+func TestRedeemByABrowser(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t, cookieMode)
+	code := func(members ...string) string {
+		t.Helper()
+		return o.ask(t, bearer(o.serverKey), target(alice, append(members, `"handoff":true`)...)).want(t, 200).text("handoff_code")
+	}
+	admin, dead := o.signIn(t, root), o.signIn(t, bob)
+	if _, err := o.manager.End(t.Context(), dead.id, "", ""); err != nil {
+		t.Fatal(err)
+	}
+	acting := `"is_impersonation":true`
+	o.redeem(t, code(acting), admin.own()).withoutTokens(t, alice).did(t, actingSet)
+	o.redeem(t, code(acting), admin.own(), header("Sec-Fetch-Site", "same-origin")).withoutTokens(t, alice).did(t, actingSet)
+	o.redeem(t, code(acting), cookies(accessCookie, admin.access)).withoutTokens(t, alice).did(t, actingSet)
+	o.redeem(t, code(acting), dead.own()).withoutTokens(t, alice).did(t, actingSet)
+	a := o.redeem(t, code(), admin.own(), cookies(actingAccessCookie, "x")).withoutTokens(t, alice).did(t, ownSet+" "+actingCleared)
+	own, _ := a.jar()
+	if b := o.do(t, http.MethodGet, "/auth/sessions/current", own.own()).want(t, 200); b.text("id") != a.text("session_id") {
+		t.Errorf("%s", b.body)
+	}
+
+	// Whoever has none, or credentials in headers, is not a browser of ours.
+	for name, option := range map[string]option{"no cookies": cookies("theme", "dark"), "a bearer": bearer(admin.access), "an access type": stack("access-type", "client")} {
+		also := admin.own()
+		if name == "no cookies" {
+			also = option
+		}
+		if b := o.redeem(t, code(acting), also, option).want(t, 200).did(t, nothing); b.text("refresh_token") == "" {
+			t.Errorf("%s: %s", name, redactedBody(b))
+		}
+	}
+
+	// Another origin, and a cookie that is there twice: refused, and the code still works.
+	good := code(acting)
+	for _, origin := range foreignOrigins {
+		o.redeem(t, good, admin.own(), origin).refused(t, 403, "FORBIDDEN").did(t, nothing)
+	}
+	o.redeem(t, good, cookies(accessCookie, "a", accessCookie, "b")).refused(t, 400, "SCHEMA_ERROR").did(t, nothing)
+	o.redeem(t, "shc1_x", admin.own()).refused(t, 401, "HANDOFF_CODE_NOT_FOUND_OR_EXPIRED").did(t, nothing)
+	o.redeem(t, good, admin.own()).withoutTokens(t, alice)
 }
 
 func TestRefreshByBadCookie(t *testing.T) {
