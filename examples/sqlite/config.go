@@ -25,7 +25,7 @@ type config struct {
 	database  database
 	secrets   [][]byte
 	projectID string
-	issuer    string // run makes one of the address if it is empty
+	issuer    string // run makes it of the address if it is empty
 
 	serverKey, adminKey, clientKey key
 	hashes                         []sessions.ServerKey

@@ -11,8 +11,9 @@
 //	SESSILE_SECRETS     base64, separated by commas, the first one signs; made once and
 //	                    kept beside the database
 //	SESSILE_PROJECT_ID  what clients name as their project
-//	SESSILE_ISSUER      the issuer of access tokens, a URL; made of ADDR, so instances on
-//	                    different addresses need one to take each other's tokens
+//	SESSILE_ISSUER      the issuer of access tokens: https://app.example/api/v1/projects/
+//	                    and the project id; made of ADDR by default, so instances on
+//	                    different addresses need it to accept each other's tokens
 //	SESSILE_SERVER_KEY  ssk_…; made at every start
 //	SESSILE_ADMIN_KEY   sak_…; made at every start
 //	SESSILE_CLIENT_KEY  the publishable key of clients; made at every start
