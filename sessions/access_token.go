@@ -2,6 +2,7 @@ package sessions
 
 import (
 	"bytes"
+	"context"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -38,6 +39,8 @@ const (
 	// maxIssuedAhead is how far in the future an iat may lie: another replica's
 	// clock may be ahead of ours. Only exp decides over a token's end.
 	maxIssuedAhead = time.Minute
+	// branchID is the branch of the x-stack family that we serve.
+	branchID = "main"
 	// maxNumericDate is the year 9999. Beyond it time.Time no longer marshals.
 	maxNumericDate = 253402300799
 )
@@ -215,7 +218,7 @@ func (m *Manager) issue(s Session, user User, extra map[string]any, now time.Tim
 		SessionID:        s.ID,
 		SessionExpiresAt: s.ExpiresAt.Unix(),
 		ProjectID:        m.clientID,
-		BranchID:         "main",
+		BranchID:         branchID,
 		RefreshTokenID:   s.ID,
 		Role:             "authenticated",
 		Name:             orNull(cutEncoded(user.Name, maxNameClaim)),
@@ -229,7 +232,9 @@ func (m *Manager) issue(s Session, user User, extra map[string]any, now time.Tim
 		claims.SignedUpAt = user.SignedUpAt.Unix()
 	}
 	if !s.AuthTime.IsZero() {
-		at := s.AuthTime.Unix()
+		// No further ahead than we would accept: this clock may be behind that of the
+		// replica where the user has authenticated.
+		at := min(s.AuthTime.Unix(), issued.Add(maxIssuedAhead).Unix())
 		claims.AuthTime = &at
 	}
 	if s.Impersonation {
@@ -328,66 +333,59 @@ func orNull(s string) *string {
 	return &s
 }
 
-// parseAccess checks everything about an access token but times and revocation.
-func (m *Manager) parseAccess(token string) (Identity, error) {
+// parseAccess checks everything about an access token but its end and revocation.
+func (m *Manager) parseAccess(ctx context.Context, token string) (Identity, error) {
 	payload, ok := m.ring.open(token)
 	if !ok {
 		return Identity{}, ErrInvalidToken
 	}
-	id, issued, ok := m.readClaims(payload)
+	claims, err := parseObject(payload)
+	if err != nil || !m.addressed(claims) {
+		return Identity{}, ErrInvalidToken
+	}
+	id, issued, ok := readClaims(claims)
 	if !ok || issued.After(m.now().Add(maxIssuedAhead+m.cfg.ClockSkew)) {
+		m.reportForged(ctx, id, RefusalContradiction)
 		return Identity{}, ErrInvalidToken
 	}
 	return id, nil
 }
 
-// readClaims reads the claims of a payload whose signature is good. It is strict
-// all the same: the secret may have been shared with something else.
-func (m *Manager) readClaims(payload []byte) (id Identity, issued time.Time, ok bool) {
-	claims, err := parseObject(payload)
-	if err != nil {
-		return Identity{}, time.Time{}, false
-	}
-	text := func(name string) string {
-		s, isString := jsonString(claims.get(name))
-		if !isString {
-			return ""
-		}
-		return s
-	}
+// addressed reports whether claims are those of a token for this service, under its name
+// or a former one. Another service may share the secrets.
+func (m *Manager) addressed(claims jsonObject) bool {
+	client := claims.text("client_id")
+	return claims.text("iss") == m.cfg.Issuer && slices.Contains(m.audiences, claims.text("aud")) &&
+		(client == m.clientID || slices.Contains(m.audiences, client)) &&
+		claims.text("project_id") == client && claims.text("branch_id") == branchID
+}
+
+// readClaims reads the claims of a payload whose signature is good, and holds them to
+// what we issue: the key may have leaked. It returns what it has read in any case.
+func readClaims(claims jsonObject) (id Identity, issued time.Time, ok bool) {
 	date := func(name string) (time.Time, bool) {
 		n, isInt := jsonInt(claims.get(name))
 		return time.Unix(n, 0).UTC(), isInt && n > 0 && n <= maxNumericDate
 	}
-
-	id = Identity{Access: AccessClient, UserID: text("sub"), SessionID: text("sid")}
-	if text("iss") != m.cfg.Issuer || !slices.Contains(m.audiences, text("aud")) ||
-		!validUserID(id.UserID) || !validSessionID(id.SessionID) || text("refresh_token_id") != id.SessionID ||
-		claims.get("nbf") != nil {
-		return Identity{}, time.Time{}, false
-	}
-	var okIssued, okExpires, okSession bool
-	issued, okIssued = date("iat")
-	id.ExpiresAt, okExpires = date("exp")
-	id.SessionExpiresAt, okSession = date("session_expires_at")
-	if !okIssued || !okExpires || !okSession || id.ExpiresAt.Before(issued) {
-		return Identity{}, time.Time{}, false
-	}
-	if claims.get("auth_time") != nil {
-		if id.AuthTime, ok = date("auth_time"); !ok {
-			return Identity{}, time.Time{}, false
-		}
-	}
+	id = Identity{Access: AccessClient, UserID: claims.text("sub"), SessionID: claims.text("sid")}
+	ok = validUserID(id.UserID) && validSessionID(id.SessionID) && claims.text("refresh_token_id") == id.SessionID &&
+		claims.get("nbf") == nil
 	if raw := claims.get("act"); raw != nil {
 		// One level only: an impersonation is never made from another.
 		act, err := parseObject(raw)
-		if err != nil || len(act) != 1 || !id.AuthTime.IsZero() {
-			return Identity{}, time.Time{}, false
-		}
-		id.Impersonation = true
-		if id.Actor, ok = jsonString(act.get("sub")); !ok || !validUserID(id.Actor) {
-			return Identity{}, time.Time{}, false
-		}
+		id.Impersonation, id.Actor = true, act.text("sub")
+		ok = ok && err == nil && len(act) == 1 && validUserID(id.Actor) && claims.get("auth_time") == nil
 	}
-	return id, issued, true
+	issued, okIssued := date("iat")
+	expires, okExpires := date("exp")
+	session, okSession := date("session_expires_at")
+	id.ExpiresAt, id.SessionExpiresAt = expires, session
+	// The limit is a constant, so that a deploy may shorten AccessTokenTTL.
+	ok = ok && okIssued && okExpires && okSession && !expires.Before(issued) && expires.Sub(issued) <= maxAccessTokenTTL
+	if claims.get("auth_time") != nil {
+		var okAuth bool
+		id.AuthTime, okAuth = date("auth_time")
+		ok = ok && okAuth && !id.AuthTime.After(issued.Add(maxIssuedAhead))
+	}
+	return id, issued, ok
 }

@@ -85,7 +85,7 @@ func (m *Manager) cookieIdentity(w http.ResponseWriter, r *http.Request, check t
 	}
 	err = ErrNoCredentials
 	if h.access != "" {
-		id, checkErr := check(r.Context(), h.access)
+		id, checkErr := check(m.askedBy(r), h.access)
 		switch {
 		case checkErr != nil:
 			err = checkErr
@@ -123,7 +123,7 @@ func (m *Manager) refreshHeld(w http.ResponseWriter, r *http.Request, h held) (G
 	if err == nil {
 		// It may have ended since, or been replaced, by another process too, and then
 		// the browser has other cookies by now, which these must not go over.
-		_, over := m.Check(r.Context(), Identity{UserID: grant.Session.UserID, SessionID: grant.Session.ID})
+		_, over := m.Check(r.Context(), identityOf(grant.Session))
 		if errors.Is(over, ErrUnauthenticated) {
 			return Grant{}, &deadCookieError{ErrSessionEnded}
 		}
@@ -190,13 +190,13 @@ func (m *Manager) SignOutBrowser(w http.ResponseWriter, r *http.Request) (Sessio
 		return Session{}, err
 	}
 	m.cookies.clear(w, h.pair)
-	return m.endHeld(r.Context(), h)
+	return m.endHeld(m.askedBy(r), h)
 }
 
 // endHeld ends the session of the access token, or else of the refresh token. One that
 // was put into the cookie of another kind of session names nothing.
 func (m *Manager) endHeld(ctx context.Context, h held) (Session, error) {
-	if caller, err := m.parseAccess(h.access); err == nil && m.cookies.pairOf(caller.Impersonation) == h.pair {
+	if caller, err := m.parseAccess(ctx, h.access); err == nil && m.cookies.pairOf(caller.Impersonation) == h.pair {
 		return m.SignOut(ctx, caller)
 	}
 	if h.refresh == "" {

@@ -34,6 +34,10 @@ const (
 	EventHandoffReplay EventType = "handoff_replay"
 	// EventEnded: the session was ended for the reason on it.
 	EventEnded EventType = "ended"
+	// EventForgedToken: the signature of an access token is good, but we did not issue
+	// it: a key or a secret has leaked, or one of the causes in docs/events.md. It was
+	// refused. At most 10 in a minute from each process for each [Event.Refusal].
+	EventForgedToken EventType = "forged_token"
 	// EventImpersonationRefused: somebody asked for an impersonation and was refused;
 	// nothing has changed. See [Event.Refusal]. A caller without a good credential
 	// makes none, and an actor at most 10 in a minute.
@@ -58,6 +62,12 @@ const (
 	RefusalNotAllowed Refusal = "not_allowed"
 	// RefusalUnavailable: a hook or the store has failed.
 	RefusalUnavailable Refusal = "unavailable"
+	// RefusalUnknownSession: the access token names a session that the store does not
+	// have.
+	RefusalUnknownSession Refusal = "unknown_session"
+	// RefusalContradiction: the claims of the access token contradict each other, or the
+	// row of its session.
+	RefusalContradiction Refusal = "contradiction"
 )
 
 // Event tells the host what happened to one session; see [Config.OnEvent]. It
@@ -72,8 +82,9 @@ type Event struct {
 	Session Session
 	// Client is the client that made this call: for a replay the presenter.
 	Client Client
-	// Refusal is why, for [EventImpersonationRefused] and [EventRefused]. With the
-	// former, Session has what was asked for, as far as it is known, and no ID.
+	// Refusal is why, for [EventImpersonationRefused], [EventRefused] and
+	// [EventForgedToken]. With the first, Session has what was asked for, as far as it
+	// is known, and no ID; with the last, what the token says.
 	Refusal Refusal
 	// OldSecret is true when a refresh token was presented that is not of the
 	// first secret: while such events come, dropping that secret signs out. A former

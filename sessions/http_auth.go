@@ -58,7 +58,7 @@ func (m *Manager) checkOf(dial Revocation) tokenCheck {
 	}
 	switch dial {
 	case Stateless:
-		return func(_ context.Context, token string) (Identity, error) { return m.Verify(token) }
+		return m.verify
 	case Bounded:
 		return m.verifyBounded
 	default:
@@ -71,7 +71,7 @@ type tokenCheck func(ctx context.Context, token string) (Identity, error)
 
 // verifyStrict is what our own endpoints do.
 func (m *Manager) verifyStrict(ctx context.Context, token string) (Identity, error) {
-	id, err := m.Verify(token)
+	id, err := m.verify(ctx, token)
 	if err != nil {
 		return Identity{}, err
 	}
@@ -79,6 +79,11 @@ func (m *Manager) verifyStrict(ctx context.Context, token string) (Identity, err
 		return Identity{}, err
 	}
 	return id, nil
+}
+
+// askedBy is the context of a request for a tokenCheck, which may report who made it.
+func (m *Manager) askedBy(r *http.Request) context.Context {
+	return context.WithValue(r.Context(), clientKey{}, func() Client { return m.RequestClient(r) })
 }
 
 // authenticate leaves the access token to check. Cookies that have run out are
@@ -193,7 +198,7 @@ func (m *Manager) bearerIdentity(r *http.Request, check tokenCheck) (Identity, e
 	if check == nil {
 		return Identity{}, nil
 	}
-	return check(r.Context(), credential)
+	return check(m.askedBy(r), credential)
 }
 
 func (m *Manager) keyIdentity(key string, access AccessType) (Identity, error) {
@@ -259,7 +264,7 @@ func (m *Manager) stackIdentity(r *http.Request, check tokenCheck) (id Identity,
 	}
 
 	if token != "" && check != nil {
-		if id, err = check(r.Context(), token); err != nil {
+		if id, err = check(m.askedBy(r), token); err != nil {
 			return Identity{}, false, err
 		}
 	}

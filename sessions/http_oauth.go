@@ -157,7 +157,7 @@ func (h *Handler) revoke(w http.ResponseWriter, r *http.Request) error {
 	_, err = h.m.EndByRefreshToken(r.Context(), token, EndRevoked, "")
 	if errors.Is(err, ErrMalformed) {
 		var id Identity
-		if id, err = h.m.parseAccess(token); err == nil {
+		if id, err = h.m.parseAccess(h.m.askedBy(r), token); err == nil {
 			_, err = h.m.end(r.Context(), EndParams{ID: id.SessionID, UserID: id.UserID, Reason: EndRevoked})
 		}
 	}

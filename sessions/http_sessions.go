@@ -503,7 +503,7 @@ func (h *Handler) Current() http.Handler { return h.endpoint(methods(http.Method
 func (h *Handler) current(w http.ResponseWriter, r *http.Request) error {
 	var session Session
 	caller, err := h.m.authenticate(w, r, func(ctx context.Context, token string) (Identity, error) {
-		id, err := h.m.Verify(token)
+		id, err := h.m.verify(ctx, token)
 		if err != nil {
 			return Identity{}, err
 		}
@@ -655,6 +655,6 @@ func (h *Handler) signOut(w http.ResponseWriter, r *http.Request) error {
 }
 
 // parseOnly checks an access token for signing out.
-func (m *Manager) parseOnly(_ context.Context, token string) (Identity, error) {
-	return m.parseAccess(token)
+func (m *Manager) parseOnly(ctx context.Context, token string) (Identity, error) {
+	return m.parseAccess(ctx, token)
 }

@@ -75,6 +75,12 @@ func (o jsonObject) get(name string) []byte {
 	return nil
 }
 
+// text returns the string value of a member, "" if it is missing or not a string.
+func (o jsonObject) text(name string) string {
+	s, _ := jsonString(o.get(name))
+	return s
+}
+
 // jsonWalker walks over data that json.Valid has accepted, so it need not watch for
 // the end of data, nor for anything that the grammar forbids.
 type jsonWalker struct {

@@ -28,6 +28,7 @@ type Manager struct {
 	ended     *recentlyEnded
 	feed      *feed
 	watches   *watches
+	forgeries *refusals
 	failures  *failures
 	cookies   *cookieMode // nil if it is off
 	refusals  *refusals
@@ -61,6 +62,7 @@ func New(cfg Config) (*Manager, error) {
 		ended:     newRecentlyEnded(tokenLife),
 		feed:      newFeed(tokenLife),
 		watches:   &watches{},
+		forgeries: &refusals{},
 		failures:  &failures{},
 		cookies:   newCookieMode(cfg.Cookies),
 		refusals:  &refusals{},
@@ -450,7 +452,11 @@ func (m *Manager) whyRefused(ctx context.Context, id string, moment Moment) erro
 //
 // Errors: [ErrInvalidToken]; [*ExpiredError].
 func (m *Manager) Verify(token string) (Identity, error) {
-	id, err := m.parseAccess(token)
+	return m.verify(context.Background(), token)
+}
+
+func (m *Manager) verify(ctx context.Context, token string) (Identity, error) {
+	id, err := m.parseAccess(ctx, token)
 	if err != nil {
 		return Identity{}, err
 	}
@@ -468,8 +474,10 @@ func (m *Manager) Verify(token string) (Identity, error) {
 	return id, nil
 }
 
-// Check looks up the session of an identity and returns it if it is live: the
-// strict setting of the revocation dial, one statement.
+// Check looks up the session of an identity and returns it if it is live and of the same
+// user and actor: the strict setting of the revocation dial, one statement. Give it what
+// [Manager.Verify] returned. A row that says something else than a token which is good
+// otherwise is reported as [EventForgedToken].
 //
 // Errors: [*ExpiredError], [ErrUnavailable].
 func (m *Manager) Check(ctx context.Context, id Identity) (Session, error) {
@@ -478,10 +486,16 @@ func (m *Manager) Check(ctx context.Context, id Identity) (Session, error) {
 	expired := &ExpiredError{ExpiredAt: now, UserID: id.UserID, SessionID: id.SessionID}
 	switch {
 	case errors.Is(err, ErrNotFound):
+		if now.Before(id.ExpiresAt) { // Prune keeps a row for longer than its tokens live
+			m.reportForged(ctx, id, RefusalUnknownSession)
+		}
 		return Session{}, expired
 	case err != nil:
 		return Session{}, unavailable("check", err)
-	case s.UserID != id.UserID:
+	case s.UserID != id.UserID, s.Impersonation != id.Impersonation, s.Actor != id.Actor:
+		if now.Before(id.ExpiresAt) {
+			m.reportForged(ctx, id, RefusalContradiction)
+		}
 		return Session{}, expired
 	}
 	moment := m.moment(now)

@@ -136,7 +136,7 @@ func (m *Manager) Health() Health { return m.feed.health(m.cfg.Now()) }
 
 // verifyBounded is the bounded setting of the dial.
 func (m *Manager) verifyBounded(ctx context.Context, token string) (Identity, error) {
-	id, err := m.Verify(token)
+	id, err := m.verify(ctx, token)
 	if err != nil {
 		return Identity{}, err
 	}

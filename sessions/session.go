@@ -170,6 +170,11 @@ type Identity struct {
 	SessionExpiresAt time.Time
 }
 
+// identityOf is what the tokens of s say, without their times.
+func identityOf(s Session) Identity {
+	return Identity{Access: AccessClient, UserID: s.UserID, SessionID: s.ID, Impersonation: s.Impersonation, Actor: s.Actor}
+}
+
 // HasUser reports whether the request speaks for a user: an access token came
 // with it, alone or beside a key.
 func (id Identity) HasUser() bool { return id.UserID != "" }
