@@ -20,17 +20,19 @@ func TestAWriteThatWaitsForALockIsGivenUp(t *testing.T) {
 	for name, test := range map[string]struct {
 		dialector func(t *testing.T) func() gorm.Dialector
 		lock      string // in SQLite a transaction is enough
+		waiting   string // how many wait for it
 	}{
 		"sqlite": {func(t *testing.T) func() gorm.Dialector {
 			file := t.TempDir() + "/sessions.db"
 			return func() gorm.Dialector { // a driver that waits itself ignores the context meanwhile
 				return sqlite.Open("file:" + file + "?_journal_mode=WAL&_busy_timeout=100&_txlock=immediate")
 			}
-		}, `SELECT 1`},
+		}, `SELECT 1`, `SELECT 0`},
 		"postgres": {func(t *testing.T) func() gorm.Dialector {
 			dsn := pgtest.DSN(t)
 			return func() gorm.Dialector { return postgres.Open(dsn) }
-		}, `SELECT 1 FROM sessile_sessions FOR UPDATE`},
+		}, `SELECT 1 FROM sessile_sessions FOR UPDATE`,
+			`SELECT count(*) FROM pg_stat_activity WHERE pg_backend_pid() = ANY (pg_blocking_pids(pid))`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -66,6 +68,13 @@ func TestAWriteThatWaitsForALockIsGivenUp(t *testing.T) {
 			} {
 				if err := call(); !errors.Is(err, sessions.ErrUnavailable) {
 					t.Errorf("%s: %v", what, err)
+				}
+			}
+			// A driver tells the server to give up a statement, and does not wait until it
+			// has. One that gets its lock before it hears of that goes through after all.
+			for deadline, waiting := time.Now().Add(time.Minute), 1; waiting > 0; {
+				if err := other.Raw(test.waiting).Scan(&waiting).Error; err != nil || time.Now().After(deadline) {
+					t.Fatalf("%d statements still wait: %v", waiting, err)
 				}
 			}
 			if err := other.Rollback().Error; err != nil {
