@@ -40,6 +40,12 @@
 //
 // Both proofs are tested themselves: stores that are broken on purpose must fail.
 //
+// # Impersonations
+//
+// Random calls about sessions and the impersonations that depend on them, on one store:
+// every answer and every list is held against a model whose rule is a line, that being
+// idle is each session's own affair. Broken rules must be noticed here, too.
+//
 // # Thieves, dumps, secrets, ceilings
 //
 // Over HTTP, every interleaving of up to five uses of one session by its user and a
