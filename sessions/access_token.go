@@ -355,9 +355,9 @@ func (m *Manager) parseAccess(ctx context.Context, token string) (Identity, erro
 // or a former one. Another service may share the secrets.
 func (m *Manager) addressed(claims jsonObject) bool {
 	client := claims.text("client_id")
-	return claims.text("iss") == m.cfg.Issuer && slices.Contains(m.audiences, claims.text("aud")) &&
+	return claims.is("iss", m.cfg.Issuer) && slices.Contains(m.audiences, claims.text("aud")) &&
 		(client == m.clientID || slices.Contains(m.audiences, client)) &&
-		claims.text("project_id") == client && claims.text("branch_id") == branchID
+		claims.is("project_id", client) && claims.is("branch_id", branchID)
 }
 
 // readClaims reads the claims of a payload whose signature is good, and holds them to
@@ -368,7 +368,7 @@ func readClaims(claims jsonObject) (id Identity, issued time.Time, ok bool) {
 		return time.Unix(n, 0).UTC(), isInt && n > 0 && n <= maxNumericDate
 	}
 	id = Identity{Access: AccessClient, UserID: claims.text("sub"), SessionID: claims.text("sid")}
-	ok = validUserID(id.UserID) && validSessionID(id.SessionID) && claims.text("refresh_token_id") == id.SessionID &&
+	ok = validUserID(id.UserID) && validSessionID(id.SessionID) && claims.is("refresh_token_id", id.SessionID) &&
 		claims.get("nbf") == nil
 	if raw := claims.get("act"); raw != nil {
 		// One level only: an impersonation is never made from another.

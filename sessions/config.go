@@ -59,8 +59,8 @@ type Config struct {
 
 	// Users looks up a user of the host by id, at create and at every refresh. It
 	// answers [ErrUserNotFound] (create refuses, refresh ends the session),
-	// [ErrUserDisabled] (both refuse, the session is kept), or any other error for
-	// "could not tell", which is a 503. So is a User without the ID that was asked for,
+	// [ErrUserDisabled] (both refuse, the session is kept), or any other error if it
+	// does not know, which is a 503. So is a User without the ID that was asked for,
 	// byte for byte; but at create another spelling is a user who does not exist. No
 	// route asks it, not even a strict one: to stop the access tokens of a user, call
 	// [Manager.EndMany]. It should ask the primary, not a lagging replica. It is called
@@ -140,11 +140,12 @@ type Config struct {
 	IdleTimeout time.Duration
 
 	// MayImpersonate says whether a user may impersonate another one. It answers
-	// nil for yes, [ErrImpersonationNotAllowed] for no, any other error for "could
-	// not tell", which is a 503. It is asked at create, and again at every refresh,
-	// where actor has Access, UserID and SessionID only; so look the actor's rights
-	// up, and protect targets that may do more than the actor. Callers with a key
-	// are not subject to it. It is called concurrently. Defaults to nobody may.
+	// nil for yes, [ErrImpersonationNotAllowed] for no, any other error if it does not
+	// know, which is a 503 whatever that error wraps. It is asked at create, and again
+	// at every refresh, where actor has Access, UserID and SessionID only; so look the
+	// actor's rights up, and protect targets that may do more than the actor. The target
+	// is as Users answered, so it has an ID. Callers with a key are not subject to it.
+	// It is called concurrently. Defaults to nobody may.
 	MayImpersonate func(ctx context.Context, actor Identity, target User) error
 
 	// Impersonation governs sessions in which somebody else acts as the user.

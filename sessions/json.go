@@ -81,6 +81,12 @@ func (o jsonObject) text(name string) string {
 	return s
 }
 
+// is reports whether a member is the string want.
+func (o jsonObject) is(name, want string) bool {
+	s, ok := unquote(o.get(name))
+	return ok && string(s) == want // without a copy
+}
+
 // jsonWalker walks over data that json.Valid has accepted, so it need not watch for
 // the end of data, nor for anything that the grammar forbids.
 type jsonWalker struct {
