@@ -20,8 +20,9 @@ import (
 // method that only cookies authenticate has to come from the same origin, by
 // [http.CrossOriginProtection]; one with a token in a header does not.
 //
-// An impersonation has cookies of its own beside the user's. While they are there
-// they count. The request that finds them dead is refused and clears them, so that it
+// An impersonation has cookies of its own next to the user's. While they are there
+// they count; the user's own are refreshed with them, so that acting for long does not
+// leave the user's session idle. The request that finds them dead is refused and clears them, so that it
 // is never done to the user's own account; from the next one on the user's count.
 //
 // All cookies are HttpOnly, Secure and SameSite=Lax, with Path=/ and the prefix
@@ -211,6 +212,11 @@ func (c *cookieMode) set(w http.ResponseWriter, name, path, value string, life t
 	h["Set-Cookie"] = slices.DeleteFunc(h["Set-Cookie"], func(line string) bool { return strings.HasPrefix(line, name+"=") })
 	http.SetCookie(w, cookie)
 	h.Set("Cache-Control", "no-store") // or a cache would hand the session to others
+}
+
+// isSet reports whether an answer sets or removes a cookie.
+func isSet(w http.ResponseWriter, name string) bool {
+	return slices.ContainsFunc(w.Header()["Set-Cookie"], func(line string) bool { return strings.HasPrefix(line, name+"=") })
 }
 
 // setAlready is the value that an answer sets a cookie to.

@@ -18,18 +18,24 @@ type held struct {
 // ErrNoCredentials; 400 for one that is there twice: somebody has planted one.
 func (c *cookieMode) read(r *http.Request) (held, error) {
 	for _, pair := range []cookiePair{c.acting, c.own} {
-		h := held{pair: pair}
-		for name, value := range map[string]*string{pair.access: &h.access, pair.refresh: &h.refresh} {
-			var count int
-			if *value, count = cookieNamed(r, name); count > 1 {
-				return held{}, newSchemaError(r, "cookies."+name, "must be there once")
-			}
-		}
-		if h.access != "" || h.refresh != "" {
-			return h, nil
+		h, err := pair.read(r)
+		if err != nil || h.access != "" || h.refresh != "" {
+			return h, err
 		}
 	}
 	return held{}, ErrNoCredentials
+}
+
+// read returns the cookies of one session, if they are there.
+func (p cookiePair) read(r *http.Request) (held, error) {
+	h := held{pair: p}
+	for name, value := range map[string]*string{p.access: &h.access, p.refresh: &h.refresh} {
+		var count int
+		if *value, count = cookieNamed(r, name); count > 1 {
+			return held{}, newSchemaError(r, "cookies."+name, "must be there once")
+		}
+	}
+	return h, nil
 }
 
 // cookieNamed returns the value of a cookie, and how often it is there: what
@@ -83,6 +89,12 @@ func (m *Manager) cookieIdentity(w http.ResponseWriter, r *http.Request, check t
 			h.access = fresh
 		}
 	}
+	if w != nil && m.cookies.through && h.pair == m.cookies.acting {
+		if err := m.keepOwn(w, r); errors.Is(err, ErrUnauthenticated) {
+			// What the impersonation may depend on is over, whatever the dial says.
+			check = m.strictly(check)
+		}
+	}
 	err = ErrNoCredentials
 	if h.access != "" {
 		id, checkErr := check(m.askedBy(r), h.access)
@@ -111,6 +123,38 @@ func (m *Manager) cookieIdentity(w http.ResponseWriter, r *http.Request, check t
 		return Identity{}, &deadCookieError{err}
 	}
 	return id, err
+}
+
+// keepOwn refreshes the user's own cookies of a request that acts, if their access token
+// has run out: otherwise a session whose user acts for long would fall idle meanwhile. It
+// sets them, or clears them if they are dead; the request is done as the impersonation all
+// the same or not at all. An error is only to be looked at if it is ErrUnauthenticated.
+func (m *Manager) keepOwn(w http.ResponseWriter, r *http.Request) error {
+	h, err := m.cookies.own.read(r)
+	if err != nil || h.refresh == "" || isSet(w, h.pair.access) { // by a middleware of ours further out
+		return nil
+	}
+	if id, err := m.Verify(h.access); err == nil && !id.Impersonation {
+		return nil
+	}
+	grant, err := m.refreshHeld(w, r, h)
+	switch {
+	case err == nil:
+		m.setCookies(w, grant)
+	case !errors.Is(err, ErrUnauthenticated) && !hungUp(r, err):
+		m.logFailure(r.Context(), "sessions: the user's own session is not refreshed next to an impersonation", NewAPIError(err).Code, err)
+	}
+	return err
+}
+
+// strictly is check, and looks the session up.
+func (m *Manager) strictly(check tokenCheck) tokenCheck {
+	return func(ctx context.Context, token string) (Identity, error) {
+		if _, err := m.verifyStrict(ctx, token); err != nil {
+			return Identity{}, err
+		}
+		return check(ctx, token)
+	}
 }
 
 // refreshHeld refreshes cookies, which are then to be set, or clears them where that
@@ -155,6 +199,8 @@ func (m *Manager) refreshByCookie(w http.ResponseWriter, r *http.Request) (Grant
 		return Grant{}, &deadCookieError{ErrMalformed}
 	case h.refresh == "":
 		return Grant{}, ErrNoCredentials
+	case h.pair == m.cookies.acting:
+		_ = m.keepOwn(w, r) // the refresh below asks for the actor's session by itself
 	}
 	grant, err := m.refreshHeld(w, r, h)
 	if err == nil {

@@ -1025,11 +1025,160 @@ func TestAnImpersonationCountsWhileItsCookiesAreThere(t *testing.T) {
 	b := s.browse(t, s.SignIn(t, "alice"), s.Impersonate(t, "alice", "bob"))
 	b.send(t, "GET", "/me").want(t, 200, "alice as bob", "")
 	s.Clock.Advance(10 * time.Minute)
-	b.send(t, "GET", "/me").want(t, 200, "alice as bob", "+acting_access +acting_refresh")
+	b.send(t, "GET", "/me").want(t, 200, "alice as bob", bothSet+" +acting_access +acting_refresh")
 	w := httptest.NewRecorder()
 	s.ClearImpersonationCookies(w)
 	b.take(w.Result())
-	b.send(t, "GET", "/me").want(t, 200, "alice", bothSet)
+	b.send(t, "GET", "/me").want(t, 200, "alice", "")
+}
+
+// Whoever acts for longer than a session may be idle is still signed in afterwards.
+func TestActingKeepsTheUsersOwnSession(t *testing.T) {
+	t.Parallel()
+	for name, path := range map[string]string{"on the way through": "", "by the page": "/auth/sessions/current"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newSite(t, func(c *sessions.Config) { c.IdleTimeout, c.Cookies.RefreshPath = 20*time.Minute, path })
+			alice := s.SignIn(t, "alice")
+			b := s.browse(t, alice, s.Impersonate(t, "alice", "bob"))
+			step := func(want string) {
+				t.Helper()
+				if path == "" {
+					b.send(t, "POST", "/me").want(t, 200, "alice as bob", want)
+				} else if got := b.send(t, "POST", "/auth/sessions/current/refresh"); got.status != 200 || got.cookies != want {
+					t.Fatalf("%d with cookies %q, want %q", got.status, got.cookies, want)
+				}
+			}
+			const acting = "+acting_access +acting_refresh"
+			for range 4 { // for 40 minutes
+				s.Clock.Advance(10 * time.Minute)
+				before := s.Faults.Calls(sessionstest.MethodRefresh)
+				step(bothSet + " " + acting)
+				if n := s.Faults.Calls(sessionstest.MethodRefresh) - before; n != 2 {
+					t.Errorf("%d refreshes", n)
+				}
+				if path == "" {
+					step("") // nothing has run out
+				} else {
+					step(acting)
+				}
+			}
+			if got := b.send(t, "DELETE", "/auth/sessions/current"); got.status != 200 || got.cookies != "-acting_access -acting_refresh" {
+				t.Errorf("%d with cookies %q", got.status, got.cookies)
+			}
+			b.send(t, "GET", "/me").want(t, 200, "alice", "")
+			if row, err := s.Get(t.Context(), alice.Grant.Session.ID); err != nil || !row.EndedAt.IsZero() {
+				t.Errorf("%+v, %v", row, err)
+			}
+		})
+	}
+}
+
+// The user's own tokens run out alone: nothing is done to the impersonation's.
+func TestActingRefreshesOnlyWhatHasRunOut(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	b := s.browse(t, s.SignIn(t, "alice"))
+	s.Clock.Advance(9 * time.Minute)
+	w := httptest.NewRecorder()
+	if err := s.SetCookies(w, s.Impersonate(t, "alice", "bob").Grant); err != nil {
+		t.Fatal(err)
+	}
+	b.take(w.Result())
+	b.send(t, "GET", "/me").want(t, 200, "alice as bob", "")
+	s.Clock.Advance(time.Minute)
+	late := b.fork()
+	b.send(t, "GET", "/open").want(t, 200, "alice as bob", bothSet)
+	late.send(t, "GET", "/me").want(t, 200, "alice as bob", bothSet) // another of the same page
+	b.send(t, "GET", "/me").want(t, 200, "alice as bob", "")
+	// A request of another origin refreshes nothing.
+	s.Clock.Advance(10 * time.Minute)
+	b.send(t, "POST", "/me", header("Sec-Fetch-Site", "cross-site")).want(t, 403, "FORBIDDEN cross_origin", "")
+	// Nor does a planted pair, which the user's own next request is refused for.
+	twice := b.fork()
+	twice.send(t, "GET", "/me", cookies(refreshCookie, "x")).want(t, 200, "alice as bob", "+acting_access +acting_refresh")
+}
+
+// A dead session of the user's own is cleared. The request is still done as the
+// impersonation, or, if that depends on it, not at all; never as somebody else.
+func TestActingFromASessionThatIsOver(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		asked bool // by the user, and not by a key
+		fresh bool // the impersonation's access token
+		want  string
+		open  string
+		did   string
+	}{
+		"it does not depend on it":                 {false, true, "alice as bob", "alice as bob", "-access -refresh"},
+		"the same, and is refreshed":               {false, false, "alice as bob", "alice as bob", "-access -refresh +acting_access +acting_refresh"},
+		"it depends on it":                         {true, true, "REFRESH_TOKEN_NOT_FOUND_OR_EXPIRED", "nobody", "-access -refresh -acting_access -acting_refresh"},
+		"it depends on it, and would be refreshed": {true, false, "REFRESH_TOKEN_NOT_FOUND_OR_EXPIRED", "nobody", "-access -refresh -acting_access -acting_refresh"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newSite(t, func(c *sessions.Config) {
+				c.MayImpersonate = func(context.Context, sessions.Identity, sessions.User) error { return nil }
+			})
+			alice := s.SignIn(t, "alice")
+			act := func() sessions.Grant {
+				if !test.asked {
+					return s.Impersonate(t, "alice", "bob").Grant
+				}
+				grant, err := s.Manager.Impersonate(t.Context(), alice.Identity(t), sessions.CreateParams{UserID: "bob"})
+				if err != nil {
+					t.Fatal(err)
+				}
+				return grant
+			}
+			if test.fresh {
+				s.Clock.Advance(9 * time.Minute)
+			}
+			grant := act()
+			b := s.browse(t, alice)
+			w := httptest.NewRecorder()
+			if err := s.SetCookies(w, grant); err != nil {
+				t.Fatal(err)
+			}
+			b.take(w.Result())
+			// Another process ends the user's own session.
+			if _, err := s.WithStore(s.Faults).End(t.Context(), alice.Grant.Session.ID, "", ""); err != nil {
+				t.Fatal(err)
+			}
+			if s.Clock.Advance(5 * time.Minute); !test.fresh {
+				s.Clock.Advance(5 * time.Minute)
+			}
+			delete(b.jar, accessCookie) // as browsers do when it has run out
+			open := b.fork()
+			if got := b.send(t, "POST", "/me"); got.cookies != test.did || got.body != test.want && got.code != test.want {
+				t.Errorf("%d %q with cookies %q, want %q with %q", got.status, got.body, got.cookies, test.want, test.did)
+			}
+			if got := open.send(t, "POST", "/open"); got.body != test.open {
+				t.Errorf("an optional route: %d %q", got.status, got.body)
+			}
+		})
+	}
+}
+
+// That the user's own session cannot be refreshed now is no reason to refuse what the
+// impersonation may do.
+func TestActingWhileTheUsersOwnCannotBeRefreshed(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	alice := s.SignIn(t, "alice")
+	s.Clock.Advance(9 * time.Minute)
+	b := s.browse(t, alice, s.Impersonate(t, "alice", "bob"))
+	delete(b.jar, accessCookie)
+	s.Clock.Advance(5 * time.Minute)
+	s.Faults.Before = sessionstest.FailAt(sessionstest.MethodRefresh, 0, errAway)
+	for range 2 {
+		b.send(t, "POST", "/me").want(t, 200, "alice as bob", "")
+	}
+	s.SetUser(sessions.User{ID: "alice"}, sessions.ErrUserDisabled) // whose session is kept
+	s.Faults.Before = nil
+	b.send(t, "POST", "/me").want(t, 200, "alice as bob", "")
+	s.SetUser(sessions.User{ID: "alice"}, nil)
+	b.send(t, "POST", "/me").want(t, 200, "alice as bob", bothSet)
 }
 
 // The next request is the user's own; this one was meant for another.
@@ -1099,15 +1248,17 @@ func TestWhatCannotBeToldClearsNothing(t *testing.T) {
 	s.Clock.Advance(10 * time.Minute)
 	for _, m := range []sessionstest.Method{sessionstest.MethodRefresh, sessionstest.MethodGet} {
 		s.Faults.Before = sessionstest.FailAt(m, 0, errAway)
+		set := ""
 		if m == sessionstest.MethodGet { // why it is refused
 			s.Clock.Advance(time.Hour)
+			set = bothSet // the user's own, which had run out, too
 		}
-		b.send(t, "GET", "/me").want(t, 503, "TEMPORARILY_UNAVAILABLE", "")
+		b.send(t, "GET", "/me").want(t, 503, "TEMPORARILY_UNAVAILABLE", set)
 		b.send(t, "GET", "/open").want(t, 503, "TEMPORARILY_UNAVAILABLE", "")
 	}
 	s.Faults.Before = nil
 	b.send(t, "GET", "/me").want(t, 401, "REFRESH_TOKEN_NOT_FOUND_OR_EXPIRED expired", endOfActing)
-	b.send(t, "GET", "/me").want(t, 200, "alice", bothSet)
+	b.send(t, "GET", "/me").want(t, 200, "alice", "")
 }
 
 // A good access token that could not be looked up is no reason to refresh.

@@ -256,6 +256,18 @@ var faults = []struct {
 			next.ServeHTTP(w, r.WithContext(ctx))
 		})
 	}},
+	{"only the last two cookies are set", "cookies", func(a *adapter) {
+		a.Require = admit(sessions.NeedUser, func(w http.ResponseWriter, r *http.Request, ctx context.Context, err error, next http.Handler) {
+			if lines := w.Header()["Set-Cookie"]; len(lines) > 2 {
+				w.Header()["Set-Cookie"] = lines[len(lines)-2:]
+			}
+			if err != nil {
+				sessions.WriteError(w, r, err)
+				return
+			}
+			next.ServeHTTP(w, r.WithContext(ctx))
+		})
+	}},
 	{"a refusal takes the cookies off again", "cookies", func(a *adapter) {
 		a.Require = admit(sessions.NeedUser, func(w http.ResponseWriter, r *http.Request, ctx context.Context, err error, next http.Handler) {
 			if err != nil {

@@ -174,8 +174,49 @@ func (s *suite) cookies(t *testing.T) {
 		h.Clock.Advance(2 * time.Hour)
 		w := s.send(t, app, http.MethodPost, "/me", jar)
 		hold(t, w, http.MethodPost, "401 REFRESH_TOKEN_NOT_FOUND_OR_EXPIRED", false)
-		holdCookies(t, w, "-acting_access -acting_refresh")
+		holdCookies(t, w, "+access +refresh -acting_access -acting_refresh")
 	})
+
+	for _, path := range []string{"/me", "/open", "/app/me"} {
+		s.run(t, "the user's own are refreshed with an impersonation's on the way to "+path, func(t *testing.T) {
+			h := newHost(t)
+			app, jar := app(t, h), jarOf(t, h.SignIn(t, "bob"), h.Impersonate(t, "bob", "alice"))
+			const want = "client||alice|acted by bob"
+			for range 2 {
+				h.Clock.Advance(20 * time.Minute)
+				before := h.Faults.Calls(sessionstest.MethodRefresh)
+				w := s.send(t, app, http.MethodPost, path, jar)
+				hold(t, w, http.MethodPost, want, false)
+				holdCookies(t, w, set+" +acting_access +acting_refresh")
+				if n := h.Faults.Calls(sessionstest.MethodRefresh) - before; n != 2 {
+					t.Errorf("%d refreshes", n)
+				}
+				jar = adopt(w)
+				w = s.send(t, app, http.MethodPost, path, jar)
+				hold(t, w, http.MethodPost, want, false)
+				holdCookies(t, w, "")
+			}
+		})
+
+		s.run(t, "what becomes of the user's own does not fail an impersonation on the way to "+path, func(t *testing.T) {
+			h := newHost(t)
+			bob := h.SignIn(t, "bob")
+			h.Clock.Advance(9 * time.Minute)
+			app, jar := app(t, h), jarOf(t, bob, h.Impersonate(t, "bob", "alice"))
+			h.Clock.Advance(2 * time.Minute) // which has run out
+			h.Faults.Before = sessionstest.FailAt(sessionstest.MethodRefresh, 0, errors.New("the database is away"))
+			w := s.send(t, app, http.MethodPost, path, jar)
+			hold(t, w, http.MethodPost, "client||alice|acted by bob", false)
+			holdCookies(t, w, "")
+			h.Faults.Before = nil
+			if _, err := h.WithStore(h.Faults).End(t.Context(), bob.Grant.Session.ID, "", ""); err != nil {
+				t.Fatal(err)
+			}
+			w = s.send(t, app, http.MethodPost, path, jar)
+			hold(t, w, http.MethodPost, "client||alice|acted by bob", false)
+			holdCookies(t, w, cleared)
+		})
+	}
 
 	s.run(t, "our endpoints behind the router", func(t *testing.T) {
 		h := newHost(t)
