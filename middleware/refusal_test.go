@@ -3,6 +3,7 @@ package middleware_test
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -63,9 +64,7 @@ func TestWriteErrorOfAMiddleware(t *testing.T) {
 			handler := test.with(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("it passed") }))
 			for range 2 { // what an app has done to an error is gone
 				r := httptest.NewRequest(http.MethodPost, "/", nil)
-				for key, values := range test.header {
-					r.Header[key] = values
-				}
+				maps.Copy(r.Header, test.header)
 				w := httptest.NewRecorder()
 				handler.ServeHTTP(w, r)
 				if w.Body.String() != test.want || w.Code < 400 || w.Header().Get("Cache-Control") != "no-store" {

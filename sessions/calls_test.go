@@ -450,7 +450,8 @@ func TestNoHookAndNoCallOfTheStoreIsWithoutALimit(t *testing.T) {
 	seen := map[string]bool{} // whether it had a deadline
 	spy := func(name string, f reflect.Type) reflect.Value {
 		return reflect.MakeFunc(f, func(args []reflect.Value) []reflect.Value {
-			_, seen[name] = args[0].Interface().(context.Context).Deadline()
+			ctx, _ := reflect.TypeAssert[context.Context](args[0])
+			_, seen[name] = ctx.Deadline()
 			answers := make([]reflect.Value, f.NumOut())
 			for i := range answers {
 				answers[i] = reflect.Zero(f.Out(i))
@@ -486,8 +487,8 @@ func TestNoHookAndNoCallOfTheStoreIsWithoutALimit(t *testing.T) {
 	}
 	store := limited.FieldByName("Store")
 	methods := reflect.TypeFor[sessions.Store]()
-	for i := range methods.NumMethod() {
-		call(store.MethodByName(methods.Method(i).Name))
+	for method := range methods.Methods() {
+		call(store.MethodByName(method.Name))
 	}
 
 	if len(seen) != len(hooks)+methods.NumMethod() || len(hooks) < 4 {

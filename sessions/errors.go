@@ -148,7 +148,7 @@ type foreignError struct{ err error }
 func (e *foreignError) Error() string { return e.err.Error() }
 
 func (e *foreignError) Is(target error) bool {
-	_, own := target.(ownError) //nolint:errorlint // the target itself, not what it wraps
+	_, own := target.(ownError) // the target itself, not what it wraps
 	return !own && errors.Is(e.err, target)
 }
 
@@ -159,7 +159,7 @@ func (e *foreignError) As(target any) bool {
 	if !errors.As(e.err, target) {
 		return false
 	}
-	if _, own := found.Interface().(ownError); own {
+	if _, own := reflect.TypeAssert[ownError](found); own {
 		found.Set(before)
 		return false
 	}

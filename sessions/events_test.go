@@ -135,11 +135,11 @@ func TestAHookThatPanicsLeavesNoEndedSessionAccepted(t *testing.T) {
 					ended = append(ended, w.create(t, sessions.CreateParams{}))
 				}
 			}
-			watched := make([]context.Context, len(ended))
-			for i, g := range ended {
-				var cancel context.CancelFunc
-				watched[i], cancel = w.Watch(t.Context(), w.identity(t, g))
+			var watched []context.Context
+			for _, g := range ended {
+				ctx, cancel := w.Watch(t.Context(), w.identity(t, g))
 				defer cancel()
+				watched = append(watched, ctx)
 			}
 			panics = true
 			func() {

@@ -267,8 +267,10 @@ func (m *Manager) Redeem(ctx context.Context, code string, client Client) (Grant
 	if !ok {
 		return Grant{}, ErrInvalidHandoff
 	}
-	var s Session
-	err := error(ErrNotFound)
+	var (
+		s   Session
+		err error
+	)
 	for _, audience := range m.audiences {
 		s, err = m.cfg.Store.Redeem(ctx, RedeemParams{ID: id, Hash: hashHandoff(code, audience), Moment: m.moment(now), Client: client})
 		if !errors.Is(err, ErrNotFound) {

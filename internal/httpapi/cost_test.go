@@ -3,6 +3,7 @@ package httpapi_test
 import (
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
@@ -33,9 +34,7 @@ func (c costly) request() *http.Request {
 	r := httptest.NewRequest(http.MethodGet, "http://sessile.test/", nil)
 	r.Method, r.URL.Path = c.method, c.path
 	r.Body, r.ContentLength = io.NopCloser(strings.NewReader(c.body)), int64(len(c.body))
-	for name, values := range c.header {
-		r.Header[name] = values
-	}
+	maps.Copy(r.Header, c.header)
 	return r
 }
 

@@ -2,6 +2,7 @@ package httpapi_test
 
 import (
 	"errors"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -28,9 +29,7 @@ func TestWriteErrorOfTheHost(t *testing.T) {
 	as := k.SignIn(t, "alice").Header()
 	call := func(method, path string, header http.Header) *httptest.ResponseRecorder {
 		r := httptest.NewRequest(method, path, nil)
-		for name, values := range header {
-			r.Header[name] = values
-		}
+		maps.Copy(r.Header, header)
 		w := httptest.NewRecorder()
 		handler.ServeHTTP(w, r)
 		return w

@@ -165,24 +165,21 @@ func TestErrorHandlersOfApps(t *testing.T) {
 		"Echo's own, to debug": {nil, true, ours},
 		"an assertion of type and of text": {func(err error, c echo.Context) {
 			if he, ok := err.(*echo.HTTPError); ok { //nolint:errorlint // as apps do
-				answer(c, he.Code, he.Message.(string))
+				answer(c, he.Code, he.Message.(string)) //nolint:errcheck // as apps do: it panics
 			}
 		}, false, `{"message":"` + text + `"}`},
 		"errors.As and an assertion": {func(err error, c echo.Context) {
-			var he *echo.HTTPError
-			if errors.As(err, &he) {
-				answer(c, he.Code, he.Message.(string))
+			if he, ok := errors.AsType[*echo.HTTPError](err); ok {
+				answer(c, he.Code, he.Message.(string)) //nolint:errcheck // as apps do: it panics
 			}
 		}, false, `{"message":"` + text + `"}`},
 		"a print": {func(err error, c echo.Context) {
-			var he *echo.HTTPError
-			if errors.As(err, &he) {
+			if he, ok := errors.AsType[*echo.HTTPError](err); ok {
 				answer(c, he.Code, fmt.Sprint(he.Message))
 			}
 		}, false, `{"message":"` + text + `"}`},
 		"Internal first, as Echo does, and a switch": {func(err error, c echo.Context) {
-			var he *echo.HTTPError
-			if errors.As(err, &he) {
+			if he, ok := errors.AsType[*echo.HTTPError](err); ok {
 				if inner, ok := he.Internal.(*echo.HTTPError); ok { //nolint:errorlint // as Echo does
 					he = inner
 				}

@@ -159,8 +159,7 @@ func TestErrorHandlersOfApps(t *testing.T) {
 		"Echo's own, to debug": {echo.DefaultHTTPErrorHandler(true), `"code":"ACCESS_TYPE_REQUIRED"`},
 		"problem details":      {echo.ProblemDetailsHTTPErrorHandler(false), `"detail":"` + text + `"`},
 		"an HTTPError": {func(c *echo.Context, err error) {
-			var he *echo.HTTPError
-			if errors.As(err, &he) {
+			if he, ok := errors.AsType[*echo.HTTPError](err); ok {
 				answer(c, he.Code, he.Message)
 			}
 		}, `{"message":"` + text + `"}`},

@@ -13,10 +13,12 @@ func endedAt(s sessions.Session, d time.Duration) sessions.EndedSession {
 	return sessions.EndedSession{ID: s.ID, EndedAt: start.Add(d)}
 }
 
-// leftAt is what Ended says of s if its actor's session ended d after the start, and
+// left is what Ended says of s if its actor's session ended an hour after the start, and
 // nobody has marked s since.
-func leftAt(s sessions.Session, d time.Duration) sessions.EndedSession {
-	return sessions.EndedSession{ID: s.ID, EndedAt: start.Add(d), ActorSessionID: s.ActorSessionID}
+func left(s sessions.Session) sessions.EndedSession {
+	e := endedAt(s, time.Hour)
+	e.ActorSessionID = s.ActorSessionID
+	return e
 }
 
 // sees checks that Ended returns exactly these, in any order.
@@ -144,13 +146,13 @@ func endedCases() []testCase {
 				expired.ExpiresAt = start.Add(micro)
 				k.create(actor, another, one, two, expired, behind(6, "bob", another), impersonation(7, "bob"))
 				k.end(actor, at(time.Hour))
-				all := []sessions.EndedSession{endedAt(actor, time.Hour), leftAt(one, time.Hour), leftAt(two, time.Hour), leftAt(expired, time.Hour)}
+				all := []sessions.EndedSession{endedAt(actor, time.Hour), left(one), left(two), left(expired)}
 				k.sees("at the actor's end", start.Add(time.Hour), all...)
 				k.sees("before it", start, all...)
 				k.sees("after it", start.Add(time.Hour+micro))
 
 				k.endDependents("later", sessions.EndDependentsParams{ActorSessionIDs: []string{actor.ID}, Now: start.Add(2 * time.Hour), Reason: sessions.EndActorEnded}, one, two)
-				k.sees("after they were marked", start, endedAt(actor, time.Hour), endedAt(one, 2*time.Hour), endedAt(two, 2*time.Hour), leftAt(expired, time.Hour))
+				k.sees("after they were marked", start, endedAt(actor, time.Hour), endedAt(one, 2*time.Hour), endedAt(two, 2*time.Hour), left(expired))
 				k.sees("after the actor's end, when they were marked", start.Add(2*time.Hour), endedAt(one, 2*time.Hour), endedAt(two, 2*time.Hour))
 			},
 		},
