@@ -13,8 +13,12 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/sessile-go/sessile/internal/pgtest"
 	"github.com/sessile-go/sessile/sessions"
 	"github.com/sessile-go/sessile/store"
+	"gorm.io/driver/postgres"
 	"gorm.io/driver/sqlite"
 	"gorm.io/gorm"
 )
@@ -145,4 +149,38 @@ func TestProcessesShareAFile(t *testing.T) {
 		return err
 	})
 	must(t, errors.Join(errs...))
+}
+
+// TestASerializationFailureIsFollowedByWaiting has a statement fail because of what
+// somebody else commits meanwhile: it is not tried in the same way for as long as there
+// are others, but once more in a transaction that waits for them.
+func TestASerializationFailureIsFollowedByWaiting(t *testing.T) {
+	t.Parallel()
+	for _, isolation := range []string{"repeatable read", "serializable"} {
+		t.Run(isolation, func(t *testing.T) {
+			t.Parallel()
+			dsn, tp := pgtest.DSN(t), &tape{}
+			plain := open(t, postgres.Open(dsn))
+			s := created(t, migrated(t, plain), session("u"))
+			cfg, err := pgx.ParseConfig(withParam(t, dsn, "default_transaction_isolation", isolation))
+			must(t, err)
+			cfg.Tracer = tp
+			st := newStore(t, open(t, postgres.New(postgres.Config{Conn: stdlib.OpenDB(*cfg)})), store.Config{})
+			tp.cut()
+			done := make(chan error, 1)
+			must(t, plain.Transaction(func(holder *gorm.DB) error {
+				must(t, holder.Exec(`UPDATE sessile_sessions SET last_used_at = last_used_at + 1`).Error)
+				go func() {
+					_, err := st.End(t.Context(), sessions.EndParams{ID: s.ID, Now: t0, Reason: sessions.EndRevoked})
+					done <- err
+				}()
+				waits(t, holder)
+				return nil
+			}))
+			must(t, <-done)
+			if got := tp.cut(); len(got) != 4 || got[1] != "begin isolation level read committed" || got[0] != got[2] || got[3] != "commit" {
+				t.Errorf("%d statements: %q, want the same one twice, the second time in a transaction", len(got), got)
+			}
+		})
+	}
 }

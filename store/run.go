@@ -42,18 +42,18 @@ func (s *Store) rows(ctx context.Context, op, query string, args map[string]any)
 // read runs a statement and returns its rows, scanned into the targets of each.
 func read[T any](ctx context.Context, s *Store, op, query string, args map[string]any, targets func(*T) []any) ([]T, error) {
 	var all []T
-	err := s.try(ctx, op, func() error {
+	err := s.try(ctx, op, s.statement(ctx, func(db *gorm.DB) error {
 		var vars []any
 		if args != nil {
 			vars = []any{args}
 		}
-		rows, err := s.session(ctx).Raw(query, vars...).Rows()
+		rows, err := db.Raw(query, vars...).Rows()
 		if err != nil {
 			return err
 		}
 		all, err = scan(rows, targets)
 		return err
-	})
+	}))
 	if err != nil {
 		return nil, err
 	}
@@ -82,16 +82,33 @@ func scan[T any](rows *sql.Rows, targets func(*T) []any) (all []T, err error) {
 // exec runs a statement and returns how many rows it changed.
 func (s *Store) exec(ctx context.Context, op, query string, args ...any) (int64, error) {
 	var n int64
-	err := s.try(ctx, op, func() error {
-		tx := s.session(ctx).Exec(query, args...)
+	err := s.try(ctx, op, s.statement(ctx, func(db *gorm.DB) error {
+		tx := db.Exec(query, args...)
 		n = tx.RowsAffected
 		return tx.Error
-	})
+	}))
 	if err != nil {
 		return 0, err
 	}
 	return n, nil
 }
+
+// statement returns a function that runs one statement. If the default isolation is
+// stricter than READ COMMITTED, what others commit meanwhile makes it fail, and on a
+// busy database that could go on. So after such a failure it gets a transaction of READ
+// COMMITTED at once, in which it waits for others instead.
+func (s *Store) statement(ctx context.Context, run func(db *gorm.DB) error) func() error {
+	return func() error {
+		err := run(s.session(ctx))
+		if s.joined || sqlState(err) != serializationFailure {
+			return err
+		}
+		return s.session(ctx).Transaction(func(tx *gorm.DB) error { return run(s.In(tx).session(ctx)) }, readCommitted)
+	}
+}
+
+// readCommitted is the isolation in which each statement sees what was there before it.
+var readCommitted = &sql.TxOptions{Isolation: sql.LevelReadCommitted}
 
 // toSource is the setting by which gorm.io/plugin/dbresolver sends a statement to
 // the source. Without it a SELECT would go to a replica, which may be behind.
@@ -165,9 +182,8 @@ func (s *Store) step(ctx context.Context, op string, f func(in *Store) error) er
 	}
 	var opts []*sql.TxOptions
 	if s.dialect == postgres {
-		// A snapshot of a stricter isolation is taken at the first statement and
-		// stays; here each one has to see what was there before it.
-		opts = append(opts, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
+		// The snapshot of a stricter isolation is taken at the first statement, and stays.
+		opts = append(opts, readCommitted)
 	}
 	return s.retry(ctx, func() error {
 		var inner error
@@ -200,11 +216,24 @@ func wrap(ctx context.Context, op string, err error) error {
 // noTable recognises the mistake of a first start, on Postgres by undefined_table, on
 // SQLite by its text.
 func noTable(err error) bool {
-	var state interface{ SQLState() string }
-	if errors.As(err, &state) {
-		return state.SQLState() == "42P01"
+	if state := sqlState(err); state != "" {
+		return state == "42P01"
 	}
 	return strings.Contains(err.Error(), "no such table")
+}
+
+const (
+	serializationFailure = "40001"
+	deadlockDetected     = "40P01"
+)
+
+// sqlState is the code of an error of Postgres, else "".
+func sqlState(err error) string {
+	var state interface{ SQLState() string }
+	if errors.As(err, &state) {
+		return state.SQLState()
+	}
+	return ""
 }
 
 // again reports whether another attempt may succeed, and this one has changed
@@ -213,12 +242,9 @@ func again(ctx context.Context, err error) bool {
 	if ctx.Err() != nil {
 		return false
 	}
-	var state interface{ SQLState() string }
-	if errors.As(err, &state) {
-		switch state.SQLState() {
-		case "40001", "40P01": // serialization_failure, deadlock_detected
-			return true
-		}
+	switch sqlState(err) {
+	case serializationFailure, deadlockDetected:
+		return true
 	}
 	return busy(err) || notPrepared(err)
 }

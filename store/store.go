@@ -47,7 +47,7 @@ type Config struct {
 // context said. Those of a driver may quote the statement, never a bound value;
 // nothing is logged. On error the other result is the zero value.
 //
-// Serialization failures and deadlocks of Postgres and a busy SQLite are tried
+// Deadlocks and serialization failures of Postgres and a busy SQLite are tried
 // again for up to 10 s from the beginning of the call, but not after the context's
 // deadline. The last attempt may end later by SQLite's busy time-out, which no context
 // cuts short.
