@@ -74,6 +74,10 @@ func TestWhatEndsManyLocksThemInOrder(t *testing.T) {
 		"end many": func(ctx context.Context, st *store.Store, _ []string) ([]sessions.Session, error) {
 			return st.EndMany(ctx, sessions.EndManyParams{UserID: "user", Now: t0, Reason: sessions.EndRevoked})
 		},
+		"prune": func(ctx context.Context, st *store.Store, actors []string) ([]sessions.Session, error) {
+			n, err := st.Prune(ctx, sessions.PruneParams{ExpiredBefore: t0.AddDate(1, 0, 0), Limit: 100})
+			return make([]sessions.Session, max(0, n-len(actors))), err
+		},
 		"end others": func(ctx context.Context, st *store.Store, actors []string) ([]sessions.Session, error) {
 			return st.EndMany(ctx, sessions.EndManyParams{UserID: "user", ExceptID: actors[0], Now: t0, Reason: sessions.EndRevoked})
 		},

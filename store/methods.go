@@ -300,11 +300,11 @@ func (s *Store) Prune(ctx context.Context, p sessions.PruneParams) (int, error) 
 	if len(parts) == 0 {
 		return 0, s.answer(ctx, "prune", nil)
 	}
-	// The rows are judged again as they are deleted: Postgres does not repeat the
+	// The rows are judged again as they are locked: Postgres does not repeat the
 	// subselect after it waited for a row, and in the meantime an idle session may
 	// have been refreshed.
-	n, err := s.exec(ctx, "prune", `DELETE FROM `+table+` AS s WHERE id IN (`+
-		strings.Join(parts, ` UNION ALL `)+` LIMIT @limit) AND NOT (`+strings.Join(earlier, ` AND `)+`)`, args)
+	old := inOrder(s.dialect, table, `id IN (`+strings.Join(parts, ` UNION ALL `)+` LIMIT @limit) AND NOT (`+strings.Join(earlier, ` AND `)+`)`)
+	n, err := s.exec(ctx, "prune", `DELETE FROM `+table+` AS s WHERE `+old, args)
 	return int(n), err
 }
 
@@ -323,6 +323,15 @@ func (s *Store) Now(ctx context.Context) (time.Time, error) {
 		return time.Time{}, errors.New("store: now: the database did not answer with one row")
 	}
 	return fromMicro(rows[0]), nil
+}
+
+// inOrder is a condition under which several rows change. Two statements that lock the
+// same rows in different orders may wait for each other, so they are locked by id first.
+func inOrder(d dialect, table, condition string) string {
+	if d == postgres {
+		return `id = ANY(ARRAY(SELECT id FROM ` + table + ` AS s WHERE ` + condition + ` ORDER BY id FOR NO KEY UPDATE))`
+	}
+	return condition // SQLite has one writer
 }
 
 // list spells ids as the one argument of statements: an array of Postgres, or JSON.

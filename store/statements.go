@@ -105,9 +105,6 @@ func newStatements(cfg Config, d dialect) *statements {
 	// A list of ids is one argument, whatever their number: the text stays the same,
 	// and no database's limit of arguments is met.
 	anyOf := `IN (SELECT value FROM json_each(@ids))`
-	// Two statements that lock the same rows in different orders may wait for each
-	// other. So what changes several rows locks them by id first.
-	inOrder := func(condition string) string { return condition }
 	// From what has ended to what stands behind it, and never the other way, which
 	// would be to look at every impersonation there is. SQLite keeps the order of a
 	// CROSS JOIN; Postgres goes by its estimates, unless an OFFSET keeps them apart.
@@ -115,9 +112,6 @@ func newStatements(cfg Config, d dialect) *statements {
 	if d == postgres {
 		lock = ` FOR SHARE`
 		anyOf = `= ANY(CAST(@ids AS uuid[]))`
-		inOrder = func(condition string) string {
-			return `id = ANY(ARRAY(SELECT id FROM {table} AS s WHERE ` + condition + ` ORDER BY id FOR NO KEY UPDATE))`
-		}
 		behind = `CROSS JOIN LATERAL (SELECT id FROM {table} WHERE actor_session_id = actor.id AND ended_at IS NULL OFFSET 0) AS s WHERE`
 	}
 	return &statements{
@@ -129,9 +123,9 @@ ON CONFLICT DO NOTHING`),
 		get:           text(`SELECT ` + columns + ` FROM {table} WHERE id = @id`),
 		list:          text(`SELECT ` + columns + ` FROM {table} AS s WHERE user_id = @user_id AND ` + live),
 		end:           text(end + `id = @id AND ` + notOver),
-		endMany:       text(end + inOrder(`user_id = @user_id AND `+notOver)),
-		endOthers:     text(end + inOrder(`user_id = @user_id AND id <> @except_id AND `+notOver)),
-		endDependents: text(end + inOrder(`actor_session_id `+anyOf+` AND `+notOver)),
+		endMany:       text(end + inOrder(d, `{table}`, `user_id = @user_id AND `+notOver)),
+		endOthers:     text(end + inOrder(d, `{table}`, `user_id = @user_id AND id <> @except_id AND `+notOver)),
+		endDependents: text(end + inOrder(d, `{table}`, `actor_session_id `+anyOf+` AND `+notOver)),
 		// The second half is for impersonations that nobody came to mark. A prepared
 		// statement may get a plan for any argument, which takes an open range for a
 		// third of the table and reads all of it; one with two ends is taken for 0.5 %.
