@@ -14,8 +14,8 @@ import (
 // later, by EndDependents. Being idle is each session's own affair: an actor who acts
 // does not use the session that he acts from. Refresh, Redeem and List judge both
 // sessions. End, EndMany and EndDependents look at the row alone and do not ask
-// whether it is idle, since what is not live may still have to end: a session behind
-// which others live on, or one that nobody has marked.
+// whether it is idle, since what is not live may still have to end: a session on which
+// others depend, or one that nobody has marked.
 //
 // Every method is one atomic step and safe for concurrent use by many processes.
 // Times come in as arguments, in any zone and meant to the microsecond, and go out

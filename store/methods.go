@@ -11,8 +11,8 @@ import (
 	"github.com/sessile-go/sessile/sessions"
 )
 
-// Create implements [sessions.Store] with one INSERT; where it added nothing behind
-// an actor's session, one SELECT finds out why. It returns [sessions.ErrConflict]
+// Create implements [sessions.Store] with one INSERT; if that added no impersonation,
+// one SELECT says why. It returns [sessions.ErrConflict]
 // where the id exists, and an error without asking the database where the id is no
 // canonical UUID or a text cannot be stored.
 func (s *Store) Create(ctx context.Context, sess sessions.Session) error {

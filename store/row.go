@@ -32,7 +32,7 @@ type Row struct {
 	Actor     string `gorm:"column:actor"`
 	Reason    string `gorm:"column:reason"`
 	CreatedBy string `gorm:"column:created_by"`
-	// ActorSessionID is nil where no session stands behind this one.
+	// ActorSessionID is nil if this session depends on no other.
 	ActorSessionID *string `gorm:"column:actor_session_id"`
 	// ClientIP and ClientUserAgent say where the session was last used from.
 	ClientIP        string `gorm:"column:client_ip"`

@@ -105,8 +105,8 @@ func newStatements(cfg Config, d dialect) *statements {
 	// A list of ids is one argument, whatever their number: the text stays the same,
 	// and no database's limit of arguments is met.
 	anyOf := `IN (SELECT value FROM json_each(@ids))`
-	// From what has ended to what stands behind it, and never the other way, which
-	// would be to look at every impersonation there is. SQLite keeps the order of a
+	// From what has ended to what depends on it, and never the other way, which would
+	// be to look at every impersonation. SQLite keeps the order of a
 	// CROSS JOIN; Postgres goes by its estimates, unless an OFFSET keeps them apart.
 	behind := `CROSS JOIN {table} AS s WHERE s.actor_session_id = actor.id AND s.ended_at IS NULL AND`
 	if d == postgres {

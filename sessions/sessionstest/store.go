@@ -37,7 +37,7 @@ var _ sessions.Store = (*Store)(nil)
 func NewStore() *Store { return new(Store) }
 
 // Create adds a session, or returns [sessions.ErrConflict], or
-// [sessions.ErrNotFound] where the actor's session cannot stand behind it.
+// [sessions.ErrNotFound] if it may not depend on the actor's session.
 func (st *Store) Create(ctx context.Context, s sessions.Session) error {
 	st.mu.Lock()
 	defer st.mu.Unlock()
