@@ -130,9 +130,9 @@ func (m *Manager) cookieIdentity(w http.ResponseWriter, r *http.Request, check t
 // sets them, or clears them if they are dead; the request is done as the impersonation all
 // the same or not at all. An error is only to be looked at if it is ErrUnauthenticated.
 func (m *Manager) keepOwn(w http.ResponseWriter, r *http.Request) error {
-	h, err := m.cookies.own.read(r)
-	if err != nil || h.refresh == "" || isSet(w, h.pair.access) { // by a middleware of ours further out
-		return nil
+	h, twice := m.cookies.own.read(r)
+	if twice != nil || h.refresh == "" || isSet(w, m.cookies.own.access) { // by a middleware of ours further out
+		return nil //nolint:nilerr // the next request that is the user's own is refused for it
 	}
 	if id, err := m.Verify(h.access); err == nil && !id.Impersonation {
 		return nil

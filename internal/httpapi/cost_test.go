@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"runtime"
 	"strings"
 	"testing"
@@ -104,6 +105,7 @@ func costlyRequests(e *env) []costly {
 	dead := "srt1_" + strings.Repeat("A", 80)
 	for name, header := range map[string]http.Header{
 		"1 MB of X-Forwarded-For":     {"X-Stack-Refresh-Token": {dead}, "X-Forwarded-For": {strings.Repeat("1,", mib/2)}},
+		"1 MB of trusted hops":        {"X-Stack-Refresh-Token": {dead}, "X-Forwarded-For": {strings.Repeat("10.0.0.1:80, ", mib/13)}},
 		"1 MB of commas":              {"X-Stack-Refresh-Token": {dead}, "X-Forwarded-For": {strings.Repeat(",", mib)}},
 		"1 MB of lines":               {"X-Stack-Refresh-Token": {dead}, "X-Forwarded-For": strings.Split(strings.Repeat("1,", mib/32), ",")},
 		"1 MB of User-Agent":          {"X-Stack-Refresh-Token": {dead}, "User-Agent": {strings.Repeat("a", mib)}},
@@ -132,6 +134,11 @@ func costlyRequests(e *env) []costly {
 	return all
 }
 
+// behindProxies trusts the proxies that requests of these tests come from, and more.
+func behindProxies(c *sessions.Config) {
+	c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("10.0.0.0/8")}
+}
+
 // allocated is how many bytes the process allocates while f runs.
 func allocated(f func()) int {
 	least := 1 << 62
@@ -157,7 +164,7 @@ func TestWhatAnonymousRequestsCost(t *testing.T) {
 		// out is the largest answer.
 		out = 4 << 10
 	)
-	for _, mode := range []func(*sessions.Config){func(*sessions.Config) {}, cookieMode} {
+	for _, mode := range []func(*sessions.Config){func(*sessions.Config) {}, cookieMode, behindProxies} {
 		e := newEnv(t, mode)
 		for _, c := range costlyRequests(e) {
 			w := &discard{}
