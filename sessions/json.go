@@ -48,6 +48,9 @@ func parseObject(data []byte) (jsonObject, error) {
 	if !utf8.Valid(data) {
 		return nil, errors.New("is not UTF-8")
 	}
+	if tooDeep(data) {
+		return nil, errTooDeep
+	}
 	if !json.Valid(data) {
 		return nil, errors.New("is not valid JSON")
 	}
@@ -57,12 +60,36 @@ func parseObject(data []byte) (jsonObject, error) {
 		return nil, errNotObject
 	}
 	start := w.pos
-	count, err := w.object(1)
+	count, err := w.object()
 	if err != nil {
 		return nil, err
 	}
 	w.pos = start
 	return w.collect(count), nil
+}
+
+var errTooDeep = fmt.Errorf("is nested deeper than %d", maxJSONDepth)
+
+// tooDeep reports whether data, if it is JSON, is nested too deep. It goes first,
+// because json.Valid keeps a stack of up to 10,000 brackets, and needs none itself.
+func tooDeep(data []byte) bool {
+	depth, quoted := 0, false
+	for i := 0; i < len(data); i++ {
+		switch c := data[i]; {
+		case c == '"':
+			quoted = !quoted
+		case quoted && c == '\\':
+			i++ // what follows ends no string
+		case quoted:
+		case c == '[', c == '{':
+			if depth++; depth > maxJSONDepth {
+				return true
+			}
+		case c == ']', c == '}':
+			depth--
+		}
+	}
+	return false
 }
 
 // get returns the value of a member, nil if it is not there.
@@ -109,10 +136,7 @@ func (w *jsonWalker) space() {
 }
 
 // object checks an object and skips it. It returns how many members it has.
-func (w *jsonWalker) object(depth int) (count int, err error) {
-	if depth > maxJSONDepth {
-		return 0, fmt.Errorf("is nested deeper than %d", maxJSONDepth)
-	}
+func (w *jsonWalker) object() (count int, err error) {
 	outer := len(w.names)
 	for w.next('}') {
 		if len(w.names)-outer == maxJSONMembers {
@@ -123,7 +147,7 @@ func (w *jsonWalker) object(depth int) (count int, err error) {
 			return 0, err
 		}
 		w.colon()
-		if err := w.value(depth); err != nil {
+		if err := w.value(); err != nil {
 			return 0, err
 		}
 	}
@@ -141,18 +165,15 @@ func (w *jsonWalker) collect(count int) jsonObject {
 		name, _ := unquote(w.data[start:w.pos])
 		w.colon()
 		start = w.pos
-		_ = w.value(1)
+		_ = w.value()
 		members = append(members, jsonMember{name, w.data[start:w.pos]})
 	}
 	return members
 }
 
-func (w *jsonWalker) array(depth int) error {
-	if depth > maxJSONDepth {
-		return fmt.Errorf("is nested deeper than %d", maxJSONDepth)
-	}
+func (w *jsonWalker) array() error {
 	for w.next(']') {
-		if err := w.value(depth); err != nil {
+		if err := w.value(); err != nil {
 			return err
 		}
 	}
@@ -181,13 +202,13 @@ func (w *jsonWalker) colon() {
 }
 
 // value skips one value.
-func (w *jsonWalker) value(depth int) error {
+func (w *jsonWalker) value() error {
 	switch w.data[w.pos] {
 	case '{':
-		_, err := w.object(depth + 1)
+		_, err := w.object()
 		return err
 	case '[':
-		return w.array(depth + 1)
+		return w.array()
 	case '"':
 		return w.text()
 	default: // a number or a literal: up to the next delimiter
