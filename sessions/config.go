@@ -72,11 +72,10 @@ type Config struct {
 	// called concurrently. Defaults to none.
 	Claims func(ctx context.Context, session Session, user User) (map[string]any, error)
 
-	// Secrets are what all keys are derived from: at least 32 random bytes each, so not
-	// the same one 32 times.
-	// The first one signs, all verify. To rotate: append a new one everywhere,
-	// wait an hour, move it to the front, drop the old one after the longest idle
-	// time. One set for each environment, never shared with a copy. Required.
+	// Secrets are what all keys are derived from: at least 32 random bytes each, and not
+	// one byte repeated. The first one signs, all verify. To rotate: append a new one
+	// everywhere, wait an hour, move it to the front, drop the old one after the longest
+	// idle time. One set for each environment, never shared with a copy. Required.
 	Secrets [][]byte
 
 	// Signers, if given, sign access tokens in place of the keys derived from
@@ -85,11 +84,13 @@ type Config struct {
 	// Defaults to none.
 	Signers []crypto.Signer
 
-	// Issuer is the iss of access tokens: an absolute http or https URL. Required.
+	// Issuer is the iss of access tokens: an absolute http or https URL, and with BaseURL
+	// one without user, query and fragment. Required.
 	Issuer string
 
 	// BaseURL is the absolute http or https URL at which clients reach the HTTP API, such
-	// as https://app.example/api/v1: the metadata of [Handler.Metadata] is made of it.
+	// as https://app.example/api/v1, without user, query and fragment: the metadata of
+	// [Handler.Metadata] is made of it.
 	// Defaults to none, and then no metadata is served, for hosts that have their own.
 	BaseURL string
 
@@ -177,9 +178,9 @@ type Config struct {
 	TrustedProxies []netip.Prefix
 
 	// ClientIP returns the address of the client that made a request, for a host
-	// whose framework knows it. It takes the place of TrustedProxies; an invalid Addr
-	// means that there is none to record. It is called concurrently. Defaults to the
-	// address of the connection and TrustedProxies.
+	// whose framework knows it. It takes the place of TrustedProxies, and New refuses both
+	// together; an invalid Addr means that there is none to record. It is called
+	// concurrently. Defaults to the address of the connection and TrustedProxies.
 	ClientIP func(*http.Request) netip.Addr
 
 	// NoClientInfo records neither address nor user agent of clients. Defaults to

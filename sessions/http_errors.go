@@ -71,8 +71,9 @@ type APIError struct {
 	Message string `json:"error"`
 	// Details has what a program may want to know about this code.
 	Details map[string]any `json:"details,omitempty"`
-	// Logged is true if the cause is in [Config.Logger] already: an app that logs its
-	// errors in one place leaves this one out.
+	// Logged is true if the cause went to [Config.Logger] already, or was left out there
+	// as one of many of its kind: an app that logs its errors in one place leaves this
+	// one out.
 	Logged bool `json:"-"`
 
 	cause     error
@@ -230,7 +231,7 @@ func quotable(text string) string {
 
 // WriteError answers r with err, in the form and with the headers of our own
 // endpoints. An [*APIError] is answered as it is; for all else see [NewAPIError],
-// which hides the cause of a 500: log it before.
+// which hides the cause of a 5xx. WriteError does not log it: do that before.
 func WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	e := NewAPIError(err)
 	e.SetHeader(w.Header(), r)
@@ -239,7 +240,8 @@ func WriteError(w http.ResponseWriter, r *http.Request, err error) {
 
 // WriteError answers r with err in the app's own form, [Config.WriteError], or without
 // one as the function WriteError does. The middlewares and the mounted routes call it;
-// call it on the host's own routes for refusals of the same form.
+// call it on the host's own routes for refusals of the same form. It does not log the
+// cause of a 5xx: do that before.
 func (m *Manager) WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	if m == nil || m.cfg.WriteError == nil {
 		WriteError(w, r, err)

@@ -32,10 +32,10 @@ type Config struct {
 	// AuditLog adds a second table, of the same name with _audit behind it, and to
 	// it an entry for every creation, use and end of an impersonation, in the
 	// transaction of that change; see [Store.Audit]. On Postgres the change and its
-	// entries are one statement. On SQLite the refresh and the end of an ordinary
-	// session are one statement, too; those of an impersonation, and the end of many,
-	// are a transaction of three. In the host's transaction, an error must roll that
-	// back, as ever. Defaults to false.
+	// entries are one statement, but for the creation of an impersonation, which is a
+	// transaction. On SQLite the refresh and the end of an ordinary session are one
+	// statement, too; those of an impersonation, and the end of many, are a transaction.
+	// In the host's transaction, an error must roll that back, as ever. Defaults to false.
 	AuditLog bool
 }
 
