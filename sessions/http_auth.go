@@ -135,11 +135,11 @@ func hungUp(r *http.Request, err error) bool {
 	return errors.Is(r.Context().Err(), context.Canceled) && errors.Is(err, context.Canceled)
 }
 
-// logRequest logs the cause of a refusal that is the server's fault, and returns the
-// refusal, which then says so.
+// logRequest logs the cause of a refusal that is the server's fault, once, and returns
+// the refusal, which then says so.
 func (m *Manager) logRequest(r *http.Request, err error, more ...slog.Attr) error {
 	e := *NewAPIError(err) // a copy: some are shared
-	if e.Status < 500 || hungUp(r, err) {
+	if e.Status < 500 || e.Logged || hungUp(r, err) {
 		return err
 	}
 	if e.cause != nil {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"slices"
 	"strconv"
@@ -231,7 +232,7 @@ func quotable(text string) string {
 
 // WriteError answers r with err, in the form and with the headers of our own
 // endpoints. An [*APIError] is answered as it is; for all else see [NewAPIError],
-// which hides the cause of a 5xx. WriteError does not log it: do that before.
+// which hides the cause of a 5xx. WriteError does not log it; [Manager.WriteError] does.
 func WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	e := NewAPIError(err)
 	e.SetHeader(w.Header(), r)
@@ -240,9 +241,12 @@ func WriteError(w http.ResponseWriter, r *http.Request, err error) {
 
 // WriteError answers r with err in the app's own form, [Config.WriteError], or without
 // one as the function WriteError does. The middlewares and the mounted routes call it;
-// call it on the host's own routes for refusals of the same form. It does not log the
-// cause of a 5xx: do that before.
+// call it on the host's own routes for refusals of the same form. The cause of a 5xx
+// goes to [Config.Logger], unless it is [APIError].Logged.
 func (m *Manager) WriteError(w http.ResponseWriter, r *http.Request, err error) {
+	if m != nil {
+		err = m.logRequest(r, err, slog.String("request_id", requestID(w.Header())))
+	}
 	if m == nil || m.cfg.WriteError == nil {
 		WriteError(w, r, err)
 		return

@@ -53,6 +53,9 @@ func failureKind(err error) string {
 		call, _, _ = strings.Cut(text, ":") // ours, see unavailable
 	}
 	for {
+		if api, ok := err.(*APIError); ok && api.cause == nil { //nolint:errorlint // this link
+			return api.Code + "|" + api.Message // a mistake in the wiring, see miswired
+		}
 		switch e := err.(type) { //nolint:errorlint // each link of the chain in turn
 		case *foreignError:
 			err = e.err

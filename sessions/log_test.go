@@ -126,6 +126,57 @@ func TestAnOutageIsALineASecondOfEachKind(t *testing.T) {
 	}
 }
 
+// A host's own sign-in, as README shows it, answers by Manager.WriteError. The cause of
+// a 503 is then in the log, once, whoever writes the answer.
+func TestWhatTheHostsRoutesAnswerIsLogged(t *testing.T) {
+	t.Parallel()
+	for name, hook := range map[string]func(http.ResponseWriter, *http.Request, *sessions.APIError){
+		"our form":       nil,
+		"the app's form": func(w http.ResponseWriter, _ *http.Request, err *sessions.APIError) { w.WriteHeader(err.Status) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var buf bytes.Buffer
+			k := newKit(t, func(c *sessions.Config) {
+				c.Logger, c.WriteError = slog.New(slog.NewTextHandler(&buf, nil)), hook
+			})
+			k.Faults.Before = func(context.Context, sessionstest.Call) error { return errors.New("no route to the database") }
+			r := httptest.NewRequest(http.MethodPost, "/sign-in", nil)
+			_, err := k.Manager.Create(r.Context(), sessions.CreateParams{UserID: "alice"})
+			w := httptest.NewRecorder()
+			k.WriteError(w, r, err)
+			if got := buf.String(); w.Code != 503 || strings.Count(got, "\n") != 1 || !strings.Contains(got, "no route to the database") {
+				t.Errorf("%d, logged %q", w.Code, got)
+			}
+			buf.Reset()
+			k.WriteError(httptest.NewRecorder(), r, &sessions.APIError{Status: 503, Code: "AWAY", Logged: true})
+			k.WriteError(httptest.NewRecorder(), r, sessions.ErrNotFound)
+			if buf.Len() > 0 {
+				t.Errorf("logged what is logged already, or not the server's fault: %q", buf.String())
+			}
+		})
+	}
+}
+
+// Two mistakes in the wiring within a second are two lines: whoever mends one wants to
+// read of the other.
+func TestEachMistakeInTheWiringIsLogged(t *testing.T) {
+	t.Parallel()
+	var buf bytes.Buffer
+	k := newKit(t, func(c *sessions.Config) { c.Logger = slog.New(slog.NewTextHandler(&buf, nil)) })
+	handler := sessions.NewHandler(k.Manager)
+	for range 2 {
+		handler.Metadata().ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil))
+		r := httptest.NewRequest(http.MethodDelete, "/", nil)
+		r.Header.Set("Authorization", "Bearer "+k.create(t, sessions.CreateParams{}).AccessToken.Reveal())
+		handler.End().ServeHTTP(httptest.NewRecorder(), r)
+	}
+	got := buf.String()
+	if strings.Count(got, "\n") != 2 || !strings.Contains(got, "BaseURL") || !strings.Contains(got, "SetPathValue") {
+		t.Errorf("logged %s", got)
+	}
+}
+
 // However many kinds there seem to be, they take no memory for ever.
 func TestKindsOfFailuresAreBounded(t *testing.T) {
 	t.Parallel()

@@ -67,7 +67,12 @@ func readConfig(getenv func(string) string) (config, error) {
 	default:
 		errCookie = fmt.Errorf("SESSILE_INSECURE_COOKIE: %q is neither 0 nor 1", insecure)
 	}
-	if err := errors.Join(errDatabase, errServer, errAdmin, errTTL, errOverlap, errCookie); err != nil {
+	var errIssuer error
+	if c.issuer != "" && !strings.HasSuffix(c.issuer, "/api/v1"+c.ofProject()) {
+		// The metadata has the URLs of the API, which are made of it.
+		errIssuer = fmt.Errorf("SESSILE_ISSUER: must be where the app is found, followed by /api/v1%s", c.ofProject())
+	}
+	if err := errors.Join(errDatabase, errServer, errAdmin, errTTL, errOverlap, errCookie, errIssuer); err != nil {
 		return config{}, err
 	}
 
@@ -84,6 +89,9 @@ func readConfig(getenv func(string) string) (config, error) {
 	}
 	return c, nil
 }
+
+// ofProject is the path of the project below the API.
+func (c config) ofProject() string { return "/projects/" + c.projectID }
 
 // readKey reads a server key or an admin key, or makes one. The app keeps its hash
 // for sessions; the name says in events and on rows who called.

@@ -89,8 +89,7 @@ func run(ctx context.Context, getenv func(string) string, out, logs io.Writer) (
 	}
 	defer listener.Close()
 	base := baseURL(cfg.addr, listener.Addr())
-	ofProject := "/projects/" + cfg.projectID
-	cfg.issuer = cmp.Or(cfg.issuer, base+"/api/v1"+ofProject)
+	cfg.issuer = cmp.Or(cfg.issuer, base+"/api/v1"+cfg.ofProject())
 
 	manager, err := sessions.New(sessions.Config{
 		Store:          st,
@@ -98,7 +97,7 @@ func run(ctx context.Context, getenv func(string) string, out, logs io.Writer) (
 		MayImpersonate: users.mayImpersonate,
 		Secrets:        cfg.secrets,
 		Issuer:         cfg.issuer,
-		BaseURL:        strings.TrimSuffix(cfg.issuer, ofProject),
+		BaseURL:        strings.TrimSuffix(cfg.issuer, cfg.ofProject()),
 		ProjectID:      cfg.projectID,
 		ServerKeys:     cfg.hashes,
 		ClientKeys:     []string{cfg.clientKey.text},

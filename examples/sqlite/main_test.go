@@ -534,7 +534,7 @@ func TestReplicasThatStartTogetherAgree(t *testing.T) {
 		var starting sync.WaitGroup
 		for i := range replicas {
 			starting.Go(func() {
-				replicas[i] = start(t, dir, append(keys(), "DATABASE_URL="+databaseURL, "SESSILE_ISSUER=https://app.example/sessions")...)
+				replicas[i] = start(t, dir, append(keys(), "DATABASE_URL="+databaseURL, "SESSILE_ISSUER=https://app.example/api/v1/projects/5e551e00-0000-4000-8000-000000000001")...)
 			})
 		}
 		starting.Wait()
@@ -613,7 +613,8 @@ func TestBadEnvironmentIsRefusedClearly(t *testing.T) {
 		{"SESSILE_OVERLAP=-1s", "SESSILE_OVERLAP: "},
 		{"SESSILE_OVERLAP=9m", "Config.Rotation.Overlap"},
 		{"SESSILE_PROJECT_ID=a project", "Config.ProjectID"},
-		{"SESSILE_ISSUER=app.example", "Config.Issuer: must be an absolute http or https URL"},
+		{"SESSILE_ISSUER=app.example/api/v1/projects/5e551e00-0000-4000-8000-000000000001", "Config.Issuer: must be an absolute http or https URL"},
+		{"SESSILE_ISSUER=https://app.example/api/v1/projects/another", "SESSILE_ISSUER: must be where the app is found"},
 		{"SESSILE_INSECURE_COOKIE=yes", "SESSILE_INSECURE_COOKIE: \"yes\" is neither 0 nor 1"},
 		{"DATABASE_URL=mysql://localhost/x", "DATABASE_URL: mysql:// is neither"},
 		{"DATABASE_URL=file::memory:", "DATABASE_URL: has to name a file"},

@@ -180,7 +180,7 @@ func TestBehindPgBouncer(t *testing.T) {
 	var starting sync.WaitGroup
 	for i := range instances {
 		starting.Go(func() {
-			instances[i] = start(t, dir, append(keys(), "DATABASE_URL="+databaseURL, "SESSILE_ISSUER=https://app.example")...)
+			instances[i] = start(t, dir, append(keys(), "DATABASE_URL="+databaseURL, "SESSILE_ISSUER=https://app.example/api/v1/projects/5e551e00-0000-4000-8000-000000000001")...)
 		})
 	}
 	starting.Wait()
