@@ -39,11 +39,13 @@ func (p cookiePair) read(r *http.Request) (held, error) {
 }
 
 // cookieNamed returns the value of a cookie, and how often it is there: what
-// [http.Request.CookiesNamed] does, without a struct for each of thousands.
+// [http.Request.CookiesNamed] does, without a struct for each of thousands. A name has
+// space and tab around it and nothing else: a browser lets anybody set a cookie whose
+// name begins with another kind of space and goes on with __Host-.
 func cookieNamed(r *http.Request, name string) (value string, count int) {
 	for _, line := range r.Header["Cookie"] {
 		for pair := range strings.SplitSeq(line, ";") {
-			key, v, _ := strings.Cut(strings.TrimSpace(pair), "=")
+			key, v, _ := strings.Cut(strings.Trim(pair, " \t"), "=")
 			if key != name {
 				continue
 			}

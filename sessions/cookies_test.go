@@ -1348,6 +1348,27 @@ func TestABrowserOverHTTP2(t *testing.T) {
 	}
 }
 
+// A neighbouring host cannot set a cookie whose name begins with __Host-, but one whose
+// name begins with a space that is none of ASCII it can. Servers that trim those take it
+// for ours.
+func TestACookieNameHasNoOtherSpaceAroundIt(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	access := s.SignIn(t, "alice").Grant.AccessToken.Reveal()
+	for _, space := range []string{"", " ", "\t"} {
+		if got := s.browse(t).send(t, "GET", "/me", header("Cookie", space+accessCookie+"="+access)); got.status != 200 {
+			t.Errorf("%q before the name: %d %s", space, got.status, got.body)
+		}
+	}
+	for _, space := range []string{"\u2000", "\u00a0", "\u0085", "\u3000", "\v", "\f", "\r", "\n", "\x00", "\u200b", "\xa0", "$", "x "} {
+		for _, line := range []string{space + accessCookie + "=" + access, "a=b; " + space + accessCookie + "=" + access, accessCookie + space + "=" + access} {
+			if got := s.browse(t).send(t, "GET", "/me", header("Cookie", line)); got.status != 401 {
+				t.Errorf("%.40q: %d %s", line, got.status, got.body)
+			}
+		}
+	}
+}
+
 func FuzzCookies(f *testing.F) {
 	s := newSite(f)
 	alice := s.SignIn(f, "alice")
