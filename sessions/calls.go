@@ -94,7 +94,9 @@ func (s limitedStore) List(ctx context.Context, p ListParams) ([]Session, error)
 func (s limitedStore) Now(ctx context.Context) (time.Time, error) { return timed(ctx, s, s.Store.Now) }
 
 func (s limitedStore) Create(ctx context.Context, session Session) error {
-	_, err := detached(ctx, s, func(ctx context.Context) (struct{}, error) { return struct{}{}, s.Store.Create(ctx, session) })
+	_, err := detached(ctx, s, func(ctx context.Context) (struct{}, error) {
+		return struct{}{}, s.Store.Create(ctx, session)
+	})
 	return err
 }
 

@@ -347,7 +347,8 @@ func (c Config) validate() error {
 	}
 	for i, key := range c.ClientKeys {
 		if key == "" || key == publicClientKey || !validText(key, 255) {
-			fault(fmt.Sprintf("ClientKeys[%d]", i), "must be 1 to 255 bytes without control or format characters, and not %s", publicClientKey)
+			fault(fmt.Sprintf("ClientKeys[%d]", i),
+				"must be 1 to 255 bytes without control or format characters, and not %s", publicClientKey)
 		}
 	}
 	if c.RequireClientKey && len(c.ClientKeys) == 0 {
@@ -363,7 +364,8 @@ func (c Config) validate() error {
 	switch awake := c.AccessTokenTTL + max(c.Rotation.Overlap, minOverlap); {
 	case c.IdleTimeout == NoIdleTimeout:
 	case c.IdleTimeout <= awake:
-		fault("IdleTimeout", "%v is not above %v, which is AccessTokenTTL and Rotation.Overlap together", c.IdleTimeout, awake)
+		fault("IdleTimeout", "%v is not above %v, which is AccessTokenTTL and Rotation.Overlap together",
+			c.IdleTimeout, awake)
 	default:
 		between("IdleTimeout", c.IdleTimeout, 0, 100*DefaultSessionTTL)
 	}
@@ -417,7 +419,8 @@ func (c Config) audiences() []string { return append([]string{c.Audience}, c.For
 // RFC 8414, section 2, asks of issuers, too.
 func isBaseURL(text string) bool {
 	u, err := url.Parse(text)
-	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.User == nil && !strings.ContainsAny(text, "?#")
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.User == nil &&
+		!strings.ContainsAny(text, "?#")
 }
 
 func validProjectID(s string) bool {

@@ -47,7 +47,8 @@ const (
 
 var (
 	errNoMiddleware = miswired("None of Require, Optional and RequireServer has run before.")
-	errNewContext   = miswired("RequireRecent and Watch need a Manager, and NewContext, which this identity comes from, has none: put Require, Optional or RequireServer in front.")
+	errNewContext   = miswired("RequireRecent and Watch need a Manager, and NewContext, which this identity comes " +
+		"from, has none: put Require, Optional or RequireServer in front.")
 )
 
 // GuardImpersonation decides whether the request of ctx may pass a guard. The

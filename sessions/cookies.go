@@ -216,7 +216,9 @@ func (c *cookieMode) set(w http.ResponseWriter, name, path, value string, life t
 
 // isSet reports whether an answer sets or removes a cookie.
 func isSet(w http.ResponseWriter, name string) bool {
-	return slices.ContainsFunc(w.Header()["Set-Cookie"], func(line string) bool { return strings.HasPrefix(line, name+"=") })
+	return slices.ContainsFunc(w.Header()["Set-Cookie"], func(line string) bool {
+		return strings.HasPrefix(line, name+"=")
+	})
 }
 
 // setAlready is the value that an answer sets a cookie to.

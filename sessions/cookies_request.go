@@ -144,7 +144,8 @@ func (m *Manager) keepOwn(w http.ResponseWriter, r *http.Request) error {
 	case err == nil:
 		m.setCookies(w, grant)
 	case !errors.Is(err, ErrUnauthenticated) && !hungUp(r, err):
-		m.logFailure(r.Context(), "sessions: the user's own session is not refreshed next to an impersonation", NewAPIError(err).Code, err)
+		m.logFailure(r.Context(), "sessions: the user's own session is not refreshed next to an impersonation",
+			NewAPIError(err).Code, err)
 	}
 	return err
 }

@@ -94,7 +94,9 @@ func (m *Manager) authenticate(w http.ResponseWriter, r *http.Request, check tok
 }
 
 // authenticateBy is authenticate, and reports whether it was by cookie.
-func (m *Manager) authenticateBy(w http.ResponseWriter, r *http.Request, check tokenCheck) (id Identity, byCookie bool, err error) {
+func (m *Manager) authenticateBy(
+	w http.ResponseWriter, r *http.Request, check tokenCheck,
+) (id Identity, byCookie bool, err error) {
 	if h := headerOf(w); m.cookies != nil && !slices.Contains(h.Values("Vary"), "Cookie") {
 		h.Add("Vary", "Cookie")
 	}

@@ -300,7 +300,8 @@ func (s *schemaError) err(r *http.Request) error {
 }
 
 func (s *schemaError) answer(r *http.Request) *APIError {
-	message := fmt.Sprintf("Request validation failed on %s %s:\n- %s", r.Method, shownPath(r.URL.Path), strings.Join(s.problems, "\n- "))
+	message := fmt.Sprintf("Request validation failed on %s %s:\n- %s",
+		r.Method, shownPath(r.URL.Path), strings.Join(s.problems, "\n- "))
 	return &APIError{Status: 400, Code: CodeSchemaError, Message: message, Details: map[string]any{"message": message}}
 }
 
@@ -323,7 +324,8 @@ func shownPath(path string) string {
 
 // segments are those of the patterns of our routes.
 var segments = []string{
-	"auth", "sessions", "current", "refresh", "redeem", "oauth", "token", "revoke", "openapi.yaml", "projects", ".well-known", "jwks.json",
+	"auth", "sessions", "current", "refresh", "redeem", "oauth", "token", "revoke", "openapi.yaml", "projects",
+	".well-known", "jwks.json",
 }
 
 func newSchemaError(r *http.Request, path, format string, args ...any) *APIError {

@@ -19,10 +19,11 @@ type oauthJSON struct {
 func (h *Handler) Token() http.Handler {
 	// The SDK sends no x-stack header here and wants the known-error header.
 	always := func(*http.Request) bool { return true }
-	return h.endpointWith(methods(http.MethodPost), h.token, always, func(w http.ResponseWriter, r *http.Request, err error) {
+	writeError := func(w http.ResponseWriter, r *http.Request, err error) {
 		NewAPIError(err).setKnown(w.Header())
 		writeOAuthError(w, r, err)
-	})
+	}
+	return h.endpointWith(methods(http.MethodPost), h.token, always, writeError)
 }
 
 func (h *Handler) token(w http.ResponseWriter, r *http.Request) error {
@@ -101,7 +102,10 @@ func (h *Handler) checkOAuthClient(r *http.Request, get func(string) string) err
 	id, key := get("client_id"), get("client_secret")
 	basicID, basicKey, byBasic := r.BasicAuth()
 	invalid := func() error {
-		e := &APIError{Status: 400, Code: CodeInvalidOAuthClientIDOrSecret, Message: "The client id or the client key is not valid.", oauth: "invalid_client", Details: map[string]any{"client_id": nil}}
+		e := &APIError{
+			Status: 400, Code: CodeInvalidOAuthClientIDOrSecret, Message: "The client id or the client key is not valid.",
+			oauth: "invalid_client", Details: map[string]any{"client_id": nil},
+		}
 		if byBasic {
 			e.Status = 401
 		}

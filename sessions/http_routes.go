@@ -50,7 +50,8 @@ func (h *Handler) table() []Route {
 		{http.MethodGet, "/projects/{" + paramProjectID + "}/.well-known/jwks.json", h.ofProject(h.JWKS())},
 	}
 	if h.m.cfg.BaseURL != "" && h.m.cfg.ProjectID != "" { // else the path is the host's
-		routes = append(routes, Route{http.MethodGet, "/projects/{" + paramProjectID + "}/.well-known/openid-configuration", h.ofProject(h.Metadata())})
+		pattern := "/projects/{" + paramProjectID + "}/.well-known/openid-configuration"
+		routes = append(routes, Route{http.MethodGet, pattern, h.ofProject(h.Metadata())})
 	}
 	return routes
 }
@@ -60,7 +61,8 @@ func (h *Handler) table() []Route {
 func pathValue(r *http.Request, name string) (string, error) {
 	value := r.PathValue(name)
 	if value == "" {
-		return "", miswired("The path value " + name + " is not set: name the parameter of the route so, and if the router sets no path values, call http.Request.SetPathValue.")
+		return "", miswired("The path value " + name + " is not set: name the parameter of the route so, " +
+			"and if the router sets no path values, call http.Request.SetPathValue.")
 	}
 	return value, nil
 }

@@ -241,7 +241,8 @@ func (h *Handler) createParams(r *http.Request, body jsonObject, caller Identity
 		switch string(field.name) {
 		case "user_id":
 			if p.UserID, ok = jsonString(field.raw); !ok || !validUserID(p.UserID) {
-				s.add("body.user_id", "must be a string of 1 to %d bytes without control or format characters", maxUserID)
+				s.add("body.user_id", "must be a string of 1 to %d bytes without control or format characters",
+					maxUserID)
 			}
 		case "expires_in_millis":
 			ttl = field.raw
@@ -251,7 +252,8 @@ func (h *Handler) createParams(r *http.Request, body jsonObject, caller Identity
 			}
 		case "reason":
 			if p.Reason, ok = jsonString(field.raw); !ok || !validReason(p.Reason) {
-				s.add("body.reason", "must be a string of at most %d bytes without control or format characters", maxReason)
+				s.add("body.reason", "must be a string of at most %d bytes without control or format characters",
+					maxReason)
 			}
 		case "actor":
 			p.Actor = actorField(&s, field.raw)

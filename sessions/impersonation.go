@@ -82,7 +82,8 @@ func (m *Manager) refuseImpersonation(ctx context.Context, p CreateParams, err e
 	if reported, last := m.refusals.count(p.By+"\x00"+clipText(p.Actor, maxUserID), now); !reported {
 		return
 	} else if last {
-		m.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "sessions: refused impersonations of this actor are not reported for up to a minute",
+		m.cfg.Logger.LogAttrs(ctx, slog.LevelWarn,
+			"sessions: refused impersonations of this actor are not reported for up to a minute",
 			slog.String("actor", clipText(cmp.Or(p.Actor, p.By), maxUserID)))
 	}
 	e := Event{
@@ -193,12 +194,15 @@ func (m *Manager) markDependents(ctx context.Context, actorSessionIDs []string, 
 		return nil, nil // no session has a dependent
 	}
 	now := m.now()
-	ended, err := m.cfg.Store.EndDependents(ctx, EndDependentsParams{ActorSessionIDs: actorSessionIDs, Now: now, Reason: EndActorEnded, By: by})
+	ended, err := m.cfg.Store.EndDependents(ctx, EndDependentsParams{
+		ActorSessionIDs: actorSessionIDs, Now: now, Reason: EndActorEnded, By: by,
+	})
 	if err != nil {
 		if m.joined != nil {
 			return nil, unavailable("end dependents", err)
 		}
-		m.logFailure(ctx, "sessions: impersonations of an ended session are not marked", CodeTemporarilyUnavailable, err)
+		m.logFailure(ctx, "sessions: impersonations of an ended session are not marked",
+			CodeTemporarilyUnavailable, err)
 		return nil, nil
 	}
 	return endings(ended, now), nil
@@ -272,7 +276,9 @@ func (m *Manager) Redeem(ctx context.Context, code string, client Client) (Grant
 		err error
 	)
 	for _, audience := range m.audiences {
-		s, err = m.cfg.Store.Redeem(ctx, RedeemParams{ID: id, Hash: hashHandoff(code, audience), Moment: m.moment(now), Client: client})
+		s, err = m.cfg.Store.Redeem(ctx, RedeemParams{
+			ID: id, Hash: hashHandoff(code, audience), Moment: m.moment(now), Client: client,
+		})
 		if !errors.Is(err, ErrNotFound) {
 			break
 		}

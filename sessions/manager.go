@@ -347,7 +347,9 @@ func (m *Manager) Refresh(ctx context.Context, token string, client Client) (Gra
 		return Grant{}, unavailable("refresh", err)
 	}
 
-	e := Event{Type: result.Outcome.event(), At: now, Session: result.Session, Client: client, OldSecret: presented.oldSecret}
+	e := Event{
+		Type: result.Outcome.event(), At: now, Session: result.Session, Client: client, OldSecret: presented.oldSecret,
+	}
 	if result.Outcome.Refused() {
 		if err := m.emitEnds(ctx, e); err != nil {
 			return Grant{}, err
@@ -635,7 +637,9 @@ func (m *Manager) EndMany(ctx context.Context, userID, exceptID string, reason E
 		return nil, err
 	}
 	now := m.now()
-	ended, err := m.cfg.Store.EndMany(ctx, EndManyParams{UserID: userID, ExceptID: exceptID, Now: now, Reason: reason, By: by})
+	ended, err := m.cfg.Store.EndMany(ctx, EndManyParams{
+		UserID: userID, ExceptID: exceptID, Now: now, Reason: reason, By: by,
+	})
 	ctx = m.afterWrite(ctx)
 	if err != nil {
 		return nil, unavailable("end many", err)
@@ -681,7 +685,8 @@ func (m *Manager) end(ctx context.Context, p EndParams) (Session, error) {
 func checkCause(reason *EndReason, by string) error {
 	setDefault(reason, EndRevoked)
 	if !validText(string(*reason), 64) || !validText(by, maxName) {
-		return fmt.Errorf("%w: reason of up to 64 bytes, by of up to %d, without control or format characters", ErrInvalidParams, maxName)
+		return fmt.Errorf("%w: reason of up to 64 bytes, by of up to %d, without control or format characters",
+			ErrInvalidParams, maxName)
 	}
 	return nil
 }

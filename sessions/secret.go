@@ -62,7 +62,8 @@ func newRing(secrets [][]byte, signers []crypto.Signer, audiences []string) (*ri
 			continue
 		}
 		if bytes.Count(secret, secret[:1]) == len(secret) { // a buffer that was never filled
-			errs = append(errs, fmt.Errorf("sessions: Config.Secrets[%d]: is one byte repeated, random ones are required", i))
+			errs = append(errs,
+				fmt.Errorf("sessions: Config.Secrets[%d]: is one byte repeated, random ones are required", i))
 			continue
 		}
 		if j := indexSecret(secrets[:i], secret); j >= 0 {
@@ -208,7 +209,8 @@ func HashServerKey(name, key string) (ServerKey, error) {
 	case strings.ContainsFunc(key, func(c rune) bool { return !isKeyChar(c) }):
 		return ServerKey{}, fmt.Errorf("%w: the key has a character outside A-Z a-z 0-9 - _ . ~", ErrInvalidParams)
 	case name == "" || !validText(name, maxName):
-		return ServerKey{}, fmt.Errorf("%w: the name of a key has 1 to %d bytes without control or format characters", ErrInvalidParams, maxName)
+		return ServerKey{}, fmt.Errorf("%w: the name of a key has 1 to %d bytes without control or format characters",
+			ErrInvalidParams, maxName)
 	}
 	sum := sha256.Sum256([]byte(key))
 	return ServerKey{Name: name, Access: access, SHA256: hex.EncodeToString(sum[:])}, nil
@@ -260,7 +262,8 @@ func newKeySet(keys []ServerKey) (keySet, error) {
 		case !known:
 			errs = append(errs, fmt.Errorf("sessions: Config.ServerKeys[%d].Access: must be %q or %q", i, AccessServer, AccessAdmin))
 		case k.Name == "" || !validText(k.Name, maxName):
-			errs = append(errs, fmt.Errorf("sessions: Config.ServerKeys[%d].Name: 1 to %d bytes without control or format characters are required", i, maxName))
+			errs = append(errs, fmt.Errorf("sessions: Config.ServerKeys[%d].Name: "+
+				"1 to %d bytes without control or format characters are required", i, maxName))
 		case err != nil || len(sum) != sha256.Size:
 			errs = append(errs, fmt.Errorf("sessions: Config.ServerKeys[%d].SHA256: must be 64 hexadecimal digits, see HashServerKey", i))
 		default:

@@ -172,7 +172,9 @@ type Identity struct {
 
 // identityOf is what the tokens of s say, without their times.
 func identityOf(s Session) Identity {
-	return Identity{Access: AccessClient, UserID: s.UserID, SessionID: s.ID, Impersonation: s.Impersonation, Actor: s.Actor}
+	return Identity{
+		Access: AccessClient, UserID: s.UserID, SessionID: s.ID, Impersonation: s.Impersonation, Actor: s.Actor,
+	}
 }
 
 // HasUser reports whether the request speaks for a user: an access token came

@@ -137,7 +137,8 @@ u.end_reason, u.ended_by, CAST(@log_ip AS TEXT), CAST(@log_user_agent AS TEXT), 
 	}
 	for _, r := range rows {
 		if r.isolation != "" && !strings.HasPrefix(r.isolation, "read ") {
-			return nil, fmt.Errorf("store: %s: the transaction is %s, so it may miss sessions that began after its first statement: roll it back, and begin it as read committed (sql.LevelReadCommitted)", c.op, r.isolation)
+			return nil, fmt.Errorf("store: %s: the transaction is %s, so it may miss sessions that began after its "+
+				"first statement: roll it back, and begin it as read committed (sql.LevelReadCommitted)", c.op, r.isolation)
 		}
 	}
 	return changed(rows), nil

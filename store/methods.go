@@ -112,7 +112,9 @@ func (s *Store) Refresh(ctx context.Context, p sessions.RefreshParams) (sessions
 	args["parent_refused"] = int64(refused)
 	args["parent_refused_reason"] = string(refused.EndReason())
 
-	row, err := s.one(ctx, p.ID, change{op: "refresh", query: s.stmts.refresh, args: args, event: refreshed, client: p.Client})
+	row, err := s.one(ctx, p.ID, change{
+		op: "refresh", query: s.stmts.refresh, args: args, event: refreshed, client: p.Client,
+	})
 	if err != nil {
 		return sessions.RefreshResult{}, err
 	}
@@ -242,7 +244,9 @@ func (s *Store) Redeem(ctx context.Context, p sessions.RedeemParams) (sessions.S
 	args := moment(p.Moment)
 	args["id"], args["hash"] = p.ID, p.Hash
 	args["client_ip"], args["client_user_agent"] = p.Client.IP, p.Client.UserAgent
-	row, err := s.one(ctx, p.ID, change{op: "redeem", query: s.stmts.redeem, args: args, event: redeemed, client: p.Client})
+	row, err := s.one(ctx, p.ID, change{
+		op: "redeem", query: s.stmts.redeem, args: args, event: redeemed, client: p.Client,
+	})
 	if err != nil {
 		return sessions.Session{}, err
 	}
@@ -257,7 +261,9 @@ func (s *Store) Ended(ctx context.Context, since time.Time) ([]sessions.EndedSes
 		at    int64
 		actor *string
 	}
-	rows, err := read(ctx, s, "ended", s.stmts.ended, map[string]any{"since": since.UnixMicro(), "forever": never}, func(r *row) []any { return []any{&r.id, &r.at, &r.actor} })
+	args := map[string]any{"since": since.UnixMicro(), "forever": never}
+	targets := func(r *row) []any { return []any{&r.id, &r.at, &r.actor} }
+	rows, err := read(ctx, s, "ended", s.stmts.ended, args, targets)
 	if err != nil {
 		return nil, err
 	}
@@ -303,7 +309,8 @@ func (s *Store) Prune(ctx context.Context, p sessions.PruneParams) (int, error) 
 	// The rows are judged again as they are locked: Postgres does not repeat the
 	// subselect after it waited for a row, and in the meantime an idle session may
 	// have been refreshed.
-	old := inOrder(s.dialect, table, `id IN (`+strings.Join(parts, ` UNION ALL `)+` LIMIT @limit) AND NOT (`+strings.Join(earlier, ` AND `)+`)`)
+	old := inOrder(s.dialect, table,
+		`id IN (`+strings.Join(parts, ` UNION ALL `)+` LIMIT @limit) AND NOT (`+strings.Join(earlier, ` AND `)+`)`)
 	n, err := s.exec(ctx, "prune", `DELETE FROM `+table+` AS s WHERE `+old, args)
 	return int(n), err
 }

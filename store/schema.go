@@ -254,14 +254,16 @@ func (s *Store) looseColumns(ctx context.Context, t table) ([]error, error) {
 	var queries []string
 	for _, c := range t.columns {
 		if c.typ == typeText {
-			queries = append(queries, `SELECT '`+c.name+`', (SELECT count(*) FROM (SELECT `+c.name+` FROM `+t.quoted+` WHERE 0 UNION SELECT 'a' UNION SELECT 'A' UNION SELECT 'a ' UNION SELECT 'ä'))`)
+			queries = append(queries, `SELECT '`+c.name+`', (SELECT count(*) FROM (SELECT `+c.name+` FROM `+t.quoted+
+				` WHERE 0 UNION SELECT 'a' UNION SELECT 'A' UNION SELECT 'a ' UNION SELECT 'ä'))`)
 		}
 	}
 	type column struct {
 		name     string
 		distinct int64
 	}
-	columns, err := read(ctx, s, "migrate", strings.Join(queries, ` UNION ALL `), nil, func(c *column) []any { return []any{&c.name, &c.distinct} })
+	targets := func(c *column) []any { return []any{&c.name, &c.distinct} }
+	columns, err := read(ctx, s, "migrate", strings.Join(queries, ` UNION ALL `), nil, targets)
 	var faults []error
 	for _, c := range columns {
 		if c.distinct != 4 {

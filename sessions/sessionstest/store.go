@@ -267,7 +267,8 @@ func (st *Store) Prune(ctx context.Context, p sessions.PruneParams) (int, error)
 			break
 		}
 		s := r.session
-		if before(s.EndedAt, p.EndedBefore) || before(s.ExpiresAt, p.ExpiredBefore) || before(s.LastUsedAt, p.IdleBefore) && !needed[id] {
+		idle := before(s.LastUsedAt, p.IdleBefore) && !needed[id]
+		if idle || before(s.EndedAt, p.EndedBefore) || before(s.ExpiresAt, p.ExpiredBefore) {
 			delete(st.rows, id)
 			n++
 		}
