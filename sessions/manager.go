@@ -699,7 +699,7 @@ const pruneBatch = 1000
 // deleted before.
 //
 // Errors: those of [Manager.CheckClock], which it asks first, because a clock far ahead
-// would delete live sessions; [ErrUnavailable].
+// would delete live sessions; [ErrUnavailable], also for a batch that takes 5 min.
 func (m *Manager) Prune(ctx context.Context) (int, error) {
 	if err := m.CheckClock(ctx); err != nil {
 		return 0, err
@@ -711,7 +711,7 @@ func (m *Manager) Prune(ctx context.Context) (int, error) {
 	}
 	total := 0
 	for {
-		n, err := m.cfg.Store.Prune(ctx, p)
+		n, err := m.pruneOnce(ctx, p)
 		total += n
 		if err != nil {
 			return total, unavailable("prune", err)
@@ -720,6 +720,15 @@ func (m *Manager) Prune(ctx context.Context) (int, error) {
 			return total, nil
 		}
 	}
+}
+
+// pruneLimit is for one batch, which may read the table for idle rows.
+const pruneLimit = 5 * time.Minute
+
+func (m *Manager) pruneOnce(ctx context.Context, p PruneParams) (int, error) {
+	ctx, cancel := context.WithTimeout(ctx, pruneLimit)
+	defer cancel()
+	return m.cfg.Store.Prune(ctx, p)
 }
 
 // The clock differences that CheckClock minds.

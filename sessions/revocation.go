@@ -3,7 +3,9 @@ package sessions
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -42,17 +44,31 @@ var errSlowPoll = errors.New("sessions: the poll took too long")
 // store; [Manager.Health] reports them, and so does the log, once each time.
 //
 // Every half a minute it also ends the impersonations whose actor's session has ended in
-// a process that died before it could end them, too.
+// a process that died before it could end them, too. That calls [Config.OnEvent], next
+// to the polls and not between them; a hook that panics there is logged.
 func (m *Manager) WatchRevocations(ctx context.Context) {
 	f := m.feed
 	if !f.start() {
 		return
 	}
 	defer f.stop()
+	var marking sync.WaitGroup
+	defer marking.Wait()
+	idle := make(chan struct{}, 1) // one at a time
+	idle <- struct{}{}
 	ticker := time.NewTicker(feedPause)
 	defer ticker.Stop()
 	for {
-		m.pollEnded(ctx)
+		if actors := m.pollEnded(ctx); len(actors) > 0 {
+			select {
+			case <-idle:
+				marking.Go(func() {
+					m.endLeft(ctx, actors)
+					idle <- struct{}{}
+				})
+			default: // the next whole poll finds them again
+			}
+		}
 		select {
 		case <-ctx.Done():
 			return
@@ -61,8 +77,10 @@ func (m *Manager) WatchRevocations(ctx context.Context) {
 	}
 }
 
-// pollEnded reads what has ended since the last poll that went well.
-func (m *Manager) pollEnded(ctx context.Context) {
+// pollEnded reads what has ended since the last poll that went well. It returns the
+// sessions that have ended and whose impersonations nobody has marked, if it was a poll of
+// all of them.
+func (m *Manager) pollEnded(ctx context.Context) (actors []string) {
 	f := m.feed
 	began := m.cfg.Now()
 	since, whole := f.next(began)
@@ -74,7 +92,7 @@ func (m *Manager) pollEnded(ctx context.Context) {
 	defer cancel()
 	ended, err := m.cfg.Store.Ended(pollCtx, since)
 	if ctx.Err() != nil {
-		return // stopped, which is no failure
+		return nil // stopped, which is no failure
 	}
 	failedBefore, fresh := f.done(began, whole, ended, err)
 	switch {
@@ -86,24 +104,47 @@ func (m *Manager) pollEnded(ctx context.Context) {
 	for _, e := range fresh {
 		m.watches.end(e.ID, e.EndedAt)
 	}
-	if err == nil && whole {
-		m.endLeft(ctx, ended, began)
+	if err != nil || !whole || m.cfg.MayImpersonate == nil {
+		return nil
 	}
-}
-
-// endLeft marks the impersonations that nobody has marked since the session of their
-// actor ended: the process that ended it has died before it came to that. One that lives
-// has had time enough.
-func (m *Manager) endLeft(ctx context.Context, read []EndedSession, now time.Time) {
-	var actors []string
-	for _, e := range read {
-		if e.ActorSessionID != "" && now.Sub(e.EndedAt) > RevocationBound {
+	for _, e := range ended { // a process that lives has had time enough to mark them
+		if e.ActorSessionID != "" && began.Sub(e.EndedAt) > RevocationBound {
 			actors = append(actors, e.ActorSessionID)
 		}
 	}
 	slices.Sort(actors)
-	events, _ := m.markDependents(ctx, slices.Compact(actors), "") // only joined it returns an error
-	m.emit(ctx, events...)
+	return slices.Compact(actors)
+}
+
+// leftBatch bounds a statement that has to succeed within [Config.StoreTimeout], or it
+// would fail again each time.
+const leftBatch = 1000
+
+// endLeft marks the impersonations that depend on sessions that have ended: the process
+// that ended those has died before it came to that.
+func (m *Manager) endLeft(ctx context.Context, actorSessionIDs []string) {
+	for batch := range slices.Chunk(actorSessionIDs, leftBatch) {
+		if ctx.Err() != nil {
+			return
+		}
+		events, _ := m.markDependents(ctx, batch, "") // only joined it returns an error
+		m.refuseEnded(events)
+		for _, e := range events {
+			m.notifyAlone(ctx, e)
+		}
+	}
+}
+
+// notifyAlone is Notify where nobody recovers from the panic of a hook: it would end the
+// process.
+func (m *Manager) notifyAlone(ctx context.Context, e Event) {
+	defer func() {
+		if p := recover(); p != nil {
+			err := fmt.Errorf("sessions: panic: %T", p) // what it said may hold anything
+			m.logFailure(ctx, "sessions: panic in a hook", CodeInternal, err, slog.String("stack", string(debug.Stack())))
+		}
+	}()
+	m.Notify(ctx, e)
 }
 
 // FeedState says whether bounded routes can rely on the revocation feed.

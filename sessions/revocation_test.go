@@ -519,6 +519,65 @@ func TestTheFeedEndsWhatIsLeftUnmarked(t *testing.T) {
 	})
 }
 
+// A hook that panics or hangs, or a statement that does, costs the marking and never the
+// feed: that runs in a goroutine where nobody else would recover, and what is bounded
+// relies on it.
+func TestMarkingWhatIsLeftLeavesTheFeedAlone(t *testing.T) {
+	t.Parallel()
+	for name, breaks := range map[string]func(c *sessions.Config){
+		"a hook panics": func(c *sessions.Config) {
+			c.OnEvent = func(_ context.Context, e sessions.Event) {
+				if e.Session.EndReason == sessions.EndActorEnded {
+					panic("a hook")
+				}
+			}
+		},
+		"a hook hangs": func(c *sessions.Config) {
+			c.OnEvent = func(ctx context.Context, e sessions.Event) {
+				if e.Session.EndReason == sessions.EndActorEnded {
+					<-ctx.Done()
+				}
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				r := newReplicas(t, func(c *sessions.Config) {
+					c.MayImpersonate = func(context.Context, sessions.Identity, sessions.User) error { return nil }
+					breaks(c)
+				})
+				alice := sessionstest.SignIn(t, r.here, "alice")
+				var acting []sessions.Grant
+				for range 10 {
+					g, err := r.here.Impersonate(t.Context(), alice.Identity(t), sessions.CreateParams{UserID: "bob"})
+					if err != nil {
+						t.Fatal(err)
+					}
+					acting = append(acting, g)
+				}
+				r.watch(t)
+				r.endLate(t, alice, 0)
+				for second := range 120 {
+					pass(time.Second)
+					synctest.Wait()
+					if state := r.there.Health().Feed; state != sessions.FeedCurrent {
+						t.Fatalf("the feed is %s after %d s", state, second)
+					}
+				}
+				for _, g := range acting {
+					if s, err := r.there.Get(t.Context(), g.Session.ID); err != nil || s.EndReason != sessions.EndActorEnded {
+						t.Errorf("%+v, %v", s, err)
+					}
+				}
+				if logged := strings.Contains(r.log.String(), "panic in a hook"); logged != (name == "a hook panics") {
+					t.Errorf("logged %s", r.log.String())
+				}
+			})
+		})
+	}
+}
+
 func TestTheFeedOfAHostWithoutImpersonationMarksNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
