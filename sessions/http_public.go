@@ -5,7 +5,9 @@ import (
 	"crypto/sha256"
 	_ "embed"
 	"encoding/hex"
+	"maps"
 	"net/http"
+	"strings"
 	"time"
 )
 
@@ -52,12 +54,20 @@ func etagOf(content []byte) string {
 }
 
 // servePublic serves what anyone may keep for an hour; ServeContent knows
-// conditional and range requests.
+// conditional and range requests. Of several ranges it writes a part with a header for
+// each, hundreds of times what was asked for, so they get the whole (RFC 9110, section
+// 14.2).
 func servePublic(w http.ResponseWriter, r *http.Request, contentType, etag string, content []byte) {
 	h := w.Header()
 	h.Set("Content-Type", contentType)
 	h.Set("Cache-Control", "public, max-age=3600")
 	h.Set("Etag", etag)
 	h.Set("X-Content-Type-Options", "nosniff")
+	if strings.Contains(r.Header.Get("Range"), ",") {
+		whole := *r // the host's request stays as it is
+		whole.Header = maps.Clone(r.Header)
+		whole.Header.Del("Range")
+		r = &whole
+	}
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(content))
 }
