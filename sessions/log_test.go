@@ -142,7 +142,7 @@ func TestWhatTheHostsRoutesAnswerIsLogged(t *testing.T) {
 			})
 			k.Faults.Before = func(context.Context, sessionstest.Call) error { return errors.New("no route to the database") }
 			r := httptest.NewRequest(http.MethodPost, "/sign-in", nil)
-			_, err := k.Manager.Create(r.Context(), sessions.CreateParams{UserID: "alice"})
+			_, err := k.Create(r.Context(), sessions.CreateParams{UserID: "alice"})
 			w := httptest.NewRecorder()
 			k.WriteError(w, r, err)
 			if got := buf.String(); w.Code != 503 || strings.Count(got, "\n") != 1 || !strings.Contains(got, "no route to the database") {
