@@ -86,9 +86,12 @@ func (m *Manager) cookieIdentity(w http.ResponseWriter, r *http.Request, check t
 	}
 	if w != nil {
 		startPrivate(w)
-		// A middleware of ours further out has refreshed them for this answer.
-		if fresh := setAlready(w, h.pair.access); fresh != "" {
+		// What a middleware of ours further out has made of them for this answer holds.
+		switch fresh := setAlready(w, h.pair.access); {
+		case fresh != "":
 			h.access = fresh
+		case isSet(w, h.pair.access): // it found them dead, whatever their access token says
+			return Identity{}, &deadCookieError{ErrSessionEnded}
 		}
 	}
 	if w != nil && m.cookies.through && h.pair == m.cookies.acting {
@@ -133,7 +136,11 @@ func (m *Manager) cookieIdentity(w http.ResponseWriter, r *http.Request, check t
 // the same or not at all. An error is only to be looked at if it is ErrUnauthenticated.
 func (m *Manager) keepOwn(w http.ResponseWriter, r *http.Request) error {
 	h, twice := m.cookies.own.read(r)
-	if twice != nil || h.refresh == "" || isSet(w, m.cookies.own.access) { // by a middleware of ours further out
+	set := isSet(w, m.cookies.own.access) // by a middleware of ours further out
+	if set && setAlready(w, m.cookies.own.access) == "" {
+		return ErrSessionEnded
+	}
+	if twice != nil || h.refresh == "" || set {
 		return nil //nolint:nilerr // the next request that is the user's own is refused for it
 	}
 	if id, err := m.Verify(h.access); err == nil && !id.Impersonation {

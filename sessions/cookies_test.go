@@ -1160,6 +1160,66 @@ func TestActingFromASessionThatIsOver(t *testing.T) {
 	}
 }
 
+// One middleware inside another says what the outer one has said: a dead pair that it has
+// cleared is not good again because its access token is.
+func TestMiddlewaresInARowAgreeOnADeadImpersonation(t *testing.T) {
+	t.Parallel()
+	for name, needs := range map[string][]sessions.Need{
+		"Require inside Optional":  {sessions.NeedNothing, sessions.NeedUser},
+		"Optional inside Require":  {sessions.NeedUser, sessions.NeedNothing},
+		"Optional inside Optional": {sessions.NeedNothing, sessions.NeedNothing},
+	} {
+		for _, depends := range []bool{true, false} {
+			t.Run(fmt.Sprint(name, ", it depends on the user's session: ", depends), func(t *testing.T) {
+				t.Parallel()
+				s := newSite(t, func(c *sessions.Config) {
+					c.MayImpersonate = func(context.Context, sessions.Identity, sessions.User) error { return nil }
+				})
+				s.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					for _, need := range needs {
+						ctx, err := s.Admit(w, r, need, sessions.Stateless)
+						if err != nil {
+							sessions.WriteError(w, r, err)
+							return
+						}
+						r = r.WithContext(ctx)
+					}
+					id, _ := sessions.FromContext(r.Context())
+					_, _ = io.WriteString(w, id.Actor+" as "+id.UserID)
+				})
+				alice := s.SignIn(t, "alice")
+				s.Clock.Advance(6 * time.Minute)
+				grant := s.Impersonate(t, "alice", "bob").Grant
+				if depends {
+					var err error
+					if grant, err = s.Manager.Impersonate(t.Context(), alice.Identity(t), sessions.CreateParams{UserID: "bob"}); err != nil {
+						t.Fatal(err)
+					}
+				}
+				b := s.browse(t, alice)
+				w := httptest.NewRecorder()
+				if err := s.SetCookies(w, grant); err != nil {
+					t.Fatal(err)
+				}
+				b.take(w.Result())
+				// Another process ends the user's own session, and its access token runs out.
+				if _, err := s.WithStore(s.Faults).End(t.Context(), alice.Grant.Session.ID, "", ""); err != nil {
+					t.Fatal(err)
+				}
+				s.Clock.Advance(5 * time.Minute)
+				switch {
+				case !depends:
+					b.send(t, "POST", "/").want(t, 200, "alice as bob", bothCleared)
+				case slices.Contains(needs, sessions.NeedUser):
+					b.send(t, "POST", "/").want(t, 401, "REFRESH_TOKEN_NOT_FOUND_OR_EXPIRED ended", bothCleared+" "+endOfActing)
+				default:
+					b.send(t, "POST", "/").want(t, 200, " as ", bothCleared+" "+endOfActing)
+				}
+			})
+		}
+	}
+}
+
 // That the user's own session cannot be refreshed now is no reason to refuse what the
 // impersonation may do.
 func TestActingWhileTheUsersOwnCannotBeRefreshed(t *testing.T) {
