@@ -2,6 +2,7 @@ package sessions
 
 import (
 	"context"
+	"log/slog"
 	"sync"
 	"time"
 )
@@ -123,8 +124,8 @@ func (m *Manager) Events() []Event {
 	return m.joined.take()
 }
 
-// Notify sends events to [Config.OnEvent], and from then on this process refuses
-// the access tokens of the sessions that ended.
+// Notify sends events to [Config.OnEvent], but for those that are too many in a minute,
+// and from then on this process refuses the access tokens of the sessions that ended.
 func (m *Manager) Notify(ctx context.Context, events ...Event) {
 	m.refuseEnded(events) // before any hook is called, for it may panic
 	if m.cfg.OnEvent == nil {
@@ -132,7 +133,30 @@ func (m *Manager) Notify(ctx context.Context, events ...Event) {
 	}
 	ctx = context.WithoutCancel(ctx) // what is committed is reported, even if the caller has disconnected
 	for _, e := range events {
-		m.cfg.OnEvent(ctx, e)
+		if m.reports(ctx, e) {
+			m.cfg.OnEvent(ctx, e)
+		}
+	}
+}
+
+// reports reports whether to send an event, and not to leave it out as one of too many:
+// they would fill the host's audit trail. They count when they are sent, because those of
+// a transaction that is rolled back never are.
+func (m *Manager) reports(ctx context.Context, e Event) bool {
+	switch e.Type { //nolint:exhaustive // nobody can have any number of the others
+	case EventForgedToken:
+		reported, _ := m.forgeries.count(string(e.Refusal), m.now())
+		return reported
+	case EventImpersonationRefused:
+		reported, last := m.refusals.count(e.Session.CreatedBy+"\x00"+e.Session.Actor, m.now())
+		if last {
+			m.cfg.Logger.LogAttrs(ctx, slog.LevelWarn,
+				"sessions: refused impersonations of this actor are not reported for up to a minute",
+				slog.String("actor", clipText(e.Session.Actor, maxUserID)))
+		}
+		return reported
+	default:
+		return true
 	}
 }
 

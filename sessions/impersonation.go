@@ -1,7 +1,6 @@
 package sessions
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -9,7 +8,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"log/slog"
 	"sync"
 	"time"
 
@@ -73,22 +71,14 @@ func (m *Manager) mayImpersonate(ctx context.Context, actor Identity, target Use
 }
 
 // refuseImpersonation reports that an impersonation was asked for and refused, unless
-// the caller is nobody now, or asks so often that it would fill the host's audit trail.
+// the caller is nobody now.
 func (m *Manager) refuseImpersonation(ctx context.Context, p CreateParams, err error) {
 	if errors.Is(err, ErrUnauthenticated) || p.caller != nil && !p.caller.HasUser() && !p.caller.Trusted() {
 		return
 	}
-	now := m.now()
-	if reported, last := m.refusals.count(p.By+"\x00"+clipText(p.Actor, maxUserID), now); !reported {
-		return
-	} else if last {
-		m.cfg.Logger.LogAttrs(ctx, slog.LevelWarn,
-			"sessions: refused impersonations of this actor are not reported for up to a minute",
-			slog.String("actor", clipText(cmp.Or(p.Actor, p.By), maxUserID)))
-	}
 	e := Event{
 		Type: EventImpersonationRefused,
-		At:   now,
+		At:   m.now(),
 		Session: Session{
 			UserID: clipText(p.UserID, maxUserID), Impersonation: true,
 			Actor: clipText(p.Actor, maxUserID), Reason: clipText(p.Reason, maxReason), CreatedBy: p.By,

@@ -231,7 +231,9 @@ func TestRefusalsOfOneActorAreBounded(t *testing.T) {
 	for range 20 {
 		_, _ = joined.Impersonate(t.Context(), bob, sessions.CreateParams{UserID: "root"})
 	}
-	if n := len(joined.Events()); n != 9 {
+	g.TakeEvents()
+	g.Notify(t.Context(), joined.Events()...)
+	if n := len(g.TakeEvents()); n != 9 {
 		t.Errorf("of a joined Manager: %d events", n)
 	}
 	// What a key says of its actors is told apart.
@@ -241,6 +243,37 @@ func TestRefusalsOfOneActorAreBounded(t *testing.T) {
 	}
 	if n := len(g.TakeEvents()); n != 30 {
 		t.Errorf("of three actors of a key, 10 each: %d events", n)
+	}
+}
+
+// What is refused in a transaction that is rolled back is not reported, so it must not use
+// up what is.
+func TestRefusalsThatAreNeverSentDoNotCount(t *testing.T) {
+	t.Parallel()
+	k := newKit(t)
+	eve := sessions.CreateParams{UserID: "nobody", Impersonation: true, Actor: "eve"}
+	joined := k.WithStore(k.Store)
+	ask := func(m *sessions.Manager) {
+		t.Helper()
+		for range 200 {
+			if _, err := m.Create(t.Context(), eve); !errors.Is(err, sessions.ErrUserNotFound) {
+				t.Fatal(err)
+			}
+		}
+	}
+	ask(joined)
+	if n := len(k.takeEvents()); n != 0 {
+		t.Errorf("%d events of a transaction that is not over", n)
+	}
+	ask(k.Manager)
+	if n := len(k.takeEvents()); n != 10 {
+		t.Errorf("after a rollback, 200 refusals are %d events", n)
+	}
+	k.Clock.Advance(time.Minute)
+	k.Notify(t.Context(), joined.Events()...)
+	ask(k.Manager)
+	if n := len(k.takeEvents()); n != 10 {
+		t.Errorf("after a commit, 400 refusals are %d events", n)
 	}
 }
 
