@@ -194,8 +194,9 @@ type Config struct {
 	// err.Status, or another answer, such as a redirect to the sign-in page. errors.Is
 	// finds the cause in err, and the function [WriteError] writes the default form.
 	// Routes under /auth/oauth/ keep the form of RFC 6749, and the middlewares for Echo
-	// return errors to the app's HTTPErrorHandler. It is called concurrently. Defaults to
-	// the JSON of [APIError].
+	// return errors to the app's HTTPErrorHandler. It is called concurrently. If it panics
+	// on a mounted route, that is logged and the connection is dropped. Defaults to the
+	// JSON of [APIError].
 	WriteError func(w http.ResponseWriter, r *http.Request, err *APIError)
 
 	// OnEvent gets what happened, after it is committed and before the caller has

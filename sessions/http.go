@@ -109,10 +109,13 @@ func (h *Handler) endpointWith(
 		if isStack(r) {
 			w = newStackWriter(w, r)
 		}
+		answering := false
 		fail := func(err error) {
-			writeError(w, r, h.m.logRequest(r, err, slog.String("request_id", id)))
+			err = h.m.logRequest(r, err, slog.String("request_id", id))
+			answering = true
+			writeError(w, r, err)
 		}
-		defer func() {
+		recovered := func() {
 			p := recover()
 			if p == nil {
 				return
@@ -122,12 +125,17 @@ func (h *Handler) endpointWith(
 			}
 			// A hook of the host has panicked. Where it did is for the log; what
 			// it said may hold anything.
-			e := NewAPIError(fmt.Errorf("sessions: panic: %T", p))
+			e := NewAPIError(panicked(p))
 			h.m.logFailure(r.Context(), "sessions: panic in a hook", e.Code, e.cause,
 				slog.String("request_id", id), slog.String("stack", string(debug.Stack())))
-			e.Logged = true
+			if answering { // it was the one that writes refusals, and some may be out
+				panic(http.ErrAbortHandler)
+			}
+			e.Logged, answering = true, true
 			writeError(w, r, e)
-		}()
+		}
+		defer recovered() // from the other one
+		defer recovered()
 		if methods != nil && !serves(methods, r.Method) {
 			fail(methodNotAllowed(methods))
 			return

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"strings"
 	"sync"
 	"time"
@@ -57,6 +58,8 @@ func failureKind(err error) string {
 			return api.Code + "|" + api.Message // a mistake in the wiring, see miswired
 		}
 		switch e := err.(type) { //nolint:errorlint // each link of the chain in turn
+		case *panicError:
+			return "panic|" + e.value + "|" + e.at
 		case *foreignError:
 			err = e.err
 			continue
@@ -73,6 +76,31 @@ func failureKind(err error) string {
 		}
 		return fmt.Sprintf("%s|%T", call, err)
 	}
+}
+
+// panicError is what is said of a panic: the type of its value, and where it was.
+type panicError struct{ value, at string }
+
+func (e *panicError) Error() string { return "sessions: panic: " + e.value }
+
+// panicked is the error of a panic, for the deferred function that has recovered p.
+func panicked(p any) error {
+	e := &panicError{value: fmt.Sprintf("%T", p)}
+	var pcs [32]uintptr
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(1, pcs[:])])
+	// The deferred function is called by the runtime's panic, and that, perhaps through
+	// more of the runtime, by who panics.
+	for inPanic, more := false, true; more; {
+		var f runtime.Frame
+		f, more = frames.Next()
+		if ofRuntime := strings.HasPrefix(f.Function, "runtime."); inPanic && !ofRuntime {
+			e.at = f.Function
+			break
+		} else if ofRuntime {
+			inPanic = true
+		}
+	}
+	return e
 }
 
 const (

@@ -259,3 +259,95 @@ func TestARefusalSaysThatItIsLogged(t *testing.T) {
 		r.Header.Set("Authorization", "Bearer "+k.bearer.Reveal())
 	}
 }
+
+// One hook that panics all the time does not hide another's panic, whatever both say.
+func TestThePanicOfOneHookDoesNotHideAnothers(t *testing.T) {
+	t.Parallel()
+	var (
+		buf  bytes.Buffer
+		hook string
+		user *sessions.User
+	)
+	k := newKit(t, func(c *sessions.Config) {
+		c.Logger = slog.New(slog.NewTextHandler(&buf, nil))
+		c.Cookies.Enabled = true
+		users := c.Users
+		c.Users = func(ctx context.Context, id string) (sessions.User, error) {
+			switch hook {
+			case "Users":
+				panic("a bug")
+			case "Users, by nil":
+				return *user, nil
+			}
+			return users(ctx, id)
+		}
+		c.Claims = func(context.Context, sessions.Session, sessions.User) (map[string]any, error) {
+			switch hook {
+			case "Claims":
+				panic("a bug")
+			case "Claims, with an error":
+				panic(errors.New("a bug"))
+			}
+			return nil, nil
+		}
+	})
+	token := k.create(t, sessions.CreateParams{}).RefreshToken.Reveal()
+	h := sessions.NewHandler(k.Manager)
+	for range 3 {
+		for _, hook = range []string{"Users", "Users, by nil", "Claims", "Claims, with an error"} {
+			r := httptest.NewRequest(http.MethodPost, "/auth/sessions/current/refresh", nil)
+			r.Header.Set("X-Stack-Refresh-Token", token)
+			answer := httptest.NewRecorder()
+			if h.ServeHTTP(answer, r); answer.Code != http.StatusInternalServerError {
+				t.Fatalf("%s: answered %d %s", hook, answer.Code, answer.Body)
+			}
+		}
+	}
+	if n := strings.Count(buf.String(), "panic in a hook"); n != 4 {
+		t.Errorf("%d lines, want one of each:\n%s", n, buf.String())
+	}
+}
+
+// What has panicked while it wrote an answer is not asked for another one.
+func TestAPanicOfWriteErrorDropsTheConnection(t *testing.T) {
+	t.Parallel()
+	for name, path := range map[string]string{"a refusal": "/nothing", "another hook has panicked": "/auth/sessions/current/refresh"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var buf bytes.Buffer
+			calls, breaks := 0, false
+			k := newKit(t, func(c *sessions.Config) {
+				c.Logger = slog.New(slog.NewTextHandler(&buf, nil))
+				c.WriteError = func(w http.ResponseWriter, _ *http.Request, e *sessions.APIError) {
+					calls++
+					w.WriteHeader(e.Status)
+					panic("late")
+				}
+				users := c.Users
+				c.Users = func(ctx context.Context, id string) (sessions.User, error) {
+					if breaks {
+						panic("early")
+					}
+					return users(ctx, id)
+				}
+			})
+			r := httptest.NewRequest(http.MethodPost, path, nil)
+			r.Header.Set("X-Stack-Refresh-Token", k.create(t, sessions.CreateParams{}).RefreshToken.Reveal())
+			breaks = true
+			func() {
+				defer func() {
+					if err, ok := recover().(error); !ok || !errors.Is(err, http.ErrAbortHandler) {
+						t.Errorf("net/http gets the panic %v", err)
+					}
+				}()
+				sessions.NewHandler(k.Manager).ServeHTTP(httptest.NewRecorder(), r)
+			}()
+			if calls != 1 {
+				t.Errorf("WriteError was called %d times", calls)
+			}
+			if got := buf.String(); !strings.Contains(got, "panic in a hook") || !strings.Contains(got, "log_test.go") {
+				t.Errorf("logged %q", got)
+			}
+		})
+	}
+}
