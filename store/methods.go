@@ -300,15 +300,17 @@ func (s *Store) Prune(ctx context.Context, p sessions.PruneParams) (int, error) 
 	}
 	add(p.EndedBefore, "ended", `ended_at < @ended`, `(ended_at IS NULL OR ended_at >= @ended)`)
 	add(p.ExpiredBefore, "expired", `expires_at < @expired`, `expires_at >= @expired`)
-	// Not by EXISTS, which Postgres may answer, below OR, by reading all dependents.
-	needed := `(SELECT 1 FROM ` + table + ` AS d WHERE d.actor_session_id = s.id AND d.ended_at IS NULL LIMIT 1)`
-	add(p.IdleBefore, "idle", `last_used_at < @idle AND `+needed+` IS NULL`, `(last_used_at >= @idle OR `+needed+` IS NOT NULL)`)
+	// The idle come last, so that their condition is in no other part: below NOT or OR,
+	// Postgres would look for the dependents of each row by itself. So it is an anti join.
+	free := `NOT EXISTS (SELECT 1 FROM ` + table + ` AS d WHERE d.actor_session_id = s.id AND d.ended_at IS NULL)`
+	add(p.IdleBefore, "idle", `last_used_at < @idle AND `+free, `last_used_at >= @idle`)
 	if len(parts) == 0 {
 		return 0, s.answer(ctx, "prune", nil)
 	}
 	// The rows are judged again as they are locked: Postgres does not repeat the
 	// subselect after it waited for a row, and in the meantime an idle session may
-	// have been refreshed.
+	// have been refreshed. Their dependents are not looked for again: the statement
+	// would see no later ones, because its snapshot is from before the wait.
 	old := inOrder(s.dialect, table,
 		`id IN (`+strings.Join(parts, ` UNION ALL `)+` LIMIT @limit) AND NOT (`+strings.Join(earlier, ` AND `)+`)`)
 	n, err := s.exec(ctx, "prune", `DELETE FROM `+table+` AS s WHERE `+old, args)

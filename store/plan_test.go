@@ -415,6 +415,50 @@ func TestPlansUseTheIndexes(t *testing.T) {
 	}
 }
 
+// TestAPruneOfWhatIsIdleIsAnAntiJoin holds the idle part of a prune, which reads the
+// table, to one pass: Postgres joins the dependents once, and SQLite finds them by index.
+func TestAPruneOfWhatIsIdleIsAnAntiJoin(t *testing.T) {
+	t.Parallel()
+	for _, d := range databases {
+		t.Run(d.name, func(t *testing.T) {
+			t.Parallel()
+			db := open(t, d.open(t))
+			migrated(t, db)
+			rows := make([]store.Row, 0, 5000)
+			for i := range cap(rows) {
+				used := t0.Add(time.Duration(i%2) * time.Hour)
+				r := store.Row{ID: newID(), UserID: newID(), LastUsedAt: used.UnixMicro(), ExpiresAt: t0.Add(24 * time.Hour).UnixMicro(), Current: 1}
+				if i%100 == 99 {
+					r.ActorSessionID = &rows[i-9].ID // an idle one
+				}
+				rows = append(rows, r)
+			}
+			must(t, db.Table(store.DefaultTable).CreateInBatches(rows, 500).Error)
+			must(t, db.Exec(`ANALYZE`).Error)
+
+			want, never := "Anti Join", "SubPlan"
+			if d.name == "sqlite" {
+				want, never = "SEARCH d USING INDEX sessile_sessions_actor_idx", "SCAN d"
+			}
+			for name, p := range map[string]sessions.PruneParams{
+				"alone":         {IdleBefore: t0.Add(time.Minute), Limit: 100},
+				"with the rest": {EndedBefore: t0, ExpiredBefore: t0, IdleBefore: t0.Add(time.Minute), Limit: 100},
+			} {
+				plan := explained(t, db, func(st *store.Store) error {
+					n, err := st.Prune(t.Context(), p)
+					if err == nil && n != p.Limit {
+						err = fmt.Errorf("pruned %d, want %d", n, p.Limit)
+					}
+					return err
+				})
+				if !strings.Contains(plan, want) || strings.Contains(plan, never) {
+					t.Errorf("%s: want %s and no %s:\n%s", name, want, never, plan)
+				}
+			}
+		})
+	}
+}
+
 func TestRefreshUpdatesStayHOT(t *testing.T) {
 	t.Parallel()
 	db := open(t, postgres.Open(pgtest.DSN(t)))
