@@ -307,37 +307,84 @@ func TestSelectsAskTheSource(t *testing.T) {
 	}
 }
 
-// TestAnotherCallersCancelledContextIsNotOurs has one caller give up while GORM
-// prepares a statement that a second caller waits for.
-func TestAnotherCallersCancelledContextIsNotOurs(t *testing.T) {
-	t.Parallel()
-	db := open(t, databases[0].open(t))
-	st := migrated(t, db)
-	s := created(t, st, session("u"))
+// expired is a context whose cancellation looks like its deadline.
+type expired struct{ context.Context }
 
-	// The only connection is taken, so the first caller waits in Prepare, where
-	// its context ends.
-	conn, err := pool(t, db).Conn(t.Context())
-	must(t, err)
-	first, cancel := context.WithCancel(t.Context())
-	firstErr, secondErr := make(chan error), make(chan error)
-	get := func(ctx context.Context, done chan error) {
-		_, err := st.Get(ctx, s.ID)
-		done <- err
+func (e expired) Err() error {
+	if e.Context.Err() != nil {
+		return context.DeadlineExceeded
 	}
-	waiting := pool(t, db).Stats().WaitCount
-	go get(first, firstErr)
-	for pool(t, db).Stats().WaitCount == waiting {
-		runtime.Gosched() // until the first caller holds the place in the cache
+	return nil
+}
+
+// TestAnotherCallersContextIsNotOurs has one caller give up, or come to its deadline,
+// while GORM prepares a statement that a second caller waits for.
+func TestAnotherCallersContextIsNotOurs(t *testing.T) {
+	t.Parallel()
+	for want, wrapped := range map[error]func(context.Context) context.Context{
+		context.Canceled:         func(ctx context.Context) context.Context { return ctx },
+		context.DeadlineExceeded: func(ctx context.Context) context.Context { return expired{ctx} },
+	} {
+		t.Run(want.Error(), func(t *testing.T) {
+			t.Parallel()
+			db := open(t, databases[0].open(t))
+			st := migrated(t, db)
+			s := created(t, st, session("u"))
+
+			// The only connection is taken, so the first caller waits in Prepare, where
+			// its context ends.
+			conn, err := pool(t, db).Conn(t.Context())
+			must(t, err)
+			first, cancel := context.WithCancel(t.Context())
+			firstErr, secondErr := make(chan error, 1), make(chan error, 1)
+			get := func(ctx context.Context, done chan error) {
+				_, err := st.Get(ctx, s.ID)
+				done <- err
+			}
+			waiting := pool(t, db).Stats().WaitCount
+			go get(wrapped(first), firstErr)
+			for pool(t, db).Stats().WaitCount == waiting {
+				runtime.Gosched() // until the first caller holds the place in the cache
+			}
+			go get(t.Context(), secondErr)
+			cache, ok := db.Session(&gorm.Session{PrepareStmt: true}).ConnPool.(*gorm.PreparedStmtDB)
+			if !ok {
+				t.Fatal("GORM's cache of prepared statements is elsewhere")
+			}
+			for cache.Mux.TryLock() { // until the second caller has its lock, and keeps it
+				cache.Mux.Unlock()
+				runtime.Gosched()
+			}
+			cancel()
+			if err := <-firstErr; !errors.Is(err, want) {
+				t.Errorf("the first caller: %v, want %v", err, want)
+			}
+			must(t, conn.Close())
+			if err := <-secondErr; err != nil {
+				t.Errorf("the second caller: %v", err)
+			}
+		})
 	}
-	go get(t.Context(), secondErr)
-	cancel()
-	if err := <-firstErr; !errors.Is(err, context.Canceled) {
-		t.Errorf("the first caller: %v, want Canceled", err)
-	}
-	must(t, conn.Close())
-	if err := <-secondErr; err != nil {
-		t.Errorf("the second caller: %v", err)
+}
+
+// TestADefaultTimeoutOfTheHandleIsNotTriedAgain holds the store to one attempt when GORM
+// itself ends a statement, because the database may have carried it out.
+func TestADefaultTimeoutOfTheHandleIsNotTriedAgain(t *testing.T) {
+	t.Parallel()
+	for _, d := range databases {
+		t.Run(d.name, func(t *testing.T) {
+			t.Parallel()
+			db := open(t, d.open(t))
+			s := created(t, migrated(t, db), session("u"))
+			attempts := 0
+			must(t, db.Callback().Row().Before("gorm:row").Register("count", func(*gorm.DB) { attempts++ }))
+			timed := db.Session(&gorm.Session{NewDB: true})
+			timed.DefaultContextTimeout = 1
+			_, err := newStore(t, timed, store.Config{}).Refresh(t.Context(), presentation(s.ID, 1, t0))
+			if !errors.Is(err, context.DeadlineExceeded) || attempts != 1 {
+				t.Errorf("%d attempts, %v, want one and DeadlineExceeded", attempts, err)
+			}
+		})
 	}
 }
 

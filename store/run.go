@@ -148,7 +148,7 @@ func (s *Store) retry(ctx context.Context, f func() error) error {
 	budget := time.NewTimer(retryBudget)
 	defer budget.Stop()
 	err := f()
-	for longest := firstPause; err != nil && again(ctx, err); longest = min(2*longest, longestPause) {
+	for longest := firstPause; err != nil && s.again(ctx, err); longest = min(2*longest, longestPause) {
 		pause := time.NewTimer(rand.N(longest) + time.Microsecond) //nolint:gosec // jitter, nothing to guess
 		select {
 		case <-ctx.Done():
@@ -238,7 +238,7 @@ func sqlState(err error) string {
 
 // again reports whether another attempt may succeed, and this one has changed
 // nothing.
-func again(ctx context.Context, err error) bool {
+func (s *Store) again(ctx context.Context, err error) bool {
 	if ctx.Err() != nil {
 		return false
 	}
@@ -246,7 +246,7 @@ func again(ctx context.Context, err error) bool {
 	case serializationFailure, deadlockDetected:
 		return true
 	}
-	return busy(err) || notPrepared(err)
+	return busy(err) || s.notPrepared(err)
 }
 
 // busy recognises SQLITE_BUSY (5) and SQLITE_LOCKED (6) without naming a driver.
@@ -270,10 +270,15 @@ func busy(err error) bool {
 }
 
 // notPrepared recognises two accidents of GORM's shared cache of prepared
-// statements, before the statement ran. Who finds a statement that another caller
-// is preparing gets that caller's error, a cancelled context too, though its own
-// context is fine. And a statement may be evicted and closed between being found
-// and being run, for which database/sql has no exported error.
-func notPrepared(err error) bool {
-	return errors.Is(err, context.Canceled) || strings.Contains(err.Error(), "sql: statement is closed")
+// statements, before the statement ran. A caller that finds a statement while another
+// one prepares it gets that caller's error, be it cancelled or past its deadline,
+// though its own context is fine. And a statement may be evicted and closed between
+// being found and being run, for which database/sql has no exported error.
+//
+// With a default time-out of the host's GORM handle, a deadline may also be the end of a
+// statement of this caller, which may have been committed.
+func (s *Store) notPrepared(err error) bool {
+	timed := s.db.DefaultContextTimeout > 0 || s.db.DefaultTransactionTimeout > 0
+	return errors.Is(err, context.Canceled) || !timed && errors.Is(err, context.DeadlineExceeded) ||
+		strings.Contains(err.Error(), "sql: statement is closed")
 }
