@@ -19,7 +19,8 @@ const (
 	// EventRedeemed: the code was redeemed and the tokens were given.
 	EventRedeemed EventType = "redeemed"
 	// EventRotated, EventOverlap, EventRecovered and EventAhead are the outcomes
-	// of a refresh that gave tokens; see [Outcome].
+	// of a refresh that gave tokens; see [Outcome]. The last two also come before an
+	// EventRefused of the same refresh.
 	EventRotated   EventType = "rotated"
 	EventOverlap   EventType = "overlap"
 	EventRecovered EventType = "recovered"

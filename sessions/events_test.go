@@ -98,6 +98,61 @@ func TestAnEventSaysWhatTheHostsAnswerMadeOfARefresh(t *testing.T) {
 	}
 }
 
+// A recovery, or a database that went back in time, is an alarm. The row has moved on by
+// the time the user is refused, so it is raised then or never.
+func TestARefusedRefreshStillSaysWhatWasWrongWithItsToken(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		use  func(t *testing.T, k *kit, g sessions.Grant) (*sessions.Manager, sessions.Token)
+		want []sessions.EventType
+	}{
+		"rotated": {func(_ *testing.T, k *kit, g sessions.Grant) (*sessions.Manager, sessions.Token) {
+			return k.Manager, g.RefreshToken
+		}, []sessions.EventType{sessions.EventRefused}},
+		"overlap": {func(t *testing.T, k *kit, g sessions.Grant) (*sessions.Manager, sessions.Token) {
+			t.Helper()
+			k.refresh(t, g.RefreshToken)
+			return k.Manager, g.RefreshToken
+		}, []sessions.EventType{sessions.EventRefused}},
+		"recovered": {func(t *testing.T, k *kit, g sessions.Grant) (*sessions.Manager, sessions.Token) {
+			t.Helper()
+			k.refresh(t, g.RefreshToken)
+			k.Clock.Advance(2 * time.Minute)
+			return k.Manager, g.RefreshToken
+		}, []sessions.EventType{sessions.EventRecovered, sessions.EventRefused}},
+		"ahead": {func(t *testing.T, k *kit, g sessions.Grant) (*sessions.Manager, sessions.Token) {
+			t.Helper()
+			config := k.Config
+			store := sessionstest.NewStore()
+			if err := store.Create(t.Context(), g.Session); err != nil {
+				t.Fatal(err)
+			}
+			config.Store = store
+			return mustNew(t, config), k.refresh(t, g.RefreshToken).RefreshToken
+		}, []sessions.EventType{sessions.EventAhead, sessions.EventRefused}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			k := newKit(t)
+			m, token := test.use(t, k, k.create(t, sessions.CreateParams{}))
+			k.SetUser(sessions.User{ID: "alice"}, sessions.ErrUserDisabled)
+			k.takeEvents()
+			if _, err := m.Refresh(t.Context(), token.Reveal(), sessions.Client{IP: "192.0.2.7"}); !errors.Is(err, sessions.ErrUserRefused) {
+				t.Fatal(err)
+			}
+			var got []sessions.EventType
+			for _, e := range k.TakeEvents() {
+				if got = append(got, e.Type); e.Client.IP != "192.0.2.7" || (e.Refusal == "") == (e.Type == sessions.EventRefused) {
+					t.Errorf("%+v", e)
+				}
+			}
+			if !slices.Equal(got, test.want) {
+				t.Errorf("events %q, want %q", got, test.want)
+			}
+		})
+	}
+}
+
 // A hook that panics is a fault of the host; that the process goes on taking tokens of
 // sessions that have ended would be ours.
 func TestAHookThatPanicsLeavesNoEndedSessionAccepted(t *testing.T) {

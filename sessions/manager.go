@@ -363,13 +363,18 @@ func (m *Manager) Refresh(ctx context.Context, token string, client Client) (Gra
 }
 
 // regrant mints tokens for a session that goes on, if the host still says that it may,
-// and reports e, or what came of it instead.
+// and reports e, or what came of it instead. An EventRecovered and an
+// EventAhead are alarms, and reported in any case: the row has moved on, and no later
+// refresh would raise them.
 func (m *Manager) regrant(ctx context.Context, e Event, counter int64) (Grant, error) {
 	grant, err := m.grantAgain(ctx, e.Session, counter, e.At)
 	switch {
 	case errors.Is(err, ErrUserGone), errors.Is(err, ErrNotAllowed):
 		return Grant{}, err // the session has ended, which is an event of its own
 	case err != nil:
+		if e.Type == EventRecovered || e.Type == EventAhead {
+			m.emit(ctx, e)
+		}
 		e.Type, e.Refusal = EventRefused, refusalOf(err)
 	}
 	m.emit(ctx, e)
