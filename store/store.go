@@ -34,8 +34,9 @@ type Config struct {
 	// transaction of that change; see [Store.Audit]. On Postgres the change and its
 	// entries are one statement, but for the creation of an impersonation, which is a
 	// transaction. On SQLite the refresh and the end of an ordinary session are one
-	// statement, too; those of an impersonation, and the end of many, are a transaction.
-	// In the host's transaction, an error must roll that back, as ever. Defaults to false.
+	// statement, too; those of an impersonation, and the end of many, are a transaction,
+	// which has one INSERT for every 500 entries. In the host's transaction, an error must
+	// roll that back, as ever. Defaults to false.
 	AuditLog bool
 }
 
