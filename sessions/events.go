@@ -27,7 +27,7 @@ const (
 	EventAhead     EventType = "ahead"
 	// EventRefused: a refresh token or a hand-off code was good, and no tokens were
 	// given, because the user is disabled or a hook has failed; see [Event.Refusal].
-	// The session goes on.
+	// The session goes on. Of a disabled user at most 10 in a minute.
 	EventRefused EventType = "refused"
 	// EventReplay and EventRecoveryLimit: a refresh has ended the session.
 	EventReplay        EventType = "replay"
@@ -154,6 +154,17 @@ func (m *Manager) reports(ctx context.Context, e Event) bool {
 			m.cfg.Logger.LogAttrs(ctx, slog.LevelWarn,
 				"sessions: refused impersonations of this actor are not reported for up to a minute",
 				slog.String("actor", clipText(e.Session.Actor, maxUserID)))
+		}
+		return reported
+	case EventRefused:
+		if e.Refusal != RefusalUserDisabled {
+			return true
+		}
+		reported, last := m.disabled.count(e.Session.UserID, m.now())
+		if last {
+			m.cfg.Logger.LogAttrs(ctx, slog.LevelWarn,
+				"sessions: refused refreshes of this disabled user are not reported for up to a minute",
+				slog.String("user_id", e.Session.UserID))
 		}
 		return reported
 	default:

@@ -3,6 +3,7 @@ package sessions_test
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -150,6 +151,42 @@ func TestARefusedRefreshStillSaysWhatWasWrongWithItsToken(t *testing.T) {
 				t.Errorf("events %q, want %q", got, test.want)
 			}
 		})
+	}
+}
+
+// A disabled user keeps the session and the token, and may present it as often as they like.
+func TestRefusalsOfADisabledUserAreBounded(t *testing.T) {
+	t.Parallel()
+	var log strings.Builder
+	k := newKit(t, func(c *sessions.Config) { c.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+	alice, bob := k.create(t, sessions.CreateParams{}), k.create(t, sessions.CreateParams{UserID: "bob"})
+	refuse := func(g sessions.Grant, times int, answer, want error) (reported int) {
+		t.Helper()
+		k.SetUser(sessions.User{ID: g.Session.UserID}, answer)
+		k.TakeEvents()
+		for range times {
+			if _, err := k.Refresh(t.Context(), g.RefreshToken.Reveal(), sessions.Client{}); !errors.Is(err, want) {
+				t.Fatal(err)
+			}
+		}
+		return len(k.TakeEvents())
+	}
+	for range 2 {
+		if n := refuse(alice, 200, sessions.ErrUserDisabled, sessions.ErrUserRefused); n != 10 {
+			t.Errorf("200 refusals are %d events", n)
+		}
+		if n := refuse(bob, 9, sessions.ErrUserDisabled, sessions.ErrUserRefused); n != 9 {
+			t.Errorf("of another user, 9 refusals are %d events", n)
+		}
+		if n := refuse(bob, 20, errors.New("down"), sessions.ErrUnavailable); n != 20 {
+			t.Errorf("of an outage, 20 refusals are %d events", n)
+		}
+		k.Clock.Advance(time.Minute)
+		refuse(alice, 1, nil, nil) // or the next one is a recovery, which is an event of its own
+		refuse(bob, 1, nil, nil)
+	}
+	if n := strings.Count(log.String(), "user_id=alice"); n != 2 {
+		t.Errorf("%d lines say so:\n%s", n, log.String())
 	}
 }
 

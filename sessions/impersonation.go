@@ -96,8 +96,8 @@ func (m *Manager) refuseImpersonation(ctx context.Context, p CreateParams, err e
 	m.emit(ctx, e)
 }
 
-// refusals counts refused impersonations by who asked, so that nobody can have any
-// number of events. Windows are the same for all: no timer, and one map.
+// refusals counts what was refused, by who asked, so that nobody can have any number of
+// events. Windows are the same for all: no timer, and one map.
 type refusals struct {
 	mu     sync.Mutex
 	began  time.Time
@@ -106,7 +106,7 @@ type refusals struct {
 
 const (
 	refusalWindow    = time.Minute
-	maxRefusals      = 10   // of one actor in a window
+	maxRefusals      = 10   // of one actor or user in a window
 	maxRefusalActors = 4096 // in a window; more are not counted and not reported
 )
 

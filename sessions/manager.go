@@ -31,7 +31,8 @@ type Manager struct {
 	forgeries *refusals
 	failures  *failures
 	cookies   *cookieMode // nil if it is off
-	refusals  *refusals
+	refusals  *refusals   // by who asks for impersonations
+	disabled  *refusals   // by user
 	// joined is set on a Manager from WithStore and holds back its events.
 	joined *heldEvents
 }
@@ -66,6 +67,7 @@ func New(cfg Config) (*Manager, error) {
 		failures:  &failures{},
 		cookies:   newCookieMode(cfg.Cookies),
 		refusals:  &refusals{},
+		disabled:  &refusals{},
 	}
 	if m.clientID == "" {
 		m.clientID = cfg.Audience
@@ -363,9 +365,8 @@ func (m *Manager) Refresh(ctx context.Context, token string, client Client) (Gra
 }
 
 // regrant mints tokens for a session that goes on, if the host still says that it may,
-// and reports e, or what came of it instead. An EventRecovered and an
-// EventAhead are alarms, and reported in any case: the row has moved on, and no later
-// refresh would raise them.
+// and reports e, or what came of it instead. EventRecovered and EventAhead are alarms, and
+// reported next to a refusal: the row has moved on, and no later refresh would raise them.
 func (m *Manager) regrant(ctx context.Context, e Event, counter int64) (Grant, error) {
 	grant, err := m.grantAgain(ctx, e.Session, counter, e.At)
 	switch {
