@@ -72,14 +72,11 @@ func run(ctx context.Context, getenv func(string) string, out, logs io.Writer) (
 	}
 	defer func() { err = errors.Join(err, closeDB()) }()
 	users := users{db}
-	if err := users.migrate(ctx); err != nil {
-		return err
-	}
 	st, err := store.New(db, store.Config{AuditLog: true, NoPreparedStatements: cfg.database.unprepared})
 	if err != nil {
 		return err
 	}
-	if err := st.Migrate(ctx); err != nil {
+	if err := migrate(ctx, users, st); err != nil {
 		return err
 	}
 
@@ -169,12 +166,27 @@ func recordRefused(st *store.Store, logger *slog.Logger) func(context.Context, s
 	}
 }
 
+// upkeepLimit is how long the migration and each prune may take. A database that has gone
+// silent would hold the one for ever, and the other for the five minutes that the Manager
+// gives to each batch, and with them the requests that wait for the same statement.
+const upkeepLimit = time.Minute
+
+// migrate makes the tables.
+func migrate(ctx context.Context, users users, st *store.Store) error {
+	ctx, cancel := context.WithTimeout(ctx, upkeepLimit)
+	defer cancel()
+	if err := users.migrate(ctx); err != nil {
+		return err
+	}
+	return st.Migrate(ctx)
+}
+
 // prune deletes sessions that have been over for a month, once an hour.
 func prune(ctx context.Context, manager *sessions.Manager, logger *slog.Logger) {
 	tick := time.NewTicker(time.Hour)
 	defer tick.Stop()
 	for {
-		if _, err := manager.Prune(ctx); err != nil && ctx.Err() == nil {
+		if err := pruneOnce(ctx, manager); err != nil && ctx.Err() == nil {
 			logger.Error("prune", "error", err)
 		}
 		select {
@@ -183,4 +195,12 @@ func prune(ctx context.Context, manager *sessions.Manager, logger *slog.Logger) 
 		case <-tick.C:
 		}
 	}
+}
+
+// pruneOnce keeps what it has deleted if its time is over; the next one goes on.
+func pruneOnce(ctx context.Context, manager *sessions.Manager) error {
+	ctx, cancel := context.WithTimeout(ctx, upkeepLimit)
+	defer cancel()
+	_, err := manager.Prune(ctx)
+	return err
 }

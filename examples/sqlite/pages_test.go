@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"html"
 	"io"
 	"log/slog"
@@ -400,10 +399,8 @@ func inProcessOn(t *testing.T, databaseURL string) (*app, *sessionstest.Clock) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, migrate := range []func(context.Context) error{all.migrate, st.Migrate} {
-		if err := migrate(t.Context()); err != nil {
-			t.Fatal(err)
-		}
+	if err := migrate(t.Context(), all, st); err != nil {
+		t.Fatal(err)
 	}
 	var hashes []sessions.ServerKey
 	for _, key := range []string{testServerKey, testAdminKey} {
