@@ -301,18 +301,26 @@ const (
 
 // cutEncoded returns as much of s as has limit bytes in a claim, without its quotes.
 func cutEncoded(s string, limit int) string {
-	if len(s) > limit { // no rune is shorter in JSON
-		for s = s[:limit]; !utf8.ValidString(s) && len(s) > limit-utf8.UTFMax; {
-			s = s[:len(s)-1]
+	encoded := 0
+	for i := 0; i < len(s); {
+		r, size := utf8.DecodeRuneInString(s[i:])
+		if encoded += encodedLen(r, size); encoded > limit {
+			return s[:i]
 		}
+		i += size
 	}
-	for {
-		encoded, err := encodeClaims(s)
-		if err == nil && len(encoded)-len(`""`) <= limit {
-			return s
-		}
-		_, size := utf8.DecodeLastRuneInString(s)
-		s = s[:len(s)-size]
+	return s
+}
+
+// encodedLen is how long a rune of size bytes is in what encodeClaims writes.
+func encodedLen(r rune, size int) int {
+	switch {
+	case r == '"', r == '\\', r == '\b', r == '\f', r == '\n', r == '\r', r == '\t':
+		return len(`\n`)
+	case r < ' ', r == '\u2028', r == '\u2029', r == utf8.RuneError && size == 1:
+		return len(`\u0000`)
+	default:
+		return size
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/sessile-go/sessile/sessions"
 )
@@ -470,6 +471,39 @@ func TestALongNameIsCutInTheClaimAndKeepsNobodyOut(t *testing.T) {
 		if c.user.Email != "" && claims["email_verified"] != (c.email != nil) {
 			t.Errorf("%s: email_verified is %v", name, claims["email_verified"])
 		}
+	}
+}
+
+// Every refresh cuts the name, which the user may choose.
+func TestCuttingANameAllocatesNothing(t *testing.T) { //nolint:paralleltest // it counts allocations
+	for name, text := range map[string]string{
+		"255 control characters": strings.Repeat("\x01", 255), "255 letters": strings.Repeat("x", 255), "no UTF-8": strings.Repeat("\xff", 255),
+	} {
+		if n := testing.AllocsPerRun(10, func() { sessions.CutEncoded(text, 255) }); n != 0 {
+			t.Errorf("%s: %v allocations", name, n)
+		}
+	}
+}
+
+// The length that is added up is the one that encoding/json writes.
+func TestTheLengthOfEveryRuneInAClaim(t *testing.T) {
+	t.Parallel()
+	check := func(text string) {
+		t.Helper()
+		encoded, err := sessions.EncodeClaims(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, size := utf8.DecodeRuneInString(text)
+		if got, want := sessions.EncodedLen(r, size), len(encoded)-len(`""`); got != want {
+			t.Errorf("%q: %d, want %d", text, got, want)
+		}
+	}
+	for r := range rune(0x3000) {
+		check(string(r))
+	}
+	for _, text := range []string{"漢", "\ufffd", "\uffff", "👍", "\U0010ffff", "\xff", "\x80", "\xc3"} {
+		check(text)
 	}
 }
 

@@ -29,3 +29,12 @@ func FailureKinds(m *Manager) int {
 
 // Limited is c as a Manager uses it.
 func Limited(c Config) Config { return c.limited() }
+
+// CutEncoded cuts a text at limit bytes of JSON.
+func CutEncoded(s string, limit int) string { return cutEncoded(s, limit) }
+
+// EncodedLen is how long a rune of size bytes is taken to be in a claim.
+func EncodedLen(r rune, size int) int { return encodedLen(r, size) }
+
+// EncodeClaims is the JSON of claims.
+func EncodeClaims(v any) ([]byte, error) { return encodeClaims(v) }
