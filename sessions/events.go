@@ -144,7 +144,7 @@ func (m *Manager) Notify(ctx context.Context, events ...Event) {
 // they would fill the host's audit trail. They count when they are sent, because those of
 // a transaction that is rolled back never are.
 func (m *Manager) reports(ctx context.Context, e Event) bool {
-	switch e.Type { //nolint:exhaustive // nobody can have any number of the others
+	switch e.Type { // nobody can cause any number of the others
 	case EventForgedToken:
 		reported, _ := m.forgeries.count(string(e.Refusal), m.now())
 		return reported
