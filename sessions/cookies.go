@@ -177,7 +177,7 @@ func (c *cookieMode) pairOf(impersonation bool) cookiePair {
 	return c.own
 }
 
-// ClearCookies removes all cookies of ours from the browser: the user's own and those
+// ClearCookies removes all our cookies from the browser: the user's own and those
 // of an impersonation. It ends no session. Where cookie mode is off it does nothing.
 func (m *Manager) ClearCookies(w http.ResponseWriter) {
 	if c := m.cookies; c != nil {

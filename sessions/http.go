@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net/http"
 	"path"
-	"runtime/debug"
 	"slices"
 	"strings"
 )
@@ -123,11 +122,7 @@ func (h *Handler) endpointWith(
 			if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) { // asks net/http to drop the connection
 				panic(p)
 			}
-			// A hook of the host has panicked. Where it did is for the log; what
-			// it said may hold anything.
-			e := NewAPIError(panicked(p))
-			h.m.logFailure(r.Context(), "sessions: panic in a hook", e.Code, e.cause,
-				slog.String("request_id", id), slog.String("stack", string(debug.Stack())))
+			e := NewAPIError(h.m.logPanic(r.Context(), p, slog.String("request_id", id)))
 			if answering { // it was the one that writes refusals, and some may be out
 				panic(http.ErrAbortHandler)
 			}

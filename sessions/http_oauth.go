@@ -103,8 +103,9 @@ func (h *Handler) checkOAuthClient(r *http.Request, get func(string) string) err
 	basicID, basicKey, byBasic := r.BasicAuth()
 	invalid := func() error {
 		e := &APIError{
-			Status: 400, Code: CodeInvalidOAuthClientIDOrSecret, Message: "The client id or the client key is not valid.",
-			oauth: "invalid_client", Details: map[string]any{"client_id": nil},
+			Status: 400, Code: CodeInvalidOAuthClientIDOrSecret, oauth: "invalid_client",
+			Message: "The client id or the client key is not valid.",
+			Details: map[string]any{"client_id": nil},
 		}
 		if byBasic {
 			e.Status = 401

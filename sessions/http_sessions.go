@@ -170,7 +170,7 @@ func (h *Handler) makeSession(r *http.Request, p CreateParams, caller Identity) 
 }
 
 // Redeem is POST /auth/sessions/redeem: exchanges a hand-off code for the tokens, which
-// go into cookies if the request comes from a browser that has cookies of ours.
+// go into cookies if the request comes from a browser that has our cookies.
 func (h *Handler) Redeem() http.Handler { return h.endpoint(methods(http.MethodPost), h.redeem) }
 
 func (h *Handler) redeem(w http.ResponseWriter, r *http.Request) error {
@@ -213,7 +213,7 @@ func (h *Handler) redeem(w http.ResponseWriter, r *http.Request) error {
 }
 
 // isBrowser reports whether a request comes from a browser in cookie mode: it carries
-// cookies of ours, live or not, and no credentials in headers.
+// our cookies, live or not, and no credentials in headers.
 func (m *Manager) isBrowser(r *http.Request) (bool, error) {
 	if m.cookies == nil {
 		return false, nil

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"time"
@@ -76,6 +77,16 @@ func failureKind(err error) string {
 		}
 		return fmt.Sprintf("%s|%T", call, err)
 	}
+}
+
+// logPanic logs that a hook of the host has panicked, for the deferred function that has
+// recovered p, and returns it as an error. Where it did is for the log alone; what it said
+// may hold anything, so nobody sees that.
+func (m *Manager) logPanic(ctx context.Context, p any, more ...slog.Attr) error {
+	err := panicked(p)
+	more = append(more, slog.String("stack", string(debug.Stack())))
+	m.logFailure(ctx, "sessions: panic in a hook", CodeInternal, err, more...)
+	return err
 }
 
 // panicError is what is said of a panic: the type of its value, and where it was.

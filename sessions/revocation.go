@@ -3,9 +3,7 @@ package sessions
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
-	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -140,8 +138,7 @@ func (m *Manager) endLeft(ctx context.Context, actorSessionIDs []string) {
 func (m *Manager) notifyAlone(ctx context.Context, e Event) {
 	defer func() {
 		if p := recover(); p != nil {
-			err := fmt.Errorf("sessions: panic: %T", p) // what it said may hold anything
-			m.logFailure(ctx, "sessions: panic in a hook", CodeInternal, err, slog.String("stack", string(debug.Stack())))
+			_ = m.logPanic(ctx, p) // there is nobody to answer
 		}
 	}()
 	m.Notify(ctx, e)

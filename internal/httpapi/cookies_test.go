@@ -277,7 +277,7 @@ func TestCreateByCookieAnswersNoTokens(t *testing.T) {
 	}
 }
 
-// A browser that has cookies of ours gets the tokens of a code in cookies, too.
+// A browser that has our cookies gets the tokens of a code in cookies, too.
 func TestRedeemByABrowser(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t, cookieMode)
@@ -300,7 +300,7 @@ func TestRedeemByABrowser(t *testing.T) {
 		t.Errorf("%s", b.body)
 	}
 
-	// Whoever has none, or credentials in headers, is not a browser of ours.
+	// Whoever has none, or credentials in headers, is not taken for a browser.
 	for name, option := range map[string]option{"no cookies": cookies("theme", "dark"), "a bearer": bearer(admin.access), "an access type": stack("access-type", "client")} {
 		also := admin.own()
 		if name == "no cookies" {

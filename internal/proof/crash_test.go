@@ -14,8 +14,8 @@ import (
 // errCrashed is what the dead would say.
 var errCrashed = errors.New("the process has died")
 
-// A process that dies between the end of a session and that of the impersonations behind
-// it leaves them in the table as if they lived. A replica ends them, once, with an event.
+// A process that dies after the end of a session and before that of the impersonations
+// that depend on it leaves those as if they lived. A replica ends them, once, with an event.
 func TestWhatACrashLeavesAliveIsEndedByAReplica(t *testing.T) {
 	t.Parallel()
 	for _, s := range openStores {
