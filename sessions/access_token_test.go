@@ -111,7 +111,7 @@ func TestVerifyTakesWhatWeIssue(t *testing.T) {
 	}
 	want := sessions.Identity{
 		Access: sessions.AccessClient, UserID: "alice", SessionID: id.SessionID,
-		AuthTime: start, ExpiresAt: start.Add(10 * time.Minute), SessionExpiresAt: start.Add(sessions.DefaultSessionTTL),
+		AuthTime: start, ExpiresAt: start.Add(10 * time.Minute), SessionExpiresAt: start.Add(365 * 24 * time.Hour),
 	}
 	if id != want {
 		t.Errorf("got  %+v\nwant %+v", id, want)
@@ -141,7 +141,7 @@ func TestAccessTokenClaims(t *testing.T) {
 	want := map[string]any{
 		"iss": "https://app.example/auth", "sub": "alice", "aud": "https://api.example",
 		"iat": float64(start.Unix()), "exp": float64(start.Unix() + 600), "auth_time": float64(start.Unix()),
-		"session_expires_at": float64(start.Add(sessions.DefaultSessionTTL).Unix()),
+		"session_expires_at": float64(start.Add(365 * 24 * time.Hour).Unix()),
 		"sid":                session, "refresh_token_id": session, "client_id": project, "project_id": project, "branch_id": "main",
 		"role": "authenticated", "name": "Name of alice", "email": "alice@example.com", "email_verified": true,
 		"selected_team_id": nil, "signed_up_at": float64(start.Add(-time.Hour).Unix()),

@@ -136,7 +136,7 @@ var writes = []struct {
 		return err
 	}},
 	{"authenticate again", sessionstest.MethodCreate, func(ctx context.Context, _ *testing.T, w *interrupted) error {
-		_, err := w.Reauthenticated(ctx, w.alice.Session.ID)
+		_, err := w.Reauthenticate(ctx, w.alice.Session.ID)
 		return err
 	}},
 }
@@ -433,7 +433,7 @@ func TestAJoinedCallHasTheContextOfTheHostAlone(t *testing.T) {
 	_, errImpersonate := joined.Impersonate(ctx, caller, sessions.CreateParams{UserID: "bob"})
 	_, errList := joined.List(ctx, "alice", sessions.ListOptions{})
 	_, errCheck := joined.Check(ctx, caller)
-	_, errAgain := joined.Reauthenticated(ctx, w.alice.Session.ID)
+	_, errAgain := joined.Reauthenticate(ctx, w.alice.Session.ID)
 	_, errEnd := joined.EndMany(ctx, "alice", "", "", "")
 	if err := errors.Join(errCreate, errImpersonate, errList, errCheck, errAgain, errEnd); err != nil {
 		t.Fatal(err)

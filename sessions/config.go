@@ -17,15 +17,15 @@ import (
 
 // The defaults and bounds of [Config].
 const (
-	DefaultSessionTTL       = 365 * 24 * time.Hour
-	DefaultMaxSessionTTL    = 367 * 24 * time.Hour
-	DefaultIdleTimeout      = 90 * 24 * time.Hour
-	DefaultAccessTokenTTL   = 10 * time.Minute
-	DefaultOverlap          = 60 * time.Second
-	DefaultImpersonationTTL = time.Hour
-	MaxImpersonationTTL     = 24 * time.Hour
-	MinImpersonationTTL     = 30 * time.Second
-	DefaultRetention        = 30 * 24 * time.Hour
+	defaultSessionTTL       = 365 * 24 * time.Hour
+	defaultMaxSessionTTL    = 367 * 24 * time.Hour
+	defaultIdleTimeout      = 90 * 24 * time.Hour
+	defaultAccessTokenTTL   = 10 * time.Minute
+	defaultOverlap          = 60 * time.Second
+	defaultImpersonationTTL = time.Hour
+	maxImpersonationTTL     = 24 * time.Hour
+	minImpersonationTTL     = 30 * time.Second
+	defaultRetention        = 30 * 24 * time.Hour
 
 	minAccessTokenTTL = 2 * time.Second
 	maxAccessTokenTTL = 24 * time.Hour
@@ -277,14 +277,14 @@ func (c Config) withDefaults() Config {
 
 	setDefault(&c.StoreTimeout, storeTimeout)
 	setDefault(&c.Audience, c.ProjectID)
-	setDefault(&c.AccessTokenTTL, DefaultAccessTokenTTL)
-	setDefault(&c.MaxSessionTTL, DefaultMaxSessionTTL)
-	setDefault(&c.SessionTTL, min(DefaultSessionTTL, c.MaxSessionTTL))
-	setDefault(&c.IdleTimeout, DefaultIdleTimeout)
-	setDefault(&c.Impersonation.MaxTTL, MaxImpersonationTTL)
-	setDefault(&c.Impersonation.TTL, min(DefaultImpersonationTTL, c.Impersonation.MaxTTL))
-	setDefault(&c.Rotation.Overlap, min(DefaultOverlap, c.AccessTokenTTL/2))
-	setDefault(&c.Retention, max(DefaultRetention, c.AccessTokenTTL+c.ClockSkew))
+	setDefault(&c.AccessTokenTTL, defaultAccessTokenTTL)
+	setDefault(&c.MaxSessionTTL, defaultMaxSessionTTL)
+	setDefault(&c.SessionTTL, min(defaultSessionTTL, c.MaxSessionTTL))
+	setDefault(&c.IdleTimeout, defaultIdleTimeout)
+	setDefault(&c.Impersonation.MaxTTL, maxImpersonationTTL)
+	setDefault(&c.Impersonation.TTL, min(defaultImpersonationTTL, c.Impersonation.MaxTTL))
+	setDefault(&c.Rotation.Overlap, min(defaultOverlap, c.AccessTokenTTL/2))
+	setDefault(&c.Retention, max(defaultRetention, c.AccessTokenTTL+c.ClockSkew))
 	setDefault(&c.RevocationFallback, Strict)
 	if c.Logger == nil {
 		c.Logger = slog.New(defaultHandler{})
@@ -358,7 +358,7 @@ func (c Config) validate() error {
 
 	between("StoreTimeout", c.StoreTimeout, minStoreTimeout, maxStoreTimeout)
 	between("AccessTokenTTL", c.AccessTokenTTL, minAccessTokenTTL, maxAccessTokenTTL)
-	between("MaxSessionTTL", c.MaxSessionTTL, time.Second, 100*DefaultSessionTTL)
+	between("MaxSessionTTL", c.MaxSessionTTL, time.Second, 100*defaultSessionTTL)
 	between("SessionTTL", c.SessionTTL, time.Millisecond, c.MaxSessionTTL)
 	// A client refreshes when its access token has run out, and tries again for as long
 	// as the overlap. Its session must not have fallen idle by then.
@@ -368,13 +368,13 @@ func (c Config) validate() error {
 		fault("IdleTimeout", "%v is not above %v, which is AccessTokenTTL and Rotation.Overlap together",
 			c.IdleTimeout, awake)
 	default:
-		between("IdleTimeout", c.IdleTimeout, 0, 100*DefaultSessionTTL)
+		between("IdleTimeout", c.IdleTimeout, 0, 100*defaultSessionTTL)
 	}
 	if c.Impersonation.Visibility != Hidden && c.Impersonation.Visibility != Shown {
 		fault("Impersonation.Visibility", "%d is neither Hidden nor Shown", c.Impersonation.Visibility)
 	}
-	between("Impersonation.MaxTTL", c.Impersonation.MaxTTL, MinImpersonationTTL, MaxImpersonationTTL)
-	between("Impersonation.TTL", c.Impersonation.TTL, MinImpersonationTTL, c.Impersonation.MaxTTL)
+	between("Impersonation.MaxTTL", c.Impersonation.MaxTTL, minImpersonationTTL, maxImpersonationTTL)
+	between("Impersonation.TTL", c.Impersonation.TTL, minImpersonationTTL, c.Impersonation.MaxTTL)
 	if c.RevocationFallback != Strict && c.RevocationFallback != Stateless {
 		fault("RevocationFallback", "%d is neither Strict nor Stateless", c.RevocationFallback)
 	}
@@ -395,7 +395,7 @@ func (c Config) validate() error {
 		fault("ClientIP", "takes the place of Config.TrustedProxies")
 	}
 	between("ClockSkew", c.ClockSkew, 0, maxClockSkew)
-	between("Retention", c.Retention, c.AccessTokenTTL+c.ClockSkew, 100*DefaultSessionTTL)
+	between("Retention", c.Retention, c.AccessTokenTTL+c.ClockSkew, 100*defaultSessionTTL)
 
 	switch {
 	case c.Rotation.MaxRecoveries < NoRecovery:

@@ -128,7 +128,7 @@ func (c *cookieMode) limit(most int) int {
 var errNoCookieMode = miswired("Config.Cookies is not enabled.")
 
 // SetCookies puts the tokens of a grant into cookies on the answer: after sign-in,
-// [Manager.Redeem] or [Manager.Reauthenticated]. It replaces cookies that are set on
+// [Manager.Redeem] or [Manager.Reauthenticate]. It replaces cookies that are set on
 // w already, and makes w uncacheable. Those of an impersonation go beside the user's
 // own; the user's own put away those of an impersonation, whose session goes on until
 // it ends or expires, as does another session that this browser had. Call it before

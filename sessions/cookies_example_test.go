@@ -52,7 +52,7 @@ func exampleSite(manager *sessions.Manager) http.Handler {
 			http.Error(w, "wrong password", http.StatusUnauthorized)
 			return
 		}
-		grant, err := manager.Reauthenticated(r.Context(), id.SessionID)
+		grant, err := manager.Reauthenticate(r.Context(), id.SessionID)
 		if err == nil {
 			err = manager.SetCookies(w, grant)
 		}
@@ -130,7 +130,7 @@ func ExampleManager_SetCookies() {
 
 // What a stolen session should not be able to do asks for the password again. The
 // session is replaced then: who else has its tokens is signed out.
-func ExampleManager_Reauthenticated() {
+func ExampleManager_Reauthenticate() {
 	now := time.Now()
 	config := exampleConfig()
 	config.Cookies = sessions.Cookies{Enabled: true}

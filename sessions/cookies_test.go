@@ -1341,7 +1341,7 @@ func TestAReplacedSessionDoesNotClearTheCookiesOfTheNextOne(t *testing.T) {
 	alice := s.SignIn(t, "alice")
 	b := s.browse(t, alice)
 	late := b.fork()
-	grant, err := s.Reauthenticated(t.Context(), alice.Grant.Session.ID)
+	grant, err := s.Reauthenticate(t.Context(), alice.Grant.Session.ID)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -1511,7 +1511,7 @@ func TestASessionThatEndsWhileItIsRefreshedSetsNoCookies(t *testing.T) {
 // replace is step-up by m, whose answer reaches the browser at once.
 func replace(t *testing.T, m *sessions.Manager, b *browser, id string) {
 	t.Helper()
-	grant, err := m.Reauthenticated(t.Context(), id)
+	grant, err := m.Reauthenticate(t.Context(), id)
 	if err != nil {
 		t.Error(err)
 		return
@@ -1553,7 +1553,7 @@ func TestAReplacementThatCannotBeToldClearsNothing(t *testing.T) {
 	s := newSite(t)
 	alice := s.SignIn(t, "alice")
 	b := s.browse(t, alice)
-	if _, err := s.Reauthenticated(t.Context(), alice.Grant.Session.ID); err != nil {
+	if _, err := s.Reauthenticate(t.Context(), alice.Grant.Session.ID); err != nil {
 		t.Fatal(err)
 	}
 	s.Faults.Before = sessionstest.FailAt(sessionstest.MethodGet, 0, errAway)

@@ -73,8 +73,8 @@ var (
 	ErrRecoveryLimit = newError(ErrRefused, "recovery limit")
 	// ErrUserGone: the host no longer knows the user; the session is ended.
 	ErrUserGone = newError(ErrRefused, "user gone")
-	// ErrActorEnded: the session of the actor behind an impersonation is over.
-	ErrActorEnded = newError(ErrRefused, "actor's session ended")
+	// ErrParentEnded: the session of the actor behind an impersonation is over.
+	ErrParentEnded = newError(ErrRefused, "actor's session ended")
 	// ErrNotAllowed: the actor may no longer impersonate the user; the session is
 	// ended.
 	ErrNotAllowed = newError(ErrRefused, "impersonation no longer allowed")

@@ -49,7 +49,7 @@ var sentinels = map[string]error{
 	"ErrReplay":                  sessions.ErrReplay,
 	"ErrRecoveryLimit":           sessions.ErrRecoveryLimit,
 	"ErrUserGone":                sessions.ErrUserGone,
-	"ErrActorEnded":              sessions.ErrActorEnded,
+	"ErrParentEnded":             sessions.ErrParentEnded,
 	"ErrNotAllowed":              sessions.ErrNotAllowed,
 	"ErrUserRefused":             sessions.ErrUserRefused,
 	"ErrUserNotFound":            sessions.ErrUserNotFound,

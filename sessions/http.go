@@ -74,7 +74,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			slices.Sort(allow)
 			return methodNotAllowed(slices.Compact(allow))
 		}
-		return &APIError{Status: 404, Code: CodeNotFound, Message: "There is nothing here."}
+		return &APIError{Status: 404, Code: codeNotFound, Message: "There is nothing here."}
 	}).ServeHTTP(w, r)
 }
 
@@ -88,7 +88,7 @@ func (h *Handler) Register(mux *http.ServeMux, prefix string) {
 }
 
 func methodNotAllowed(allow []string) error {
-	return &APIError{Status: 405, Code: CodeMethodNotAllowed, Message: "The method is not allowed here.", allow: strings.Join(allow, ", ")}
+	return &APIError{Status: 405, Code: codeMethodNotAllowed, Message: "The method is not allowed here.", allow: strings.Join(allow, ", ")}
 }
 
 // endpoint makes a handler of a function that answers, or returns an error before

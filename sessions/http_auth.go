@@ -208,9 +208,9 @@ func (m *Manager) keyIdentity(key string, access AccessType) (Identity, error) {
 	if ok {
 		return Identity{Access: access, KeyName: name}, nil
 	}
-	code, kind := CodeInvalidSecretServerKey, "server"
+	code, kind := codeInvalidSecretServerKey, "server"
 	if access == AccessAdmin {
-		code, kind = CodeInvalidSuperSecretAdminKey, "admin"
+		code, kind = codeInvalidSuperSecretAdminKey, "admin"
 	}
 	return Identity{}, &APIError{
 		Status: 401, Code: code, Message: "The " + kind + " key is not valid.", challenge: "invalid_token",
@@ -249,18 +249,18 @@ func (m *Manager) stackIdentity(r *http.Request, check tokenCheck) (id Identity,
 	case AccessClient, AccessServer, AccessAdmin:
 	case "":
 		if clientKey != "" || serverKey != "" || adminKey != "" {
-			return Identity{}, false, &APIError{Status: 400, Code: CodeProjectKeyWithoutAccessType, Message: "A key came without x-stack-access-type."}
+			return Identity{}, false, &APIError{Status: 400, Code: codeProjectKeyWithoutAccessType, Message: "A key came without x-stack-access-type."}
 		}
 		return Identity{}, false, m.checkProject(project, "")
 	default:
 		return Identity{}, false, &APIError{
-			Status: 400, Code: CodeInvalidAccessType, Message: "x-stack-access-type must be client, server or admin.",
+			Status: 400, Code: codeInvalidAccessType, Message: "x-stack-access-type must be client, server or admin.",
 			Details: map[string]any{"accessType": clipText(string(access), 64)},
 		}
 	}
 	if m.cfg.ProjectID != "" && project == "" {
 		return Identity{}, false, &APIError{
-			Status: 400, Code: CodeAccessTypeWithoutProjectID, Message: "x-stack-access-type came without x-stack-project-id.",
+			Status: 400, Code: codeAccessTypeWithoutProjectID, Message: "x-stack-access-type came without x-stack-project-id.",
 			Details: map[string]any{"request_type": string(access)},
 		}
 	}
@@ -279,16 +279,16 @@ func (m *Manager) stackIdentity(r *http.Request, check tokenCheck) (id Identity,
 	case AccessClient:
 		err = m.checkClientKey(clientKey)
 	case AccessServer:
-		err = m.checkServerKey(&id, serverKey, CodeServerAuthenticationRequired)
+		err = m.checkServerKey(&id, serverKey, codeServerAuthenticationRequired)
 	case AccessAdmin:
-		err = m.checkServerKey(&id, adminKey, CodeAdminAuthenticationRequired)
+		err = m.checkServerKey(&id, adminKey, codeAdminAuthenticationRequired)
 	}
 	if err != nil {
 		return Identity{}, false, err
 	}
 	if branch != "" && branch != "main" {
 		return Identity{}, false, &APIError{
-			Status: 400, Code: CodeBranchDoesNotExist, Message: "There is no such branch.",
+			Status: 400, Code: codeBranchDoesNotExist, Message: "There is no such branch.",
 			Details: map[string]any{"branch_id": clipText(branch, 64)},
 		}
 	}
@@ -302,12 +302,12 @@ func (m *Manager) checkProject(project, sessionID string) error {
 		return nil
 	case sessionID != "":
 		return &APIError{
-			Status: 401, Code: CodeInvalidProjectForAccessToken, Message: "The access token is of another project.", challenge: "invalid_token",
+			Status: 401, Code: codeInvalidProjectForAccessToken, Message: "The access token is of another project.", challenge: "invalid_token",
 			Details: map[string]any{"expected_project_id": clipText(project, 128), "actual_project_id": m.cfg.ProjectID},
 		}
 	default:
 		return &APIError{
-			Status: 400, Code: CodeCurrentProjectNotFound, Message: "There is no such project.",
+			Status: 400, Code: codeCurrentProjectNotFound, Message: "There is no such project.",
 			Details: map[string]any{"project_id": clipText(project, 128)},
 		}
 	}
@@ -319,9 +319,9 @@ func (m *Manager) checkClientKey(key string) error {
 	case slices.Contains(m.cfg.ClientKeys, key):
 		return nil
 	case key != "" && key != publicClientKey:
-		return &APIError{Status: 401, Code: CodeInvalidPublishableClientKey, Message: "The client key is not valid.", Details: details}
+		return &APIError{Status: 401, Code: codeInvalidPublishableClientKey, Message: "The client key is not valid.", Details: details}
 	case m.cfg.RequireClientKey:
-		return &APIError{Status: 401, Code: CodePublishableClientKeyRequired, Message: "A client key is required.", Details: details}
+		return &APIError{Status: 401, Code: codePublishableClientKeyRequired, Message: "A client key is required.", Details: details}
 	default:
 		return nil
 	}
@@ -382,11 +382,11 @@ var errNoManager = miswired("The middleware has no Manager.")
 
 func insufficientAccess(caller Identity, allowed ...AccessType) error {
 	return &APIError{
-		Status: 401, Code: CodeInsufficientAccessType, Message: "The credentials are good, but not of the kind that this needs.", challenge: "insufficient_scope",
+		Status: 401, Code: codeInsufficientAccessType, Message: "The credentials are good, but not of the kind that this needs.", challenge: "insufficient_scope",
 		Details: map[string]any{"actual_access_type": string(caller.Access), "allowed_access_types": allowed},
 	}
 }
 
 func cannotGetOwnUser() error {
-	return &APIError{Status: 400, Code: CodeCannotGetOwnUserWithoutUser, Message: "This needs an access token of a user."}
+	return &APIError{Status: 400, Code: codeCannotGetOwnUserWithoutUser, Message: "This needs an access token of a user."}
 }

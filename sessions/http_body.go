@@ -30,13 +30,13 @@ func readBody(w http.ResponseWriter, r *http.Request, allowed ...string) (media 
 		}
 	}
 	if !ok {
-		return "", nil, &APIError{Status: 415, Code: CodeUnsupportedMediaType, Message: "Send one Content-Type: " + strings.Join(allowed, " or ") + ", in UTF-8 and without Content-Encoding."}
+		return "", nil, &APIError{Status: 415, Code: codeUnsupportedMediaType, Message: "Send one Content-Type: " + strings.Join(allowed, " or ") + ", in UTF-8 and without Content-Encoding."}
 	}
 	tooLarge := func() error {
 		// Without this net/http waits for more of the body before it answers, and
 		// a client that sends no more keeps us waiting.
 		w.Header().Set("Connection", "close")
-		return &APIError{Status: 413, Code: CodeBodyTooLarge, Message: "The request body is larger than 64 KiB."}
+		return &APIError{Status: 413, Code: codeBodyTooLarge, Message: "The request body is larger than 64 KiB."}
 	}
 	if r.ContentLength > maxBody {
 		return "", nil, tooLarge()

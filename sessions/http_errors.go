@@ -14,41 +14,41 @@ import (
 
 // The codes of the HTTP API. docs/http-api.md says when each is answered.
 const (
-	CodeBodyParsingError               = "BODY_PARSING_ERROR"
-	CodeSchemaError                    = "SCHEMA_ERROR"
-	CodeProjectKeyWithoutAccessType    = "PROJECT_KEY_WITHOUT_ACCESS_TYPE"
-	CodeInvalidAccessType              = "INVALID_ACCESS_TYPE"
-	CodeAccessTypeWithoutProjectID     = "ACCESS_TYPE_WITHOUT_PROJECT_ID"
-	CodeAccessTypeRequired             = "ACCESS_TYPE_REQUIRED"
-	CodeInsufficientAccessType         = "INSUFFICIENT_ACCESS_TYPE"
-	CodeInvalidPublishableClientKey    = "INVALID_PUBLISHABLE_CLIENT_KEY"
-	CodeInvalidSecretServerKey         = "INVALID_SECRET_SERVER_KEY"
-	CodeInvalidSuperSecretAdminKey     = "INVALID_SUPER_SECRET_ADMIN_KEY"
-	CodePublishableClientKeyRequired   = "PUBLISHABLE_CLIENT_KEY_REQUIRED_FOR_PROJECT"
-	CodeServerAuthenticationRequired   = "SERVER_AUTHENTICATION_REQUIRED"
-	CodeAdminAuthenticationRequired    = "ADMIN_AUTHENTICATION_REQUIRED"
-	CodeUnparsableAccessToken          = "UNPARSABLE_ACCESS_TOKEN"
-	CodeAccessTokenExpired             = "ACCESS_TOKEN_EXPIRED"
-	CodeInvalidProjectForAccessToken   = "INVALID_PROJECT_FOR_ACCESS_TOKEN"
-	CodeCurrentProjectNotFound         = "CURRENT_PROJECT_NOT_FOUND"
-	CodeBranchDoesNotExist             = "BRANCH_DOES_NOT_EXIST"
-	CodeCannotGetOwnUserWithoutUser    = "CANNOT_GET_OWN_USER_WITHOUT_USER"
-	CodeUserIDDoesNotExist             = "USER_ID_DOES_NOT_EXIST"
-	CodeCannotDeleteCurrentSession     = "CANNOT_DELETE_CURRENT_SESSION"
-	CodeRefreshTokenNotFoundOrExpired  = "REFRESH_TOKEN_NOT_FOUND_OR_EXPIRED"
-	CodeInvalidOAuthClientIDOrSecret   = "INVALID_OAUTH_CLIENT_ID_OR_SECRET"
-	CodeUserNotFound                   = "USER_NOT_FOUND"
-	CodeSessionNotFound                = "SESSION_NOT_FOUND"
-	CodeForbidden                      = "FORBIDDEN"
-	CodeImpersonationNotAllowed        = "IMPERSONATION_NOT_ALLOWED"
-	CodeHandoffCodeNotFoundOrExpired   = "HANDOFF_CODE_NOT_FOUND_OR_EXPIRED"
-	CodeInsufficientUserAuthentication = "INSUFFICIENT_USER_AUTHENTICATION"
-	CodeNotFound                       = "NOT_FOUND"
-	CodeMethodNotAllowed               = "METHOD_NOT_ALLOWED"
-	CodeBodyTooLarge                   = "BODY_TOO_LARGE"
-	CodeUnsupportedMediaType           = "UNSUPPORTED_MEDIA_TYPE"
-	CodeTemporarilyUnavailable         = "TEMPORARILY_UNAVAILABLE"
-	CodeInternal                       = "INTERNAL"
+	codeBodyParsingError               = "BODY_PARSING_ERROR"
+	codeSchemaError                    = "SCHEMA_ERROR"
+	codeProjectKeyWithoutAccessType    = "PROJECT_KEY_WITHOUT_ACCESS_TYPE"
+	codeInvalidAccessType              = "INVALID_ACCESS_TYPE"
+	codeAccessTypeWithoutProjectID     = "ACCESS_TYPE_WITHOUT_PROJECT_ID"
+	codeAccessTypeRequired             = "ACCESS_TYPE_REQUIRED"
+	codeInsufficientAccessType         = "INSUFFICIENT_ACCESS_TYPE"
+	codeInvalidPublishableClientKey    = "INVALID_PUBLISHABLE_CLIENT_KEY"
+	codeInvalidSecretServerKey         = "INVALID_SECRET_SERVER_KEY"
+	codeInvalidSuperSecretAdminKey     = "INVALID_SUPER_SECRET_ADMIN_KEY"
+	codePublishableClientKeyRequired   = "PUBLISHABLE_CLIENT_KEY_REQUIRED_FOR_PROJECT"
+	codeServerAuthenticationRequired   = "SERVER_AUTHENTICATION_REQUIRED"
+	codeAdminAuthenticationRequired    = "ADMIN_AUTHENTICATION_REQUIRED"
+	codeUnparsableAccessToken          = "UNPARSABLE_ACCESS_TOKEN"
+	codeAccessTokenExpired             = "ACCESS_TOKEN_EXPIRED"
+	codeInvalidProjectForAccessToken   = "INVALID_PROJECT_FOR_ACCESS_TOKEN"
+	codeCurrentProjectNotFound         = "CURRENT_PROJECT_NOT_FOUND"
+	codeBranchDoesNotExist             = "BRANCH_DOES_NOT_EXIST"
+	codeCannotGetOwnUserWithoutUser    = "CANNOT_GET_OWN_USER_WITHOUT_USER"
+	codeUserIDDoesNotExist             = "USER_ID_DOES_NOT_EXIST"
+	codeCannotDeleteCurrentSession     = "CANNOT_DELETE_CURRENT_SESSION"
+	codeRefreshTokenNotFoundOrExpired  = "REFRESH_TOKEN_NOT_FOUND_OR_EXPIRED"
+	codeInvalidOAuthClientIDOrSecret   = "INVALID_OAUTH_CLIENT_ID_OR_SECRET"
+	codeUserNotFound                   = "USER_NOT_FOUND"
+	codeSessionNotFound                = "SESSION_NOT_FOUND"
+	codeForbidden                      = "FORBIDDEN"
+	codeImpersonationNotAllowed        = "IMPERSONATION_NOT_ALLOWED"
+	codeHandoffCodeNotFoundOrExpired   = "HANDOFF_CODE_NOT_FOUND_OR_EXPIRED"
+	codeInsufficientUserAuthentication = "INSUFFICIENT_USER_AUTHENTICATION"
+	codeNotFound                       = "NOT_FOUND"
+	codeMethodNotAllowed               = "METHOD_NOT_ALLOWED"
+	codeBodyTooLarge                   = "BODY_TOO_LARGE"
+	codeUnsupportedMediaType           = "UNSUPPORTED_MEDIA_TYPE"
+	codeTemporarilyUnavailable         = "TEMPORARILY_UNAVAILABLE"
+	codeInternal                       = "INTERNAL"
 	headerKnownError, headerRequestID  = "Known-Error", "Request-Id"
 	headerActualStatus, headerOverride = "Actual-Status", "Override-Error-Status"
 )
@@ -56,8 +56,8 @@ const (
 // unknownToSDK are the codes that go without the known-error header: the
 // published SDK answers a code it does not know with an appeal to update it.
 var unknownToSDK = map[string]bool{
-	CodeSessionNotFound: true, CodeForbidden: true, CodeImpersonationNotAllowed: true, CodeHandoffCodeNotFoundOrExpired: true, CodeInsufficientUserAuthentication: true, CodeNotFound: true, CodeMethodNotAllowed: true,
-	CodeBodyTooLarge: true, CodeUnsupportedMediaType: true, CodeTemporarilyUnavailable: true, CodeInternal: true,
+	codeSessionNotFound: true, codeForbidden: true, codeImpersonationNotAllowed: true, codeHandoffCodeNotFoundOrExpired: true, codeInsufficientUserAuthentication: true, codeNotFound: true, codeMethodNotAllowed: true,
+	codeBodyTooLarge: true, codeUnsupportedMediaType: true, codeTemporarilyUnavailable: true, codeInternal: true,
 }
 
 // APIError is an error as the HTTP API answers it: {"code", "error", "details"?}.
@@ -91,7 +91,7 @@ func (*APIError) ofSessions() {}
 // miswired is a mistake in the host's wiring, which its developer has to read: the
 // answer says it, for it holds nothing of the request.
 func miswired(message string) error {
-	return &APIError{Status: 500, Code: CodeInternal, Message: message}
+	return &APIError{Status: 500, Code: codeInternal, Message: message}
 }
 
 // MarshalJSON writes the body of the answer. It says what encoding/json would do by
@@ -116,29 +116,29 @@ var answers = []struct {
 	// challenge is the error code of the Bearer challenge.
 	challenge string
 }{
-	{ErrMalformed, 401, CodeRefreshTokenNotFoundOrExpired, "The refresh token is not valid.", "malformed", "invalid_token"},
-	{ErrUnknownSession, 401, CodeRefreshTokenNotFoundOrExpired, "The session does not exist.", "unknown", "invalid_token"},
-	{ErrSessionEnded, 401, CodeRefreshTokenNotFoundOrExpired, "The session has ended.", "ended", "invalid_token"},
-	{ErrSessionExpired, 401, CodeRefreshTokenNotFoundOrExpired, "The session has expired.", "expired", "invalid_token"},
-	{ErrSessionIdle, 401, CodeRefreshTokenNotFoundOrExpired, "The session was not used for too long.", "idle", "invalid_token"},
-	{ErrReplay, 401, CodeRefreshTokenNotFoundOrExpired, "The refresh token was used before, so the session was ended.", "replay", "invalid_token"},
-	{ErrRecoveryLimit, 401, CodeRefreshTokenNotFoundOrExpired, "The refresh token was repeated too often, so the session was ended.", "recovery_limit", "invalid_token"},
-	{ErrUserGone, 401, CodeRefreshTokenNotFoundOrExpired, "The user does not exist any more.", "user_gone", "invalid_token"},
-	{ErrActorEnded, 401, CodeRefreshTokenNotFoundOrExpired, "The session of the actor has ended.", "actor_ended", "invalid_token"},
-	{ErrNotAllowed, 401, CodeRefreshTokenNotFoundOrExpired, "The impersonation is no longer allowed.", "not_allowed", "invalid_token"},
-	{ErrUserRefused, 401, CodeRefreshTokenNotFoundOrExpired, "The user may not have sessions now.", "user_disabled", "invalid_token"},
-	{ErrNoCredentials, 401, CodeAccessTypeRequired, "Credentials are required: a server key or an access token as Authorization: Bearer, or an access type.", "", ""},
-	{ErrInvalidToken, 401, CodeUnparsableAccessToken, "The access token is not valid.", "", "invalid_token"},
-	{ErrInvalidHandoff, 401, CodeHandoffCodeNotFoundOrExpired, "The hand-off code is not valid, has expired, or was used before.", "", "invalid_token"},
-	{ErrImpersonationNotAllowed, 403, CodeImpersonationNotAllowed, "This impersonation is not allowed.", "", ""},
-	{ErrCrossOrigin, 403, CodeForbidden, "A request of another origin cannot change anything by cookie.", "cross_origin", ""},
-	{ErrExpired, 401, CodeAccessTokenExpired, "The access token has expired, or its session has ended.", "", "invalid_token"},
-	{ErrUnauthenticated, 401, CodeAccessTypeRequired, "Credentials are required.", "", ""},
-	{ErrInvalidParams, 400, CodeSchemaError, "A parameter is not valid.", "", ""},
-	{ErrUserNotFound, 404, CodeUserNotFound, "The user does not exist.", "", ""},
-	{ErrUserDisabled, 403, CodeForbidden, "The user may not have sessions now.", "user_disabled", ""},
-	{ErrNotFound, 404, CodeSessionNotFound, "The session does not exist.", "", ""},
-	{ErrUnavailable, 503, CodeTemporarilyUnavailable, "Temporarily unavailable, try again.", "", ""},
+	{ErrMalformed, 401, codeRefreshTokenNotFoundOrExpired, "The refresh token is not valid.", "malformed", "invalid_token"},
+	{ErrUnknownSession, 401, codeRefreshTokenNotFoundOrExpired, "The session does not exist.", "unknown", "invalid_token"},
+	{ErrSessionEnded, 401, codeRefreshTokenNotFoundOrExpired, "The session has ended.", "ended", "invalid_token"},
+	{ErrSessionExpired, 401, codeRefreshTokenNotFoundOrExpired, "The session has expired.", "expired", "invalid_token"},
+	{ErrSessionIdle, 401, codeRefreshTokenNotFoundOrExpired, "The session was not used for too long.", "idle", "invalid_token"},
+	{ErrReplay, 401, codeRefreshTokenNotFoundOrExpired, "The refresh token was used before, so the session was ended.", "replay", "invalid_token"},
+	{ErrRecoveryLimit, 401, codeRefreshTokenNotFoundOrExpired, "The refresh token was repeated too often, so the session was ended.", "recovery_limit", "invalid_token"},
+	{ErrUserGone, 401, codeRefreshTokenNotFoundOrExpired, "The user does not exist any more.", "user_gone", "invalid_token"},
+	{ErrParentEnded, 401, codeRefreshTokenNotFoundOrExpired, "The session of the actor has ended.", "actor_ended", "invalid_token"},
+	{ErrNotAllowed, 401, codeRefreshTokenNotFoundOrExpired, "The impersonation is no longer allowed.", "not_allowed", "invalid_token"},
+	{ErrUserRefused, 401, codeRefreshTokenNotFoundOrExpired, "The user may not have sessions now.", "user_disabled", "invalid_token"},
+	{ErrNoCredentials, 401, codeAccessTypeRequired, "Credentials are required: a server key or an access token as Authorization: Bearer, or an access type.", "", ""},
+	{ErrInvalidToken, 401, codeUnparsableAccessToken, "The access token is not valid.", "", "invalid_token"},
+	{ErrInvalidHandoff, 401, codeHandoffCodeNotFoundOrExpired, "The hand-off code is not valid, has expired, or was used before.", "", "invalid_token"},
+	{ErrImpersonationNotAllowed, 403, codeImpersonationNotAllowed, "This impersonation is not allowed.", "", ""},
+	{ErrCrossOrigin, 403, codeForbidden, "A request of another origin cannot change anything by cookie.", "cross_origin", ""},
+	{ErrExpired, 401, codeAccessTokenExpired, "The access token has expired, or its session has ended.", "", "invalid_token"},
+	{ErrUnauthenticated, 401, codeAccessTypeRequired, "Credentials are required.", "", ""},
+	{ErrInvalidParams, 400, codeSchemaError, "A parameter is not valid.", "", ""},
+	{ErrUserNotFound, 404, codeUserNotFound, "The user does not exist.", "", ""},
+	{ErrUserDisabled, 403, codeForbidden, "The user may not have sessions now.", "user_disabled", ""},
+	{ErrNotFound, 404, codeSessionNotFound, "The session does not exist.", "", ""},
+	{ErrUnavailable, 503, codeTemporarilyUnavailable, "Temporarily unavailable, try again.", "", ""},
 }
 
 // NewAPIError says how the HTTP API answers err. What it does not know becomes a
@@ -150,7 +150,7 @@ func NewAPIError(err error) *APIError {
 	if old, ok := errors.AsType[*AuthenticationTooOldError](err); ok {
 		seconds := int64(old.MaxAge / time.Second)
 		return &APIError{
-			Status: 401, Code: CodeInsufficientUserAuthentication, Message: "The user has to authenticate again.",
+			Status: 401, Code: codeInsufficientUserAuthentication, Message: "The user has to authenticate again.",
 			Details: map[string]any{"max_age": seconds}, cause: err, challenge: "insufficient_user_authentication", maxAge: seconds,
 		}
 	}
@@ -160,13 +160,13 @@ func NewAPIError(err error) *APIError {
 		}
 		e := &APIError{Status: a.status, Code: a.code, Message: a.message, cause: err, challenge: a.challenge}
 		switch {
-		case a.code == CodeRefreshTokenNotFoundOrExpired:
+		case a.code == codeRefreshTokenNotFoundOrExpired:
 			e.Details = map[string]any{"reason": a.reason, "retry": false}
 		case a.reason != "":
 			e.Details = map[string]any{"reason": a.reason}
-		case a.code == CodeTemporarilyUnavailable:
+		case a.code == codeTemporarilyUnavailable:
 			e.Details = map[string]any{"retry": true}
-		case a.code == CodeSchemaError:
+		case a.code == codeSchemaError:
 			// What follows names the field, and nothing but the caller's own input.
 			if _, what, ok := strings.Cut(err.Error(), ErrInvalidParams.Error()+": "); ok {
 				e.Message = "A parameter is not valid: " + what + "."
@@ -175,7 +175,7 @@ func NewAPIError(err error) *APIError {
 		}
 		return e
 	}
-	return &APIError{Status: 500, Code: CodeInternal, Message: "Internal error.", cause: err}
+	return &APIError{Status: 500, Code: codeInternal, Message: "Internal error.", cause: err}
 }
 
 // SetHeader sets what e says in headers, for an answer to r: the request id, the
@@ -302,7 +302,7 @@ func (s *schemaError) err(r *http.Request) error {
 func (s *schemaError) answer(r *http.Request) *APIError {
 	message := fmt.Sprintf("Request validation failed on %s %s:\n- %s",
 		r.Method, shownPath(r.URL.Path), strings.Join(s.problems, "\n- "))
-	return &APIError{Status: 400, Code: CodeSchemaError, Message: message, Details: map[string]any{"message": message}}
+	return &APIError{Status: 400, Code: codeSchemaError, Message: message, Details: map[string]any{"message": message}}
 }
 
 // shownPath is a path as errors show it: segments of our own patterns and ids are
@@ -336,5 +336,5 @@ func newSchemaError(r *http.Request, path, format string, args ...any) *APIError
 
 func bodyParsingError(format string, args ...any) *APIError {
 	message := "The request body " + fmt.Sprintf(format, args...) + "."
-	return &APIError{Status: 400, Code: CodeBodyParsingError, Message: message, Details: map[string]any{"message": message}}
+	return &APIError{Status: 400, Code: codeBodyParsingError, Message: message, Details: map[string]any{"message": message}}
 }

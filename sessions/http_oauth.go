@@ -103,7 +103,7 @@ func (h *Handler) checkOAuthClient(r *http.Request, get func(string) string) err
 	basicID, basicKey, byBasic := r.BasicAuth()
 	invalid := func() error {
 		e := &APIError{
-			Status: 400, Code: CodeInvalidOAuthClientIDOrSecret, oauth: "invalid_client",
+			Status: 400, Code: codeInvalidOAuthClientIDOrSecret, oauth: "invalid_client",
 			Message: "The client id or the client key is not valid.",
 			Details: map[string]any{"client_id": nil},
 		}
@@ -136,7 +136,7 @@ func (h *Handler) checkOAuthClient(r *http.Request, get func(string) string) err
 	}
 	err := h.m.checkClientKey(key)
 	if api, ok := errors.AsType[*APIError](err); ok {
-		if api.Code == CodeInvalidPublishableClientKey {
+		if api.Code == codeInvalidPublishableClientKey {
 			return invalid()
 		}
 		api.oauth = "invalid_client"
@@ -178,9 +178,9 @@ func (h *Handler) revoke(w http.ResponseWriter, r *http.Request) error {
 // oauthErrors are the error codes of RFC 6749, section 5.2, by ours. The rest are
 // invalid_request.
 var oauthErrors = map[string]string{
-	CodeRefreshTokenNotFoundOrExpired: "invalid_grant",
-	CodeTemporarilyUnavailable:        "temporarily_unavailable",
-	CodeInternal:                      "server_error",
+	codeRefreshTokenNotFoundOrExpired: "invalid_grant",
+	codeTemporarilyUnavailable:        "temporarily_unavailable",
+	codeInternal:                      "server_error",
 }
 
 // writeOAuthError answers in the form of RFC 6749, section 5.2, with our code and
@@ -188,7 +188,7 @@ var oauthErrors = map[string]string{
 // before the body, and would not find invalid_grant.
 func writeOAuthError(w http.ResponseWriter, r *http.Request, err error) {
 	e := *NewAPIError(err)
-	if e.Code == CodeRefreshTokenNotFoundOrExpired {
+	if e.Code == codeRefreshTokenNotFoundOrExpired {
 		e.Status = http.StatusBadRequest
 	}
 	e.challenge = ""

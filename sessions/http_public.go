@@ -32,7 +32,7 @@ func (h *Handler) ofProject(document http.Handler) http.Handler {
 		case err != nil:
 			return err
 		case project != h.m.cfg.ProjectID:
-			return &APIError{Status: 404, Code: CodeNotFound, Message: "There is no such project."}
+			return &APIError{Status: 404, Code: codeNotFound, Message: "There is no such project."}
 		}
 		document.ServeHTTP(w, r)
 		return nil

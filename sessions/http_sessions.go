@@ -107,7 +107,7 @@ func (h *Handler) create(w http.ResponseWriter, r *http.Request) error {
 	case errors.Is(err, ErrImpersonationNotAllowed): // which may wrap what the host says of the actor
 		return err
 	case errors.Is(err, ErrUserNotFound), errors.Is(err, ErrUserDisabled):
-		e := &APIError{Status: 400, Code: CodeUserIDDoesNotExist, Message: "The user does not exist.", Details: map[string]any{"user_id": p.UserID}, cause: err}
+		e := &APIError{Status: 400, Code: codeUserIDDoesNotExist, Message: "The user does not exist.", Details: map[string]any{"user_id": p.UserID}, cause: err}
 		if errors.Is(err, ErrUserDisabled) {
 			e.Message = "The user may not have sessions now."
 			e.Details["reason"] = "user_disabled"
@@ -289,7 +289,7 @@ func (h *Handler) createParams(r *http.Request, body jsonObject, caller Identity
 	if ttl != nil {
 		least, most := time.Millisecond, h.m.cfg.MaxSessionTTL
 		if p.Impersonation {
-			least, most = MinImpersonationTTL, h.m.cfg.Impersonation.MaxTTL
+			least, most = minImpersonationTTL, h.m.cfg.Impersonation.MaxTTL
 		}
 		millis, ok := jsonInt(ttl)
 		if !ok || millis < least.Milliseconds() || millis > most.Milliseconds() {
@@ -494,7 +494,7 @@ func resolveUser(caller Identity, userID string) (string, error) {
 		return caller.UserID, nil
 	}
 	if !caller.Trusted() && userID != caller.UserID {
-		return "", &APIError{Status: 403, Code: CodeForbidden, Message: "These are another user's sessions."}
+		return "", &APIError{Status: 403, Code: codeForbidden, Message: "These are another user's sessions."}
 	}
 	return userID, nil
 }
@@ -556,7 +556,7 @@ func (h *Handler) endOne(w http.ResponseWriter, r *http.Request) error {
 	}
 	switch {
 	case id == caller.SessionID:
-		return &APIError{Status: 400, Code: CodeCannotDeleteCurrentSession, Message: "This is the session of the access token: sign out instead."}
+		return &APIError{Status: 400, Code: codeCannotDeleteCurrentSession, Message: "This is the session of the access token: sign out instead."}
 	case caller.Trusted():
 		_, err = h.m.end(r.Context(), EndParams{ID: id, By: caller.KeyName})
 	case !caller.HasUser():
@@ -604,7 +604,7 @@ func (h *Handler) endMany(w http.ResponseWriter, r *http.Request) error {
 	case caller.Trusted():
 		ended, err = h.m.EndMany(r.Context(), userID, "", EndRevoked, caller.KeyName)
 	case caller.Impersonation:
-		return &APIError{Status: 403, Code: CodeForbidden, Message: "An impersonation ends only itself."}
+		return &APIError{Status: 403, Code: codeForbidden, Message: "An impersonation ends only itself."}
 	default:
 		ended, err = h.m.EndOthers(r.Context(), caller)
 	}
@@ -642,7 +642,7 @@ func (h *Handler) signOut(w http.ResponseWriter, r *http.Request) error {
 	}
 	if errors.Is(err, ErrNoCredentials) {
 		return &APIError{
-			Status: 401, Code: CodeAccessTokenExpired, Message: "Signing out needs an access token or a refresh token.",
+			Status: 401, Code: codeAccessTokenExpired, Message: "Signing out needs an access token or a refresh token.",
 			Details: map[string]any{"expired_at_millis": h.m.now().UnixMilli(), "project_id": nil, "user_id": nil, "refresh_token_id": nil},
 		}
 	}

@@ -87,7 +87,7 @@ func (m *Manager) refuseImpersonation(ctx context.Context, p CreateParams, err e
 		Refusal: refusalOf(err),
 	}
 	if p.caller != nil {
-		e.Session.ActorSessionID = p.caller.SessionID
+		e.Session.ParentSessionID = p.caller.SessionID
 	}
 	setDefault(&e.Session.Actor, p.By)
 	if p.Actor == p.UserID && e.Refusal == RefusalNotAllowed {
@@ -143,13 +143,13 @@ func refusalOf(err error) Refusal {
 	}
 }
 
-// actorOver reports whether the session of the actor of s has ended or expired. Being
+// parentOver reports whether the session of the actor of s has ended or expired. Being
 // idle is each session's own affair.
-func (m *Manager) actorOver(ctx context.Context, s Session, now time.Time) (bool, error) {
-	if s.ActorSessionID == "" {
+func (m *Manager) parentOver(ctx context.Context, s Session, now time.Time) (bool, error) {
+	if s.ParentSessionID == "" {
 		return false, nil
 	}
-	actor, err := m.cfg.Store.Get(ctx, s.ActorSessionID)
+	actor, err := m.cfg.Store.Get(ctx, s.ParentSessionID)
 	switch {
 	case errors.Is(err, ErrNotFound):
 		return true, nil
@@ -185,14 +185,14 @@ func (m *Manager) markDependents(ctx context.Context, actorSessionIDs []string, 
 	}
 	now := m.now()
 	ended, err := m.cfg.Store.EndDependents(ctx, EndDependentsParams{
-		ActorSessionIDs: actorSessionIDs, Now: now, Reason: EndActorEnded, By: by,
+		ParentSessionIDs: actorSessionIDs, Now: now, Reason: EndParentEnded, By: by,
 	})
 	if err != nil {
 		if m.joined != nil {
 			return nil, unavailable("end dependents", err)
 		}
 		m.logFailure(ctx, "sessions: impersonations of an ended session are not marked",
-			CodeTemporarilyUnavailable, err)
+			codeTemporarilyUnavailable, err)
 		return nil, nil
 	}
 	return endings(ended, now), nil

@@ -82,7 +82,7 @@ func TestImpersonate(t *testing.T) {
 	g.takeEvents()
 	grant := g.impersonate(t, alice, sessions.CreateParams{Reason: "ticket 1", Actor: "mallory", By: "mallory"})
 	s := grant.Session
-	if !s.Impersonation || s.UserID != "bob" || s.Actor != "alice" || s.ActorSessionID != alice.SessionID || s.Reason != "ticket 1" ||
+	if !s.Impersonation || s.UserID != "bob" || s.Actor != "alice" || s.ParentSessionID != alice.SessionID || s.Reason != "ticket 1" ||
 		s.CreatedBy != "alice" || !s.AuthTime.IsZero() || s.ExpiresAt != start.Add(time.Hour) {
 		t.Errorf("session %+v", s)
 	}
@@ -306,7 +306,7 @@ func TestKeysImpersonateUnderTheSettings(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if s := k.create(t, sessions.CreateParams{Impersonation: true, By: "support", Actor: "root", Reason: "x"}).Session; s.Actor != "root" || s.ActorSessionID != "" {
+	if s := k.create(t, sessions.CreateParams{Impersonation: true, By: "support", Actor: "root", Reason: "x"}).Session; s.Actor != "root" || s.ParentSessionID != "" {
 		t.Errorf("session %+v", s)
 	}
 	if _, err := k.Manager.Impersonate(t.Context(), sessions.Identity{Access: sessions.AccessClient, UserID: "bob", SessionID: "01890a5d-ac96-774b-bcce-b302099a8057"},
@@ -331,30 +331,30 @@ func TestImpersonationEndsByItself(t *testing.T) {
 			if _, err := g.EndByRefreshToken(t.Context(), actor.RefreshToken.Reveal(), sessions.EndSignedOut, "alice"); err != nil {
 				t.Error(err)
 			}
-		}, sessions.EndActorEnded, sessions.ErrSessionEnded, false},
+		}, sessions.EndParentEnded, sessions.ErrSessionEnded, false},
 		{"the actor's session is revoked", func(t *testing.T, g *governed, actor sessions.Grant) {
 			if _, err := g.End(t.Context(), actor.Session.ID, "", "key"); err != nil {
 				t.Error(err)
 			}
-		}, sessions.EndActorEnded, sessions.ErrSessionEnded, false},
+		}, sessions.EndParentEnded, sessions.ErrSessionEnded, false},
 		{"all sessions of the actor are ended", func(t *testing.T, g *governed, _ sessions.Grant) {
 			if ended, err := g.EndMany(t.Context(), "alice", "", "", "key"); err != nil || len(ended) != 1 {
 				t.Errorf("%v, %v", ended, err)
 			}
-		}, sessions.EndActorEnded, sessions.ErrSessionEnded, false},
+		}, sessions.EndParentEnded, sessions.ErrSessionEnded, false},
 		{"the actor's refresh token is replayed", func(t *testing.T, g *governed, actor sessions.Grant) {
 			g.refresh(t, g.refresh(t, actor.RefreshToken).RefreshToken)
 			g.refuse(t, actor.RefreshToken, sessions.ErrReplay)
-		}, sessions.EndActorEnded, sessions.ErrSessionEnded, false},
+		}, sessions.EndParentEnded, sessions.ErrSessionEnded, false},
 		{"the actor's account goes", func(t *testing.T, g *governed, actor sessions.Grant) {
 			g.setUser("alice", sessions.ErrUserNotFound)
 			g.refuse(t, actor.RefreshToken, sessions.ErrUserGone)
-		}, sessions.EndActorEnded, sessions.ErrSessionEnded, false},
+		}, sessions.EndParentEnded, sessions.ErrSessionEnded, false},
 		{"the actor's session ends, and nobody comes to mark it", func(t *testing.T, g *governed, actor sessions.Grant) {
 			if _, err := g.Store.End(t.Context(), sessions.EndParams{ID: actor.Session.ID, Now: g.Clock.Now(), Reason: sessions.EndRevoked}); err != nil {
 				t.Error(err)
 			}
-		}, sessions.EndActorEnded, sessions.ErrActorEnded, true},
+		}, sessions.EndParentEnded, sessions.ErrParentEnded, true},
 		{"the actor is demoted", func(_ *testing.T, g *governed, _ sessions.Grant) {
 			g.setPolicy(func(admins map[string]bool) error { delete(admins, "alice"); return nil })
 		}, sessions.EndNotAllowed, sessions.ErrNotAllowed, true},
@@ -390,7 +390,7 @@ func TestImpersonationEndsByItself(t *testing.T) {
 			if ended := !g.session(t, imp.Session.ID).EndedAt.IsZero(); ended == c.late {
 				t.Errorf("ended %v before its next refresh", ended)
 			}
-			if c.reason == sessions.EndActorEnded {
+			if c.reason == sessions.EndParentEnded {
 				impID := sessions.Identity{UserID: "bob", SessionID: imp.Session.ID}
 				if _, err := g.Check(t.Context(), impID); !errors.Is(err, sessions.ErrExpired) {
 					t.Errorf("check: %v", err)

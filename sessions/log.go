@@ -85,7 +85,7 @@ func failureKind(err error) string {
 func (m *Manager) logPanic(ctx context.Context, p any, more ...slog.Attr) error {
 	err := panicked(p)
 	more = append(more, slog.String("stack", string(debug.Stack())))
-	m.logFailure(ctx, "sessions: panic in a hook", CodeInternal, err, more...)
+	m.logFailure(ctx, "sessions: panic in a hook", codeInternal, err, more...)
 	return err
 }
 

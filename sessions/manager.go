@@ -200,7 +200,7 @@ func (m *Manager) newSession(p CreateParams, now time.Time) (Session, error) {
 	ttl, least, most := p.TTL, time.Millisecond, m.cfg.MaxSessionTTL
 	setDefault(&ttl, m.cfg.SessionTTL)
 	if p.Impersonation {
-		ttl, least, most = p.TTL, MinImpersonationTTL, m.cfg.Impersonation.MaxTTL
+		ttl, least, most = p.TTL, minImpersonationTTL, m.cfg.Impersonation.MaxTTL
 		setDefault(&ttl, m.cfg.Impersonation.TTL)
 	}
 	switch {
@@ -258,7 +258,7 @@ func (m *Manager) newSession(p CreateParams, now time.Time) (Session, error) {
 		setDefault(&s.Actor, p.By)
 	}
 	if p.caller != nil {
-		s.ActorSessionID = p.caller.SessionID
+		s.ParentSessionID = p.caller.SessionID
 		if s.ExpiresAt.After(p.caller.SessionExpiresAt) {
 			s.ExpiresAt = p.caller.SessionExpiresAt
 		}
@@ -395,8 +395,8 @@ func (m *Manager) grantAgain(ctx context.Context, s Session, counter int64, now 
 	case err != nil:
 		return Grant{}, err
 	}
-	if s.ActorSessionID != "" {
-		actor := Identity{Access: AccessClient, UserID: s.Actor, SessionID: s.ActorSessionID}
+	if s.ParentSessionID != "" {
+		actor := Identity{Access: AccessClient, UserID: s.Actor, SessionID: s.ParentSessionID}
 		switch err := m.mayImpersonate(ctx, actor, user); {
 		case errors.Is(err, ErrImpersonationNotAllowed):
 			return Grant{}, m.endFor(ctx, s, EndNotAllowed, ErrNotAllowed)
@@ -437,16 +437,16 @@ func (m *Manager) whyRefused(ctx context.Context, id string, moment Moment) erro
 		return ErrSessionExpired
 	case StateLive: // by its own row
 	}
-	switch over, err := m.actorOver(ctx, s, moment.Now); {
+	switch over, err := m.parentOver(ctx, s, moment.Now); {
 	case err != nil:
 		return err
 	case over:
-		events, err := m.markDependents(ctx, []string{s.ActorSessionID}, s.Actor)
+		events, err := m.markDependents(ctx, []string{s.ParentSessionID}, s.Actor)
 		if err != nil {
 			return err
 		}
 		m.emit(ctx, events...)
-		return ErrActorEnded
+		return ErrParentEnded
 	case s.Impersonation:
 		return ErrSessionExpired // in its last 30 s
 	default:
@@ -509,7 +509,7 @@ func (m *Manager) Check(ctx context.Context, id Identity) (Session, error) {
 	moment := m.moment(now)
 	switch s.State(moment) {
 	case StateLive:
-		over, err := m.actorOver(ctx, s, now)
+		over, err := m.parentOver(ctx, s, now)
 		if err != nil {
 			return Session{}, err
 		}
@@ -762,7 +762,7 @@ func (m *Manager) CheckClock(ctx context.Context) error {
 	}
 	limit := max(m.cfg.Rotation.Overlap, 0) / 2
 	if limit == 0 {
-		limit = DefaultOverlap / 2
+		limit = defaultOverlap / 2
 	}
 	if apart > limit {
 		return fmt.Errorf("sessions: this clock and the database's are %v apart, at most %v are allowed", apart, limit)

@@ -83,7 +83,7 @@ func TestCreateRefuses(t *testing.T) {
 		{"a disabled user", sessions.CreateParams{UserID: "carol"}, sessions.ErrUserDisabled},
 		{"a lookup that fails", sessions.CreateParams{UserID: "broken"}, sessions.ErrUnavailable},
 		{"a negative life", sessions.CreateParams{UserID: "alice", TTL: -1}, sessions.ErrInvalidParams},
-		{"a life above the ceiling", sessions.CreateParams{UserID: "alice", TTL: sessions.DefaultMaxSessionTTL + 1}, sessions.ErrInvalidParams},
+		{"a life above the ceiling", sessions.CreateParams{UserID: "alice", TTL: 367*24*time.Hour + 1}, sessions.ErrInvalidParams},
 		{"an impersonation above its ceiling", sessions.CreateParams{UserID: "alice", TTL: 25 * time.Hour, Impersonation: true, By: "x"}, sessions.ErrInvalidParams},
 		{"an impersonation below 30 s", sessions.CreateParams{UserID: "alice", TTL: 29 * time.Second, Impersonation: true, By: "x"}, sessions.ErrInvalidParams},
 		{"an impersonation by nobody", sessions.CreateParams{UserID: "alice", Impersonation: true}, sessions.ErrInvalidParams},
@@ -188,7 +188,7 @@ func TestSessionsExpire(t *testing.T) {
 		deadAt time.Duration
 		want   error
 	}{
-		{"unused, after the idle timeout", sessions.CreateParams{}, sessions.DefaultIdleTimeout, sessions.DefaultIdleTimeout, sessions.ErrSessionIdle},
+		{"unused, after the idle timeout", sessions.CreateParams{}, 90 * 24 * time.Hour, 90 * 24 * time.Hour, sessions.ErrSessionIdle},
 		{"used all the time, at its absolute end", sessions.CreateParams{TTL: 50 * time.Hour}, time.Hour, 50 * time.Hour, sessions.ErrSessionExpired},
 		{"an impersonation, 30 s before its end", sessions.CreateParams{Impersonation: true, By: "x"}, 30 * time.Second, time.Hour - 30*time.Second, sessions.ErrSessionExpired},
 	} {
@@ -401,11 +401,11 @@ func TestPrune(t *testing.T) {
 		want int
 		gone []string
 	}{
-		{sessions.DefaultRetention, 0, nil},
-		{sessions.DefaultRetention + time.Microsecond, 1, []string{ended}},
-		{sessions.DefaultRetention + 2*time.Hour, 1, []string{expired}},
-		{sessions.DefaultRetention + sessions.DefaultIdleTimeout, 0, nil},
-		{sessions.DefaultRetention + sessions.DefaultIdleTimeout + time.Hour, 1, []string{idle}},
+		{30 * 24 * time.Hour, 0, nil},
+		{30*24*time.Hour + time.Microsecond, 1, []string{ended}},
+		{30*24*time.Hour + 2*time.Hour, 1, []string{expired}},
+		{30*24*time.Hour + 90*24*time.Hour, 0, nil},
+		{30*24*time.Hour + 90*24*time.Hour + time.Hour, 1, []string{idle}},
 	} {
 		k.Clock.Set(start.Add(step.at))
 		if n, err := k.Prune(t.Context()); err != nil || n != step.want {

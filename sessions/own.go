@@ -44,7 +44,7 @@ func (s Session) shownTo(caller Identity) Session {
 	s.LastUsedAt = s.roundedUse()
 	s.CreatedBy, s.HandoffHash, s.HandoffExpiresAt = "", "", time.Time{}
 	if !caller.Impersonation {
-		s.Actor, s.ActorSessionID, s.Reason = "", "", ""
+		s.Actor, s.ParentSessionID, s.Reason = "", "", ""
 	}
 	return s
 }

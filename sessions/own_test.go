@@ -220,7 +220,7 @@ func TestOwnSessionsSayNothingThatTheirUserIsNotToKnow(t *testing.T) {
 		if s.ID == alice.Session.ID {
 			used = time.Date(2026, time.March, 1, 14, 0, 0, 0, time.UTC) // not 14:29
 		}
-		if s.CreatedBy != "" || s.HandoffHash != "" || !s.HandoffExpiresAt.IsZero() || s.ActorSessionID != "" || !s.LastUsedAt.Equal(used) {
+		if s.CreatedBy != "" || s.HandoffHash != "" || !s.HandoffExpiresAt.IsZero() || s.ParentSessionID != "" || !s.LastUsedAt.Equal(used) {
 			t.Errorf("%s: %+v", what, s)
 		}
 		if told := s.Actor == "bob" && s.Reason == "suspected of fraud"; told != toActor || !told && s.Actor+s.Reason != "" {

@@ -106,8 +106,8 @@ func (m *Manager) pollEnded(ctx context.Context) (actors []string) {
 		return nil
 	}
 	for _, e := range ended { // a process that lives has had time enough to mark them
-		if e.ActorSessionID != "" && began.Sub(e.EndedAt) > RevocationBound {
-			actors = append(actors, e.ActorSessionID)
+		if e.ParentSessionID != "" && began.Sub(e.EndedAt) > RevocationBound {
+			actors = append(actors, e.ParentSessionID)
 		}
 	}
 	slices.Sort(actors)

@@ -131,7 +131,7 @@ func TestABoundedRefusalLastsAsLongAsTheToken(t *testing.T) {
 		r.watch(t)
 		end(t, r.here, alice)
 		pass(2 * time.Second)
-		for lived := 2 * time.Second; lived < sessions.DefaultAccessTokenTTL+2*time.Minute; lived += 7 * time.Second {
+		for lived := 2 * time.Second; lived < 10*time.Minute+2*time.Minute; lived += 7 * time.Second {
 			r.wantAdmitted(t, alice, sessions.Bounded, false)
 			pass(7 * time.Second)
 		}
@@ -149,7 +149,7 @@ func TestALateCommitIsFoundWithinHalfAMinuteMore(t *testing.T) {
 		"by a clock 5 s ahead":                        {-5 * time.Second, sessions.RevocationBound},
 		"5 s behind, and 4 s after the call":          {9 * time.Second, sessions.RevocationBound},
 		"at the end of a transaction of a minute":     {time.Minute, sessions.RevocationBound + 30*time.Second},
-		"of one almost as long as the token can live": {sessions.DefaultAccessTokenTTL - time.Minute, sessions.RevocationBound + 30*time.Second},
+		"of one almost as long as the token can live": {10*time.Minute - time.Minute, sessions.RevocationBound + 30*time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -509,7 +509,7 @@ func TestTheFeedEndsWhatIsLeftUnmarked(t *testing.T) {
 		}
 		pass(30*time.Second + sessions.RevocationBound)
 		synctest.Wait()
-		if s, err := r.there.Get(t.Context(), acting.Session.ID); err != nil || s.EndReason != sessions.EndActorEnded {
+		if s, err := r.there.Get(t.Context(), acting.Session.ID); err != nil || s.EndReason != sessions.EndParentEnded {
 			t.Errorf("%+v, %v", s, err)
 		}
 		pass(5 * time.Minute)
@@ -527,14 +527,14 @@ func TestMarkingWhatIsLeftLeavesTheFeedAlone(t *testing.T) {
 	for name, breaks := range map[string]func(c *sessions.Config){
 		"a hook panics": func(c *sessions.Config) {
 			c.OnEvent = func(_ context.Context, e sessions.Event) {
-				if e.Session.EndReason == sessions.EndActorEnded {
+				if e.Session.EndReason == sessions.EndParentEnded {
 					panic("a hook")
 				}
 			}
 		},
 		"a hook hangs": func(c *sessions.Config) {
 			c.OnEvent = func(ctx context.Context, e sessions.Event) {
-				if e.Session.EndReason == sessions.EndActorEnded {
+				if e.Session.EndReason == sessions.EndParentEnded {
 					<-ctx.Done()
 				}
 			}
@@ -566,7 +566,7 @@ func TestMarkingWhatIsLeftLeavesTheFeedAlone(t *testing.T) {
 					}
 				}
 				for _, g := range acting {
-					if s, err := r.there.Get(t.Context(), g.Session.ID); err != nil || s.EndReason != sessions.EndActorEnded {
+					if s, err := r.there.Get(t.Context(), g.Session.ID); err != nil || s.EndReason != sessions.EndParentEnded {
 						t.Errorf("%+v, %v", s, err)
 					}
 				}

@@ -256,7 +256,7 @@ func TestConfigFaultsAreJoined(t *testing.T) {
 		{"an idle timeout below the access token's life", "IdleTimeout", func(c *sessions.Config) { c.IdleTimeout = time.Minute }},
 		{"an idle timeout of the access token's life", "IdleTimeout", func(c *sessions.Config) { c.IdleTimeout = 10 * time.Minute }},
 		{"an idle timeout that a retry overruns", "IdleTimeout", func(c *sessions.Config) { c.IdleTimeout = 11 * time.Minute }},
-		{"an idle timeout of centuries", "IdleTimeout", func(c *sessions.Config) { c.IdleTimeout = 101 * sessions.DefaultSessionTTL }},
+		{"an idle timeout of centuries", "IdleTimeout", func(c *sessions.Config) { c.IdleTimeout = 101 * 365 * 24 * time.Hour }},
 		{"an impersonation above a day", "Impersonation.MaxTTL", func(c *sessions.Config) { c.Impersonation.MaxTTL = 25 * time.Hour }},
 		{"an impersonation below 30 s", "Impersonation.TTL", func(c *sessions.Config) { c.Impersonation.TTL = time.Second }},
 		{"an overlap below a second", "Rotation.Overlap", func(c *sessions.Config) { c.Rotation.Overlap = time.Millisecond }},

@@ -49,9 +49,9 @@ type Session struct {
 	// Actor is who stands behind an impersonation: a user id, or the name of the
 	// server key where no user was named.
 	Actor string
-	// ActorSessionID is the session of the actor, where a user impersonates under
+	// ParentSessionID is the session of the actor, where a user impersonates under
 	// [Config.MayImpersonate]. The impersonation is over when that one ends or expires.
-	ActorSessionID string
+	ParentSessionID string
 	// Reason is the free text that the caller gave at create.
 	Reason string
 
@@ -98,11 +98,11 @@ const (
 	EndRecoveryLimit EndReason = "recovery_limit"
 	// EndUserGone: [Config.Users] no longer knows the user.
 	EndUserGone EndReason = "user_gone"
-	// EndActorEnded: the actor's own session is over.
-	EndActorEnded EndReason = "actor_ended"
+	// EndParentEnded: the actor's own session is over.
+	EndParentEnded EndReason = "parent_ended"
 	// EndNotAllowed: the actor may no longer impersonate this user.
 	EndNotAllowed EndReason = "not_allowed"
-	// EndReplaced: another session took its place, see [Manager.Reauthenticated]. A
+	// EndReplaced: another session took its place, see [Manager.Reauthenticate]. A
 	// browser's late requests with its cookies do not clear those of the new one.
 	EndReplaced EndReason = "replaced"
 	// EndHandoffReplay: a hand-off code was redeemed a second time (RFC 6749,

@@ -24,7 +24,7 @@ func (*AuthenticationTooOldError) ofSessions() {}
 // user who has authenticated at most maxAge ago, a second or more: step-up, for what
 // a stolen session should not be able to do. The middleware packages are this and
 // the writing of the refusal. After the host has asked for the password again it
-// calls [Manager.Reauthenticated].
+// calls [Manager.Reauthenticate].
 //
 // Errors: [*AuthenticationTooOldError], which is answered with the challenge of RFC
 // 9470; [ErrImpersonationNotAllowed] for impersonations, which have no
@@ -50,7 +50,7 @@ func GuardRecent(ctx context.Context, maxAge time.Duration) error {
 	}
 }
 
-// Reauthenticated replaces a session after its user has authenticated again, at the
+// Reauthenticate replaces a session after its user has authenticated again, at the
 // host's own prompt: it creates a new one for the same user and client, with an
 // authentication time of now and a life as long as the old one's was, and ends the
 // old one with [EndReplaced]. So whoever else holds tokens of the old session is not
@@ -66,7 +66,7 @@ func GuardRecent(ctx context.Context, maxAge time.Duration) error {
 // Errors: [*ExpiredError] where the session is over; [ErrImpersonationNotAllowed]
 // for an impersonation; [ErrUserNotFound], [ErrUserDisabled]; [ErrUnavailable],
 // after which the old session may be live still.
-func (m *Manager) Reauthenticated(ctx context.Context, sessionID string) (Grant, error) {
+func (m *Manager) Reauthenticate(ctx context.Context, sessionID string) (Grant, error) {
 	old, err := m.Get(ctx, sessionID)
 	over := &ExpiredError{ExpiredAt: m.now(), UserID: old.UserID, SessionID: sessionID}
 	switch {

@@ -9,7 +9,7 @@ import (
 // sessions/storetest checks any other against this contract.
 //
 // A session is live at a moment if its State then is StateLive and, if it has an
-// ActorSessionID, the session of that id is there and has neither ended nor expired:
+// ParentSessionID, the session of that id is there and has neither ended nor expired:
 // it dies with the actor's session in that same step, though its own row is marked
 // later, by EndDependents. Being idle is each session's own affair: an actor who acts
 // does not use the session that he acts from. Refresh, Redeem and List judge both
@@ -30,7 +30,7 @@ import (
 type Store interface {
 	// Create adds a live session with the state of [NewRefreshState] at its
 	// CreatedAt. ErrConflict: the id exists; the existing row is unchanged. Where
-	// s.ActorSessionID is set, that session has to be, in the same step, one of
+	// s.ParentSessionID is set, that session has to be, in the same step, one of
 	// the user s.Actor that is no impersonation, has not ended and expires after
 	// s.CreatedAt; else ErrNotFound, and nothing is added.
 	Create(ctx context.Context, s Session) error
@@ -62,8 +62,8 @@ type Store interface {
 	// may be. None is an empty list and no error.
 	EndMany(ctx context.Context, p EndManyParams) ([]Session, error)
 
-	// EndDependents marks as ended the sessions whose ActorSessionID is one of
-	// p.ActorSessionIDs and that were not ended or expired by themselves, whether the
+	// EndDependents marks as ended the sessions whose ParentSessionID is one of
+	// p.ParentSessionIDs and that were not ended or expired by themselves, whether the
 	// actor's session is live or not, and returns them as they are then, in no
 	// particular order. None is an empty list and no error. There may be thousands of
 	// ids, for which a store takes no more round trips than for one.
@@ -79,7 +79,7 @@ type Store interface {
 	Redeem(ctx context.Context, p RedeemParams) (Session, error)
 
 	// Ended returns the sessions whose EndedAt is at or after since, and those that
-	// were not ended by themselves but whose ActorSessionID is among the former,
+	// were not ended by themselves but whose ParentSessionID is among the former,
 	// with that and with the EndedAt of that one: each once, in no particular order. What was
 	// committed before the call began is among them. It is called every second, so
 	// its cost must follow from what it returns and not from what there is. None is
@@ -89,7 +89,7 @@ type Store interface {
 	// Prune deletes at most p.Limit sessions that ended, expired or were last used
 	// before the times of p, and returns how many; at least one, if there are any.
 	// The caller's times are in the past, so it never deletes a live one. A session
-	// that was last used too long ago stays as long as it is the ActorSessionID of one
+	// that was last used too long ago stays as long as it is the ParentSessionID of one
 	// that was not ended, which may be live.
 	Prune(ctx context.Context, p PruneParams) (int, error)
 
@@ -177,8 +177,8 @@ type EndManyParams struct {
 
 // EndDependentsParams selects the impersonations that depend on actors' sessions.
 type EndDependentsParams struct {
-	// ActorSessionIDs are the ids of those sessions; without any, none is selected.
-	ActorSessionIDs []string
+	// ParentSessionIDs are the ids of those sessions; without any, none is selected.
+	ParentSessionIDs []string
 	// Now becomes EndedAt; what has expired by then is left alone.
 	Now time.Time
 	// Reason and By stay on the rows.
@@ -202,9 +202,9 @@ type RedeemParams struct {
 type EndedSession struct {
 	ID      string
 	EndedAt time.Time
-	// ActorSessionID is set if the session was not ended by itself, but only with that
+	// ParentSessionID is set if the session was not ended by itself, but only with that
 	// of its actor, which is this one: EndDependents has not marked it yet.
-	ActorSessionID string
+	ParentSessionID string
 }
 
 // PruneParams says what is old enough to delete: EndedAt before EndedBefore,

@@ -32,7 +32,7 @@ func TestAWatchedContextEndsWithTheSessionAndNotWithTheToken(t *testing.T) {
 		r.watch(t)
 		ctx, cancel := r.there.Watch(t.Context(), alice.Identity(t))
 		defer cancel()
-		pass(3 * sessions.DefaultAccessTokenTTL) // the token is long dead
+		pass(3 * 10 * time.Minute) // the token is long dead
 		wantCause(ctx, t, nil)
 
 		end(t, r.here, alice)

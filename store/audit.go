@@ -24,8 +24,8 @@ type AuditEntry struct {
 	Type sessions.EventType
 	// SessionID is the impersonation; empty where none came of it.
 	SessionID string
-	// UserID, Actor, ActorSessionID and Reason are those of the session.
-	UserID, Actor, ActorSessionID, Reason string
+	// UserID, Actor, ParentSessionID and Reason are those of the session.
+	UserID, Actor, ParentSessionID, Reason string
 	// EndReason is why the session has ended with this, else empty.
 	EndReason sessions.EndReason
 	// By is who created the session, wanted to, or ended it; empty for its use, and
@@ -113,7 +113,7 @@ func (s *Store) Record(ctx context.Context, e sessions.Event) error {
 	row := newRow(e.Session)
 	a := newAuditRow(row, occurrence{at: e.At.UnixMicro(), event: e.Type, client: e.Client})
 	a.refusal = string(e.Refusal)
-	for _, id := range []**string{&a.sessionID, &a.actorSessionID} {
+	for _, id := range []**string{&a.sessionID, &a.parentSessionID} {
 		if *id != nil && !isID(**id) {
 			*id = nil
 		}
@@ -135,7 +135,7 @@ type occurrence struct {
 type auditRow struct {
 	id, event                          string
 	at                                 int64
-	sessionID, actorSessionID          *string
+	sessionID, parentSessionID         *string
 	userID, actor, reason              string
 	endReason, by                      string
 	clientIP, clientUserAgent, refusal string
@@ -145,7 +145,7 @@ type auditRow struct {
 func newAuditRow(r Row, o occurrence) auditRow {
 	a := auditRow{
 		at: o.at, event: string(o.event),
-		actorSessionID: r.ActorSessionID, userID: r.UserID, actor: r.Actor, reason: r.Reason,
+		parentSessionID: r.ParentSessionID, userID: r.UserID, actor: r.Actor, reason: r.Reason,
 		endReason: r.EndReason, by: r.EndedBy,
 		clientIP: o.client.IP, clientUserAgent: o.client.UserAgent,
 	}
@@ -161,19 +161,19 @@ func newAuditRow(r Row, o occurrence) auditRow {
 }
 
 // auditColumns are in the order of targets.
-const auditColumns = `id, at, type, session_id, user_id, actor, actor_session_id, reason, end_reason, by, client_ip, client_user_agent, refusal`
+const auditColumns = `id, at, type, session_id, user_id, actor, parent_session_id, reason, end_reason, by, client_ip, client_user_agent, refusal`
 
 // values are those of the columns after id.
 func (a *auditRow) values() []any {
 	return []any{
-		a.at, a.event, orNull(a.sessionID), a.userID, a.actor, orNull(a.actorSessionID),
+		a.at, a.event, orNull(a.sessionID), a.userID, a.actor, orNull(a.parentSessionID),
 		a.reason, a.endReason, a.by, a.clientIP, a.clientUserAgent, a.refusal,
 	}
 }
 
 func (a *auditRow) targets() []any {
 	return []any{
-		&a.id, &a.at, &a.event, &a.sessionID, &a.userID, &a.actor, &a.actorSessionID,
+		&a.id, &a.at, &a.event, &a.sessionID, &a.userID, &a.actor, &a.parentSessionID,
 		&a.reason, &a.endReason, &a.by, &a.clientIP, &a.clientUserAgent, &a.refusal,
 	}
 }
@@ -187,8 +187,8 @@ func (a *auditRow) entry() AuditEntry {
 	if a.sessionID != nil {
 		e.SessionID = *a.sessionID
 	}
-	if a.actorSessionID != nil {
-		e.ActorSessionID = *a.actorSessionID
+	if a.parentSessionID != nil {
+		e.ParentSessionID = *a.parentSessionID
 	}
 	return e
 }

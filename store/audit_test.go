@@ -67,9 +67,9 @@ var changes = []struct {
 		return err
 	}, store.AuditEntry{Type: sessions.EventEnded, At: late, EndReason: sessions.EndRevoked, By: "user"}},
 	{"ended with its actor", nil, func(ctx context.Context, st *store.Store, _, actor sessions.Session) error {
-		_, err := st.EndDependents(ctx, sessions.EndDependentsParams{ActorSessionIDs: []string{actor.ID}, Now: late, Reason: sessions.EndActorEnded, By: "actor"})
+		_, err := st.EndDependents(ctx, sessions.EndDependentsParams{ParentSessionIDs: []string{actor.ID}, Now: late, Reason: sessions.EndParentEnded, By: "actor"})
 		return err
-	}, store.AuditEntry{Type: sessions.EventEnded, At: late, EndReason: sessions.EndActorEnded, By: "actor"}},
+	}, store.AuditEntry{Type: sessions.EventEnded, At: late, EndReason: sessions.EndParentEnded, By: "actor"}},
 }
 
 // early are changes that happen before others only.
@@ -126,7 +126,7 @@ func forEachChange(t *testing.T, f func(t *testing.T, db *gorm.DB, st *store.Sto
 					must(t, call(ctx, st, s, actor))
 				}
 				want := c.want
-				want.UserID, want.Actor, want.ActorSessionID, want.Reason = s.UserID, s.Actor, s.ActorSessionID, s.Reason
+				want.UserID, want.Actor, want.ParentSessionID, want.Reason = s.UserID, s.Actor, s.ParentSessionID, s.Reason
 				f(t, db, st, s, func(st *store.Store) error { return c.call(ctx, st, s, actor) }, want)
 			})
 		}
@@ -271,7 +271,7 @@ func TestTheAuditLogIsListedByUserAndByActor(t *testing.T) {
 			var all []store.AuditEntry // newest first
 			for i := range 24 {
 				s := behind(fmt.Sprint("user ", i%3), session(fmt.Sprint("actor ", i%2)))
-				s.ActorSessionID, s.CreatedAt = "", t0.Add(time.Duration(i/6)*time.Microsecond) // six at each instant
+				s.ParentSessionID, s.CreatedAt = "", t0.Add(time.Duration(i/6)*time.Microsecond) // six at each instant
 				created(t, st, s)
 				all = append([]store.AuditEntry{{SessionID: s.ID, UserID: s.UserID, Actor: s.Actor, At: s.CreatedAt}}, all...)
 			}
@@ -348,7 +348,7 @@ func TestRecordAddsWhatChangedNoRow(t *testing.T) {
 			event := func(user string) sessions.Event {
 				return sessions.Event{
 					Type: sessions.EventImpersonationRefused, At: late.In(time.FixedZone("", 3600)), Refusal: sessions.RefusalChained, Client: presenter,
-					Session: sessions.Session{UserID: user, Impersonation: true, Actor: "actor", ActorSessionID: newID(), Reason: "because", CreatedBy: "key"},
+					Session: sessions.Session{UserID: user, Impersonation: true, Actor: "actor", ParentSessionID: newID(), Reason: "because", CreatedBy: "key"},
 				}
 			}
 			e := event("user")
@@ -357,7 +357,7 @@ func TestRecordAddsWhatChangedNoRow(t *testing.T) {
 			must(t, err)
 			want := store.AuditEntry{
 				At: late, Type: sessions.EventImpersonationRefused, UserID: "user", Actor: "actor",
-				ActorSessionID: e.Session.ActorSessionID, Reason: "because", By: "key", Client: presenter, Refusal: sessions.RefusalChained,
+				ParentSessionID: e.Session.ParentSessionID, Reason: "because", By: "key", Client: presenter, Refusal: sessions.RefusalChained,
 			}
 			if len(got) == 1 {
 				want.ID = got[0].ID
@@ -368,7 +368,7 @@ func TestRecordAddsWhatChangedNoRow(t *testing.T) {
 
 			// Nobody stays out of the log by what he sends.
 			bad := event("a\x00b\xffc")
-			bad.Session.ID, bad.Session.ActorSessionID, bad.Client.UserAgent = "no id", "'", "\xff"
+			bad.Session.ID, bad.Session.ParentSessionID, bad.Client.UserAgent = "no id", "'", "\xff"
 			must(t, st.Record(ctx, bad))
 			if got := history(t, st, "a\ufffdb\ufffdc"); got != "impersonation_refused" {
 				t.Errorf("the log has %q of what cannot be stored", got)

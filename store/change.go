@@ -122,7 +122,7 @@ func (s *Store) change(ctx context.Context, c change) ([]Row, error) {
 func (s *Store) changeAtOnce(ctx context.Context, c change) ([]Row, error) {
 	text := `WITH u AS (` + c.query + ` RETURNING ` + columns + `)`
 	if s.cfg.AuditLog {
-		text += `, a AS (` + s.stmts.log + idNow + `, CAST(@now AS BIGINT), ` + c.event.sql + `, u.id, u.user_id, u.actor, u.actor_session_id, u.reason,
+		text += `, a AS (` + s.stmts.log + idNow + `, CAST(@now AS BIGINT), ` + c.event.sql + `, u.id, u.user_id, u.actor, u.parent_session_id, u.reason,
 u.end_reason, u.ended_by, CAST(@log_ip AS TEXT), CAST(@log_user_agent AS TEXT), '' FROM u WHERE u.impersonation <> 0)`
 		c.args["log_ip"], c.args["log_user_agent"] = c.client.IP, c.client.UserAgent
 	}

@@ -26,7 +26,7 @@ func fill(ctx context.Context, db *gorm.DB, n int) error {
 	if db.Name() == "postgres" {
 		numbers, from, id = ``, `generate_series(CAST(0 AS bigint), @last) AS g(i)`, `CAST('0195e000-0000-7000-8000-' || lpad(to_hex(%s), 12, '0') AS uuid)`
 	}
-	query := `INSERT INTO sessile_sessions (id, user_id, created_at, last_used_at, expires_at, auth_time, impersonation, actor, reason, created_by, actor_session_id,
+	query := `INSERT INTO sessile_sessions (id, user_id, created_at, last_used_at, expires_at, auth_time, impersonation, actor, reason, created_by, parent_session_id,
 client_ip, client_user_agent, handoff_hash, handoff_expires_at, handoff_uses, current, parent, answered_at, recoveries, refresh_outcome, ended_at, end_reason, ended_by)
 ` + numbers + `SELECT ` + fmt.Sprintf(id, `i`) + `, 'user ' || i / 3, @now - i * 1000, @now - i * 500, @now + i * 1000, @now, CASE WHEN i % 100 = 7 THEN 1 ELSE 0 END, '', '', 'backend',
 CASE WHEN i % 100 = 7 THEN ` + fmt.Sprintf(id, `i - 7`) + ` END, '192.0.2.1', 'Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0', '', 0, 0, 1, 0, @now, 0, 0,

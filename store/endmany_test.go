@@ -38,7 +38,7 @@ func TestTheEndOfManyIsAsManyStatementsAsThatOfOne(t *testing.T) {
 				for range n {
 					row := store.Row{ID: newID(), UserID: user, LastUsedAt: t0.UnixMicro(), ExpiresAt: t0.Add(time.Hour).UnixMicro(), Current: 1}
 					dependent := row
-					dependent.ID, dependent.UserID, dependent.Impersonation, dependent.ActorSessionID = newID(), "somebody", 1, &row.ID
+					dependent.ID, dependent.UserID, dependent.Impersonation, dependent.ParentSessionID = newID(), "somebody", 1, &row.ID
 					rows = append(rows, row, dependent)
 				}
 				must(t, db.Table(store.DefaultTable).CreateInBatches(rows, 500).Error)
@@ -69,7 +69,7 @@ func TestWhatEndsManyLocksThemInOrder(t *testing.T) {
 	t.Parallel()
 	for name, call := range map[string]func(ctx context.Context, st *store.Store, actors []string) ([]sessions.Session, error){
 		"end dependents": func(ctx context.Context, st *store.Store, actors []string) ([]sessions.Session, error) {
-			return st.EndDependents(ctx, sessions.EndDependentsParams{ActorSessionIDs: actors, Now: t0, Reason: sessions.EndActorEnded})
+			return st.EndDependents(ctx, sessions.EndDependentsParams{ParentSessionIDs: actors, Now: t0, Reason: sessions.EndParentEnded})
 		},
 		"end many": func(ctx context.Context, st *store.Store, _ []string) ([]sessions.Session, error) {
 			return st.EndMany(ctx, sessions.EndManyParams{UserID: "user", Now: t0, Reason: sessions.EndRevoked})
@@ -96,7 +96,7 @@ func TestWhatEndsManyLocksThemInOrder(t *testing.T) {
 			for i := range ids { // the first in the table is the last by id
 				s := session("user")
 				s.ID, s.CreatedAt = ids[len(ids)-1-i], t0.Add(time.Duration(i*4%9)*time.Second)
-				s.Impersonation, s.Actor, s.ActorSessionID = true, "actor", actors[i%3]
+				s.Impersonation, s.Actor, s.ParentSessionID = true, "actor", actors[i%3]
 				created(t, st, s)
 			}
 			const middle = 4
@@ -112,7 +112,7 @@ func TestWhatEndsManyLocksThemInOrder(t *testing.T) {
 				}()
 				waits(t, holder)
 				var free []string
-				must(t, db.Raw(`SELECT id FROM sessile_sessions WHERE actor_session_id IS NOT NULL ORDER BY id FOR UPDATE SKIP LOCKED`).Scan(&free).Error)
+				must(t, db.Raw(`SELECT id FROM sessile_sessions WHERE parent_session_id IS NOT NULL ORDER BY id FOR UPDATE SKIP LOCKED`).Scan(&free).Error)
 				if got, want := strings.Join(free, " "), strings.Join(ids[middle+1:], " "); got != want {
 					t.Errorf("not locked are %s\nwant %s", got, want)
 				}

@@ -137,7 +137,7 @@ func session(user string) sessions.Session {
 // behind is an impersonation of a user that the session of an actor stands behind.
 func behind(user string, actor sessions.Session) sessions.Session {
 	s := session(user)
-	s.Impersonation, s.Actor, s.ActorSessionID, s.AuthTime = true, actor.UserID, actor.ID, time.Time{}
+	s.Impersonation, s.Actor, s.ParentSessionID, s.AuthTime = true, actor.UserID, actor.ID, time.Time{}
 	return s
 }
 

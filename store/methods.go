@@ -22,7 +22,7 @@ func (s *Store) Create(ctx context.Context, sess sessions.Session) error {
 	if !storable(sess.UserID, sess.Actor, sess.Reason, sess.CreatedBy, sess.Client.IP, sess.Client.UserAgent, string(sess.EndReason), sess.EndedBy, sess.HandoffHash) {
 		return errText("create")
 	}
-	if sess.ActorSessionID != "" && !isID(sess.ActorSessionID) {
+	if sess.ParentSessionID != "" && !isID(sess.ParentSessionID) {
 		return s.answer(ctx, "create", sessions.ErrNotFound)
 	}
 	row := newRow(sess)
@@ -43,15 +43,15 @@ func (s *Store) Create(ctx context.Context, sess sessions.Session) error {
 
 func (s *Store) insert(ctx context.Context, row Row) error {
 	query, args := s.stmts.create, row.values()
-	if row.ActorSessionID != nil {
+	if row.ParentSessionID != nil {
 		query = s.stmts.createBehind
-		args = append(args, *row.ActorSessionID, row.Actor, row.CreatedAt)
+		args = append(args, *row.ParentSessionID, row.Actor, row.CreatedAt)
 	}
 	n, err := s.exec(ctx, "create", query, args...)
 	switch {
 	case err != nil || n > 0:
 		return err
-	case row.ActorSessionID != nil:
+	case row.ParentSessionID != nil:
 		if _, err := s.get(ctx, "create", row.ID); err != nil {
 			return err // ErrNotFound, so there was no conflict
 		}
@@ -213,7 +213,7 @@ func (s *Store) EndDependents(ctx context.Context, p sessions.EndDependentsParam
 		return nil, errText("end dependents")
 	}
 	var ids []string
-	for _, id := range p.ActorSessionIDs {
+	for _, id := range p.ParentSessionIDs {
 		if isID(id) { // no other spelling is the id of a row
 			ids = append(ids, id)
 		}
@@ -271,7 +271,7 @@ func (s *Store) Ended(ctx context.Context, since time.Time) ([]sessions.EndedSes
 	for i, r := range rows {
 		ended[i] = sessions.EndedSession{ID: r.id, EndedAt: fromMicro(r.at)}
 		if r.actor != nil {
-			ended[i].ActorSessionID = *r.actor
+			ended[i].ParentSessionID = *r.actor
 		}
 	}
 	return ended, nil
@@ -302,7 +302,7 @@ func (s *Store) Prune(ctx context.Context, p sessions.PruneParams) (int, error) 
 	add(p.ExpiredBefore, "expired", `expires_at < @expired`, `expires_at >= @expired`)
 	// The idle come last, so that their condition is in no other part: below NOT or OR,
 	// Postgres would look for the dependents of each row by itself. So it is an anti join.
-	free := `NOT EXISTS (SELECT 1 FROM ` + table + ` AS d WHERE d.actor_session_id = s.id AND d.ended_at IS NULL)`
+	free := `NOT EXISTS (SELECT 1 FROM ` + table + ` AS d WHERE d.parent_session_id = s.id AND d.ended_at IS NULL)`
 	add(p.IdleBefore, "idle", `last_used_at < @idle AND `+free, `last_used_at >= @idle`)
 	if len(parts) == 0 {
 		return 0, s.answer(ctx, "prune", nil)

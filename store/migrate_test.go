@@ -119,7 +119,7 @@ func TestMigrateRefusesLooseCollations(t *testing.T) {
 	for _, collation := range []string{"NOCASE", "RTRIM", "BINARY"} {
 		for table := range 2 {
 			for _, column := range [][]string{
-				{"id", "user_id", "actor", "reason", "actor_session_id", "handoff_hash", "end_reason", "ended_by"},
+				{"id", "user_id", "actor", "reason", "parent_session_id", "handoff_hash", "end_reason", "ended_by"},
 				{"id", "type", "session_id", "user_id", "actor", "by", "refusal"},
 			}[table] {
 				n++

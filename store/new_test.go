@@ -166,8 +166,8 @@ func life(t *testing.T, st *store.Store) {
 	if err != nil || len(feed) != 0 {
 		t.Fatalf("ended before any has: %+v, %v", feed, err)
 	}
-	behind, err := st.EndDependents(ctx, sessions.EndDependentsParams{ActorSessionIDs: []string{s.ID}, Now: now, Reason: sessions.EndActorEnded})
-	if err != nil || len(behind) != 1 || behind[0].ID != offer.ID || behind[0].EndReason != sessions.EndActorEnded {
+	behind, err := st.EndDependents(ctx, sessions.EndDependentsParams{ParentSessionIDs: []string{s.ID}, Now: now, Reason: sessions.EndParentEnded})
+	if err != nil || len(behind) != 1 || behind[0].ID != offer.ID || behind[0].EndReason != sessions.EndParentEnded {
 		t.Fatalf("end dependents: %+v, %v", behind, err)
 	}
 	many, err := st.EndMany(ctx, sessions.EndManyParams{UserID: "user", ExceptID: s.ID, Now: at(now).Now, Reason: sessions.EndRevoked, By: "admin"})
@@ -218,11 +218,11 @@ func TestWhatCannotBeStoredIsNotAsked(t *testing.T) {
 				if _, err := st.Redeem(ctx, sessions.RedeemParams{ID: id, Hash: "hash", Moment: at(t0)}); !errors.Is(err, sessions.ErrNotFound) {
 					t.Errorf("redeem %q: %v, want ErrNotFound", id, err)
 				}
-				if list, err := st.EndDependents(ctx, sessions.EndDependentsParams{ActorSessionIDs: []string{id}, Now: t0}); err != nil || len(list) != 0 {
+				if list, err := st.EndDependents(ctx, sessions.EndDependentsParams{ParentSessionIDs: []string{id}, Now: t0}); err != nil || len(list) != 0 {
 					t.Errorf("end dependents of %q: %v, %v, want none", id, list, err)
 				}
 				if other := behind("v", s); id != "" {
-					other.ActorSessionID = id
+					other.ParentSessionID = id
 					if err := st.Create(ctx, other); !errors.Is(err, sessions.ErrNotFound) {
 						t.Errorf("create behind %q: %v, want ErrNotFound", id, err)
 					}

@@ -143,7 +143,7 @@ func TestEveryMethodIsOneStatement(t *testing.T) {
 					}},
 					{"INSERT", func() error { return st.Create(ctx, behind("u", actor)) }},
 					{"UPDATE", func() error {
-						_, err := st.EndDependents(ctx, sessions.EndDependentsParams{ActorSessionIDs: []string{actor.ID, s.ID}, Now: t0, Reason: sessions.EndActorEnded})
+						_, err := st.EndDependents(ctx, sessions.EndDependentsParams{ParentSessionIDs: []string{actor.ID, s.ID}, Now: t0, Reason: sessions.EndParentEnded})
 						return err
 					}},
 					{"SELECT", func() error { _, err := st.Get(ctx, s.ID); return err }},
@@ -228,7 +228,7 @@ func TestTheAuditLogCostsNoStatement(t *testing.T) {
 								if c.s.Impersonation {
 									ids = append(ids, actor.ID)
 								}
-								_, err := st.EndDependents(ctx, sessions.EndDependentsParams{ActorSessionIDs: ids, Now: t0, Reason: sessions.EndActorEnded})
+								_, err := st.EndDependents(ctx, sessions.EndDependentsParams{ParentSessionIDs: ids, Now: t0, Reason: sessions.EndParentEnded})
 								return err
 							}, d.name == "postgres"},
 						}
@@ -347,7 +347,7 @@ func TestPlansUseTheIndexes(t *testing.T) {
 					Current: 1, HandoffHash: "hash", HandoffExpiresAt: t0.UnixMicro(),
 				}
 				if i%50 == 1 {
-					r.ActorSessionID = &rows[i/400*400].ID // eight behind every 400th
+					r.ParentSessionID = &rows[i/400*400].ID // eight behind every 400th
 				}
 				if i%3 == 0 {
 					ended := int64(i)
@@ -386,7 +386,7 @@ func TestPlansUseTheIndexes(t *testing.T) {
 					return st.Create(ctx, behind("user 7", rows[4].Session()))
 				}},
 				{"the end of what an actor's session stands behind", "sessile_sessions_actor_idx", "Seq Scan", func(st *store.Store) error {
-					_, err := st.EndDependents(ctx, sessions.EndDependentsParams{ActorSessionIDs: []string{rows[0].ID, rows[400].ID}, Now: m.Now, Reason: sessions.EndActorEnded})
+					_, err := st.EndDependents(ctx, sessions.EndDependentsParams{ParentSessionIDs: []string{rows[0].ID, rows[400].ID}, Now: m.Now, Reason: sessions.EndParentEnded})
 					return err
 				}},
 				{"what has ended", "sessile_sessions_ended_idx", "Seq Scan", func(st *store.Store) error {
@@ -429,7 +429,7 @@ func TestAPruneOfWhatIsIdleIsAnAntiJoin(t *testing.T) {
 				used := t0.Add(time.Duration(i%2) * time.Hour)
 				r := store.Row{ID: newID(), UserID: newID(), LastUsedAt: used.UnixMicro(), ExpiresAt: t0.Add(24 * time.Hour).UnixMicro(), Current: 1}
 				if i%100 == 99 {
-					r.ActorSessionID = &rows[i-9].ID // an idle one
+					r.ParentSessionID = &rows[i-9].ID // an idle one
 				}
 				rows = append(rows, r)
 			}
@@ -499,7 +499,7 @@ func TestNoIndexHoldsAColumnThatRefreshChanges(t *testing.T) {
 	must(t, db.Raw(`SELECT DISTINCT a.attname FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid
 WHERE i.indrelid = to_regclass(?) AND (a.attnum = ANY (i.indkey) OR pg_get_expr(i.indpred, i.indrelid) ~ ('\m' || a.attname || '\M')) ORDER BY 1`, store.DefaultTable).Scan(&indexed).Error)
 	// ended_at keeps its value in a refresh that succeeds.
-	if want := []string{"actor_session_id", "created_at", "ended_at", "expires_at", "id", "user_id"}; !slices.Equal(indexed, want) {
+	if want := []string{"created_at", "ended_at", "expires_at", "id", "parent_session_id", "user_id"}; !slices.Equal(indexed, want) {
 		t.Errorf("indexed are %v, want %v", indexed, want)
 	}
 }

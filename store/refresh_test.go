@@ -37,7 +37,7 @@ func (c space) want() (store.Row, sessions.Outcome) {
 	if sess.State(m) != sessions.StateLive || sess.Impersonation && !m.Now.Add(p.ImpersonationMargin).Before(sess.ExpiresAt) {
 		return c.row, 0
 	}
-	if sess.ActorSessionID != "" && (c.actor == nil || c.actor.Session().State(sessions.Moment{Now: m.Now}) != sessions.StateLive) {
+	if sess.ParentSessionID != "" && (c.actor == nil || c.actor.Session().State(sessions.Moment{Now: m.Now}) != sessions.StateLive) {
 		return c.row, 0
 	}
 	state, outcome := p.Rotation.Next(c.row.RefreshState(), p.Presented, m.Now)
@@ -136,7 +136,7 @@ func wholeSpace() []space {
 			nil,
 		} {
 			r, actor := base(), base()
-			r.Impersonation, r.ActorSessionID, r.LastUsedAt = 1, &actor.ID, now.Add(-time.Minute).UnixMicro()
+			r.Impersonation, r.ParentSessionID, r.LastUsedAt = 1, &actor.ID, now.Add(-time.Minute).UnixMicro()
 			actor.LastUsedAt = r.LastUsedAt
 			idle := time.Time{}
 			if i >= 6 {
@@ -383,7 +383,7 @@ func TestNothingWorksBehindAnEnd(t *testing.T) {
 			for _, err := range errs {
 				t.Error(err)
 			}
-			marked, err := st.EndDependents(ctx, sessions.EndDependentsParams{ActorSessionIDs: []string{actor.ID}, Now: t0, Reason: sessions.EndActorEnded})
+			marked, err := st.EndDependents(ctx, sessions.EndDependentsParams{ParentSessionIDs: []string{actor.ID}, Now: t0, Reason: sessions.EndParentEnded})
 			must(t, err)
 			for _, s := range marked {
 				delete(young, s.ID)
@@ -416,7 +416,7 @@ func TestOneOfManyRedemptionsGrants(t *testing.T) {
 			st := audited(t, crowd.open(t))
 			for range 4 {
 				s := behind(newID(), session("actor"))
-				s.ActorSessionID, s.HandoffHash, s.HandoffExpiresAt = "", "hash", t0.Add(time.Minute)
+				s.ParentSessionID, s.HandoffHash, s.HandoffExpiresAt = "", "hash", t0.Add(time.Minute)
 				created(t, st, s)
 				var grants, ends atomic.Int64
 				for _, err := range together(32, func(int) error {

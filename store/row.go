@@ -32,8 +32,8 @@ type Row struct {
 	Actor     string `gorm:"column:actor"`
 	Reason    string `gorm:"column:reason"`
 	CreatedBy string `gorm:"column:created_by"`
-	// ActorSessionID is nil if this session depends on no other.
-	ActorSessionID *string `gorm:"column:actor_session_id"`
+	// ParentSessionID is nil if this session depends on no other.
+	ParentSessionID *string `gorm:"column:parent_session_id"`
 	// ClientIP and ClientUserAgent say where the session was last used from.
 	ClientIP        string `gorm:"column:client_ip"`
 	ClientUserAgent string `gorm:"column:client_user_agent"`
@@ -75,8 +75,8 @@ func (r Row) Session() sessions.Session {
 		EndReason:     sessions.EndReason(r.EndReason),
 		EndedBy:       r.EndedBy,
 	}
-	if r.ActorSessionID != nil {
-		s.ActorSessionID = *r.ActorSessionID
+	if r.ParentSessionID != nil {
+		s.ParentSessionID = *r.ParentSessionID
 	}
 	if r.HandoffExpiresAt != 0 {
 		s.HandoffExpiresAt = fromMicro(r.HandoffExpiresAt)
@@ -125,8 +125,8 @@ func newRow(s sessions.Session) Row {
 	if s.Impersonation {
 		r.Impersonation = 1
 	}
-	if s.ActorSessionID != "" {
-		r.ActorSessionID = &s.ActorSessionID
+	if s.ParentSessionID != "" {
+		r.ParentSessionID = &s.ParentSessionID
 	}
 	if !s.HandoffExpiresAt.IsZero() {
 		r.HandoffExpiresAt = s.HandoffExpiresAt.UnixMicro()
@@ -144,13 +144,13 @@ func newRow(s sessions.Session) Row {
 // columns lists the table's columns as the statements name them, in the order of
 // values and targets.
 const columns = `id, user_id, created_at, last_used_at, expires_at, auth_time, impersonation, actor, reason, created_by, ` +
-	`actor_session_id, client_ip, client_user_agent, handoff_hash, handoff_expires_at, handoff_uses, current, parent, answered_at, recoveries, refresh_outcome, ended_at, end_reason, ended_by`
+	`parent_session_id, client_ip, client_user_agent, handoff_hash, handoff_expires_at, handoff_uses, current, parent, answered_at, recoveries, refresh_outcome, ended_at, end_reason, ended_by`
 
 // targets are where to scan a row of columns. A uuid of Postgres scans as text.
 func (r *Row) targets() []any {
 	return []any{
 		&r.ID, &r.UserID, &r.CreatedAt, &r.LastUsedAt, &r.ExpiresAt, &r.AuthTime, &r.Impersonation, &r.Actor, &r.Reason, &r.CreatedBy,
-		&r.ActorSessionID, &r.ClientIP, &r.ClientUserAgent, &r.HandoffHash, &r.HandoffExpiresAt, &r.HandoffUses,
+		&r.ParentSessionID, &r.ClientIP, &r.ClientUserAgent, &r.HandoffHash, &r.HandoffExpiresAt, &r.HandoffUses,
 		&r.Current, &r.Parent, &r.AnsweredAt, &r.Recoveries, &r.RefreshOutcome, &r.EndedAt, &r.EndReason, &r.EndedBy,
 	}
 }
@@ -159,7 +159,7 @@ func (r *Row) targets() []any {
 func (r *Row) values() []any {
 	return []any{
 		r.ID, r.UserID, r.CreatedAt, r.LastUsedAt, r.ExpiresAt, r.AuthTime, r.Impersonation, r.Actor, r.Reason, r.CreatedBy,
-		orNull(r.ActorSessionID), r.ClientIP, r.ClientUserAgent, r.HandoffHash, r.HandoffExpiresAt, r.HandoffUses,
+		orNull(r.ParentSessionID), r.ClientIP, r.ClientUserAgent, r.HandoffHash, r.HandoffExpiresAt, r.HandoffUses,
 		r.Current, r.Parent, r.AnsweredAt, r.Recoveries, r.RefreshOutcome, orNull(r.EndedAt), r.EndReason, r.EndedBy,
 	}
 }

@@ -30,11 +30,11 @@ const (
 // columnsOf are the columns of the sessions in a dialect.
 func columnsOf(d dialect) []column {
 	id, userID := column{"id", typeText, notNull + " PRIMARY KEY"}, column{"user_id", typeText, notNull}
-	actorSessionID := column{"actor_session_id", typeText, ""}
+	parentSessionID := column{"parent_session_id", typeText, ""}
 	if d == postgres {
 		// The order of a language would be of no use here, and changes with the
 		// operating system's library.
-		id.typ, actorSessionID.typ, userID.rest = typeUUID, typeUUID, `COLLATE "C" `+notNull
+		id.typ, parentSessionID.typ, userID.rest = typeUUID, typeUUID, `COLLATE "C" `+notNull
 	}
 	return []column{
 		id,
@@ -47,7 +47,7 @@ func columnsOf(d dialect) []column {
 		{"actor", typeText, notNull},
 		{"reason", typeText, notNull},
 		{"created_by", typeText, notNull},
-		actorSessionID,
+		parentSessionID,
 		{"client_ip", typeText, notNull},
 		{"client_user_agent", typeText, notNull},
 		{"handoff_hash", typeText, notNull},
@@ -78,7 +78,7 @@ func auditColumnsOf(d dialect) []column {
 		{"session_id", ref, ""},
 		{"user_id", typeText, text},
 		{"actor", typeText, text},
-		{"actor_session_id", ref, ""},
+		{"parent_session_id", ref, ""},
 		{"reason", typeText, notNull},
 		{"end_reason", typeText, notNull},
 		{"by", typeText, notNull},
@@ -111,7 +111,7 @@ func (s *Store) tables() []table {
 		[2]string{"user", `(user_id, created_at DESC, id DESC) WHERE ended_at IS NULL`},
 		[2]string{"ended", `(ended_at, id) WHERE ended_at IS NOT NULL`},
 		[2]string{"expires", `(expires_at)`},
-		[2]string{"actor", `(actor_session_id) WHERE actor_session_id IS NOT NULL`},
+		[2]string{"actor", `(parent_session_id) WHERE parent_session_id IS NOT NULL`},
 	)}
 	if s.dialect == postgres {
 		all[0].options = " WITH (fillfactor = 80)"

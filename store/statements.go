@@ -32,9 +32,9 @@ const end = `UPDATE {table} SET ended_at = @now, end_reason = @reason, ended_by 
 // session meanwhile may come after. Only of the statement's own row a newer version
 // counts, since who waited for its lock must see what its holder did; that is read
 // again, see refresh.
-const live = notOver + ` AND last_used_at > @idle_cutoff AND (s.actor_session_id IS NULL OR EXISTS (
+const live = notOver + ` AND last_used_at > @idle_cutoff AND (s.parent_session_id IS NULL OR EXISTS (
   SELECT 1 FROM {table} AS actor
-  WHERE actor.id = s.actor_session_id AND actor.ended_at IS NULL AND actor.expires_at > @now))`
+  WHERE actor.id = s.parent_session_id AND actor.ended_at IS NULL AND actor.expires_at > @now))`
 
 // success is the condition under which sessions.Rotation.Next ends no session.
 // Inside the window is answered_at > @window_cutoff: with NoOverlap the cutoff is
@@ -108,11 +108,11 @@ func newStatements(cfg Config, d dialect) *statements {
 	// From what has ended to what depends on it, and never the other way, which would
 	// be to look at every impersonation. SQLite keeps the order of a
 	// CROSS JOIN; Postgres goes by its estimates, unless an OFFSET keeps them apart.
-	behind := `CROSS JOIN {table} AS s WHERE s.actor_session_id = actor.id AND s.ended_at IS NULL AND`
+	behind := `CROSS JOIN {table} AS s WHERE s.parent_session_id = actor.id AND s.ended_at IS NULL AND`
 	if d == postgres {
 		lock = ` FOR SHARE`
 		anyOf = `= ANY(CAST(@ids AS uuid[]))`
-		behind = `CROSS JOIN LATERAL (SELECT id FROM {table} WHERE actor_session_id = actor.id AND ended_at IS NULL OFFSET 0) AS s WHERE`
+		behind = `CROSS JOIN LATERAL (SELECT id FROM {table} WHERE parent_session_id = actor.id AND ended_at IS NULL OFFSET 0) AS s WHERE`
 	}
 	return &statements{
 		create: text(`INSERT INTO {table} (` + columns + `) VALUES (` + values + `) ON CONFLICT DO NOTHING`),
@@ -125,7 +125,7 @@ ON CONFLICT DO NOTHING`),
 		end:           text(end + `id = @id AND ` + notOver),
 		endMany:       text(end + inOrder(d, `{table}`, `user_id = @user_id AND `+notOver)),
 		endOthers:     text(end + inOrder(d, `{table}`, `user_id = @user_id AND id <> @except_id AND `+notOver)),
-		endDependents: text(end + inOrder(d, `{table}`, `actor_session_id `+anyOf+` AND `+notOver)),
+		endDependents: text(end + inOrder(d, `{table}`, `parent_session_id `+anyOf+` AND `+notOver)),
 		// The second half is for impersonations that nobody came to mark. A prepared
 		// statement may get a plan for any argument, which takes an open range for a
 		// third of the table and reads all of it; one with two ends is taken for 0.5 %.

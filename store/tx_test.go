@@ -117,7 +117,7 @@ func TestInRefusesWhatIsNoTransactionOfItsDatabase(t *testing.T) {
 		_, listErr := in.List(ctx, sessions.ListParams{UserID: "u"})
 		_, endErr := in.End(ctx, sessions.EndParams{ID: "x"})
 		_, manyErr := in.EndMany(ctx, sessions.EndManyParams{UserID: "u"})
-		_, dependentsErr := in.EndDependents(ctx, sessions.EndDependentsParams{ActorSessionIDs: []string{s.ID}})
+		_, dependentsErr := in.EndDependents(ctx, sessions.EndDependentsParams{ParentSessionIDs: []string{s.ID}})
 		_, redeemErr := in.Redeem(ctx, sessions.RedeemParams{ID: s.ID})
 		_, feedErr := in.Ended(ctx, t0)
 		_, pruneErr := in.Prune(ctx, sessions.PruneParams{Limit: 1})
@@ -172,7 +172,7 @@ func TestADoneContextChangesNothing(t *testing.T) {
 			_, listErr := st.List(ctx, sessions.ListParams{UserID: "u", OnlyID: "x"})
 			_, endErr := st.End(ctx, sessions.EndParams{ID: s.ID, Now: at(t0).Now})
 			_, manyErr := st.EndMany(ctx, sessions.EndManyParams{UserID: "u", Now: at(t0).Now})
-			_, dependentsErr := st.EndDependents(ctx, sessions.EndDependentsParams{ActorSessionIDs: []string{s.ID}, Now: t0})
+			_, dependentsErr := st.EndDependents(ctx, sessions.EndDependentsParams{ParentSessionIDs: []string{s.ID}, Now: t0})
 			_, redeemErr := st.Redeem(ctx, sessions.RedeemParams{ID: s.ID, Moment: at(t0)})
 			_, feedErr := st.Ended(ctx, t0)
 			_, pruneErr := st.Prune(ctx, sessions.PruneParams{Limit: 1})
@@ -209,7 +209,7 @@ func TestAStrictTransactionOfTheHostEndsNothing(t *testing.T) {
 			return err
 		},
 		"end dependents": func(ctx context.Context, in *store.Store, s sessions.Session) error {
-			_, err := in.EndDependents(ctx, sessions.EndDependentsParams{ActorSessionIDs: []string{s.ActorSessionID}, Now: t0, Reason: sessions.EndActorEnded})
+			_, err := in.EndDependents(ctx, sessions.EndDependentsParams{ParentSessionIDs: []string{s.ParentSessionID}, Now: t0, Reason: sessions.EndParentEnded})
 			return err
 		},
 	}

@@ -168,7 +168,7 @@ func ready(users users) echo.HandlerFunc {
 func audit(st *store.Store) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		if id, _ := sessions.FromContext(c.Request().Context()); id.Access != sessions.AccessAdmin {
-			return echov4.Error(c, &sessions.APIError{Status: http.StatusForbidden, Code: sessions.CodeForbidden, Message: "The audit log is for admin keys."})
+			return echov4.Error(c, &sessions.APIError{Status: http.StatusForbidden, Code: "FORBIDDEN", Message: "The audit log is for admin keys."})
 		}
 		q := store.AuditQuery{UserID: c.QueryParam("user_id"), Actor: c.QueryParam("actor"), Limit: 100}
 		if q.UserID == "" && q.Actor == "" {
@@ -207,7 +207,7 @@ func readBody(c echo.Context, v any) error {
 
 // badRequest is an error in the form of the session API's own.
 func badRequest(c echo.Context, message string) error {
-	return echov4.Error(c, &sessions.APIError{Status: http.StatusBadRequest, Code: sessions.CodeSchemaError, Message: message})
+	return echov4.Error(c, &sessions.APIError{Status: http.StatusBadRequest, Code: "SCHEMA_ERROR", Message: message})
 }
 
 func (u users) stackMe(c echo.Context) error {

@@ -235,7 +235,7 @@ func TestAnImpersonationEndsByItself(t *testing.T) {
 			t.Errorf("the admin key sees %d sessions, want 2", n)
 		}
 		a.audited(t, "user_id="+alan.ID, "ended not_allowed", "rotated ", "created ")
-		a.audited(t, "user_id="+ada.ID, "ended actor_ended", "created ", "created ", "ended signed_out", "created ")
+		a.audited(t, "user_id="+ada.ID, "ended parent_ended", "created ", "created ", "ended signed_out", "created ")
 	})
 }
 

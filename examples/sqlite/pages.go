@@ -259,7 +259,7 @@ func (p pages) confirm(c echo.Context) error {
 // confirmed believes, as signIn does. The session is replaced, so that whoever has
 // stolen the old one is not promoted with it.
 func (p pages) confirmed(c echo.Context) error {
-	grant, err := p.manager.Reauthenticated(c.Request().Context(), identity(c).SessionID)
+	grant, err := p.manager.Reauthenticate(c.Request().Context(), identity(c).SessionID)
 	if err == nil {
 		err = p.manager.SetCookies(c.Response(), grant)
 	}

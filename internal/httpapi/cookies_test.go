@@ -251,7 +251,7 @@ func TestCreateByCookieAnswersNoTokens(t *testing.T) {
 	admin := o.signIn(t, root)
 	a := o.ask(t, admin.own(), target(alice, `"reason":"x"`)).withoutTokens(t).did(t, actingSet)
 	_, acting := a.jar()
-	if s := o.row(t, a.text("session_id")); !s.Impersonation || s.Actor != root || s.ActorSessionID != admin.id {
+	if s := o.row(t, a.text("session_id")); !s.Impersonation || s.Actor != root || s.ParentSessionID != admin.id {
 		t.Errorf("%+v", s)
 	}
 	if b := o.do(t, http.MethodGet, "/auth/sessions/current", admin.own(), acting.acting()).want(t, 200); b.text("id") != a.text("session_id") {

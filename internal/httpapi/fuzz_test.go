@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -64,9 +65,9 @@ func FuzzCreateBody(f *testing.F) {
 			return len(s) <= limit && utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl)
 		}
 		acting := request.Impersonation != nil && *request.Impersonation
-		least, most := int64(1), sessions.DefaultMaxSessionTTL.Milliseconds()
+		least, most := int64(1), (367 * 24 * time.Hour).Milliseconds()
 		if acting {
-			least, most = sessions.MinImpersonationTTL.Milliseconds(), sessions.MaxImpersonationTTL.Milliseconds()
+			least, most = (30 * time.Second).Milliseconds(), (24 * time.Hour).Milliseconds()
 		}
 		s := e.row(t, made[0])
 		switch {

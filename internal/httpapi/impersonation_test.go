@@ -158,7 +158,7 @@ func TestAUserImpersonates(t *testing.T) {
 					t.Errorf("%s", redactedBody(a))
 				}
 				s := o.row(t, a.text("session_id"))
-				if !s.Impersonation || s.UserID != alice || s.Actor != root || s.ActorSessionID != admin.id || s.CreatedBy != root || !s.AuthTime.IsZero() || s.Client.UserAgent != "Office/1" {
+				if !s.Impersonation || s.UserID != alice || s.Actor != root || s.ParentSessionID != admin.id || s.CreatedBy != root || !s.AuthTime.IsZero() || s.Client.UserAgent != "Office/1" {
 					t.Errorf("%+v", s)
 				}
 				c := claims(t, a.text("access_token"))
@@ -281,7 +281,7 @@ func TestARefusedImpersonation(t *testing.T) {
 		"less than half a minute":           `"expires_in_millis":29999`,
 		"a year":                            `"expires_in_millis":31536000000,"is_impersonation":false`,
 		"a hand-off that is a string":       `"handoff":"true"`,
-		"a field that nobody knows":         `"actor_session_id":"x"`,
+		"a field that nobody knows":         `"parent_session_id":"x"`,
 	} {
 		tests["by a user with "+name] = test{body: target(alice, member), status: 400, code: invalid, why: sessions.RefusalInvalid}
 	}
@@ -368,7 +368,7 @@ func TestARefusalTellsWhatWasAsked(t *testing.T) {
 	admin := o.signIn(t, root)
 	o.takeEvents()
 	o.ask(t, bearer(admin.access), target(other, `"reason":"curious"`)).refused(t, 403, "IMPERSONATION_NOT_ALLOWED")
-	if s := o.toldRefusal(t, sessions.RefusalNotAllowed).Session; s.Actor != root || s.UserID != other || s.Reason != "curious" || s.ActorSessionID != admin.id {
+	if s := o.toldRefusal(t, sessions.RefusalNotAllowed).Session; s.Actor != root || s.UserID != other || s.Reason != "curious" || s.ParentSessionID != admin.id {
 		t.Errorf("%+v", s)
 	}
 }
@@ -409,7 +409,7 @@ func TestKeysAreNotSubjectToThePolicy(t *testing.T) {
 	for _, key := range []string{o.serverKey, o.adminKey} {
 		for _, caller := range o.both(key) {
 			a := o.ask(t, caller.as, target(root, `"is_impersonation":true`, `"client":{"ip":"192.0.2.1"}`)).want(t, 200)
-			if s := o.row(t, a.text("session_id")); s.ActorSessionID != "" || !s.Impersonation {
+			if s := o.row(t, a.text("session_id")); s.ParentSessionID != "" || !s.Impersonation {
 				t.Errorf("%s: %+v", caller.name, s)
 			}
 		}
@@ -632,25 +632,25 @@ func TestRefreshOfAnImpersonationThatIsOver(t *testing.T) {
 		"the actor has signed out": {func(t *testing.T, o *office, admin grant) {
 			t.Helper()
 			o.do(t, http.MethodDelete, "/auth/sessions/current", bearer(admin.access)).want(t, 200)
-		}, "ended", sessions.EndActorEnded, root},
+		}, "ended", sessions.EndParentEnded, root},
 		"a key has ended the actor's session": {func(t *testing.T, o *office, admin grant) {
 			t.Helper()
 			o.do(t, http.MethodDelete, "/auth/sessions/"+admin.id, bearer(o.serverKey)).want(t, 200)
-		}, "ended", sessions.EndActorEnded, "backend"},
+		}, "ended", sessions.EndParentEnded, "backend"},
 		"a key has ended all of the actor's": {func(t *testing.T, o *office, _ grant) {
 			t.Helper()
 			o.do(t, http.MethodDelete, "/auth/sessions?user_id="+root, bearer(o.adminKey)).want(t, 200)
-		}, "ended", sessions.EndActorEnded, "console"},
+		}, "ended", sessions.EndParentEnded, "console"},
 		"the actor's refresh token was revoked": {func(t *testing.T, o *office, admin grant) {
 			t.Helper()
 			o.do(t, http.MethodPost, "/auth/oauth/revoke", form("token", admin.refresh)).want(t, 200)
-		}, "ended", sessions.EndActorEnded, ""},
+		}, "ended", sessions.EndParentEnded, ""},
 		"the actor's session has ended, and nobody came to mark it": {func(t *testing.T, o *office, admin grant) {
 			t.Helper()
 			if _, err := o.kit.Store.End(t.Context(), sessions.EndParams{ID: admin.id, Now: o.clock.Now(), Reason: sessions.EndRevoked}); err != nil {
 				t.Error(err)
 			}
-		}, "actor_ended", sessions.EndActorEnded, root},
+		}, "actor_ended", sessions.EndParentEnded, root},
 		"the actor was demoted":   {func(_ *testing.T, o *office, _ grant) { o.demote(root) }, "not_allowed", sessions.EndNotAllowed, ""},
 		"the actor was disabled":  {func(_ *testing.T, o *office, _ grant) { o.lose(root, sessions.ErrUserDisabled) }, "not_allowed", sessions.EndNotAllowed, ""},
 		"the actor is gone":       {func(_ *testing.T, o *office, _ grant) { o.lose(root, sessions.ErrUserNotFound) }, "not_allowed", sessions.EndNotAllowed, ""},
@@ -833,7 +833,7 @@ func TestARedemptionThatComesTooLate(t *testing.T) {
 		"the actor has signed out": {func(t *testing.T, o *office, admin grant, _ string) {
 			t.Helper()
 			o.do(t, http.MethodDelete, "/auth/sessions/current", bearer(admin.access)).want(t, 200)
-		}, code, nil, sessions.EndActorEnded},
+		}, code, nil, sessions.EndParentEnded},
 		"the session was ended": {func(t *testing.T, o *office, _ grant, id string) {
 			t.Helper()
 			o.do(t, http.MethodDelete, "/auth/sessions/"+id, bearer(o.adminKey)).want(t, 200)

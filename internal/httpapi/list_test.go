@@ -28,7 +28,7 @@ func TestListFields(t *testing.T) {
 	created, used := began.UnixMilli(), e.clock.Now().UnixMilli()
 	ordinary := func(lastUsed int64, current bool, more string) string {
 		return fmt.Sprintf(`{%s"created_at":%d,"expires_at":%d,"id":%q,"is_current_session":%v,"is_impersonation":false,"last_used_at":%d,"last_used_at_end_user_ip_info":{"ip":"192.0.2.1"},%s"user_agent":"Phone/2","user_id":%q}`,
-			when(more != "", `"actor":null,`), created, began.Add(sessions.DefaultSessionTTL).UnixMilli(), own.id, current, lastUsed, more, alice)
+			when(more != "", `"actor":null,`), created, began.Add(365*24*time.Hour).UnixMilli(), own.id, current, lastUsed, more, alice)
 	}
 	forKeys := ordinary(used, false, `"reason":"signed in by hand",`)
 	impersonation := fmt.Sprintf(`{"actor":"admin-1","created_at":%d,"expires_at":%d,"id":%q,"is_current_session":false,"is_impersonation":true,"last_used_at":%d,"reason":null,"user_agent":null,"user_id":%q}`,
@@ -98,7 +98,7 @@ func TestListOverHTTPHasLiveSessionsOnly(t *testing.T) {
 	ended := e.signIn(t, alice)
 	short := e.signIn(t, alice, lasting(time.Hour))
 	idle := e.signIn(t, alice)
-	e.clock.Advance(sessions.DefaultIdleTimeout - time.Hour)
+	e.clock.Advance(90*24*time.Hour - time.Hour)
 	used := e.signIn(t, alice)
 	if _, err := e.manager.End(t.Context(), ended.id, "", ""); err != nil {
 		t.Fatal(err)

@@ -14,7 +14,7 @@ import (
 // What StackHeaders makes of the answers of a host's own routes.
 func TestStackHeaders(t *testing.T) {
 	t.Parallel()
-	notFound := &sessions.APIError{Status: 404, Code: sessions.CodeUserNotFound, Message: "There is no such user."}
+	notFound := &sessions.APIError{Status: 404, Code: "USER_NOT_FOUND", Message: "There is no such user."}
 	hosts := map[string]http.HandlerFunc{
 		"writes nothing":       func(http.ResponseWriter, *http.Request) {},
 		"writes a body":        func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "hello") },

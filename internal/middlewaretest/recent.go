@@ -69,7 +69,7 @@ func (s *suite) recent(t *testing.T) {
 		}
 		w := s.send(t, app, http.MethodGet, "/me", bearer(refreshed.AccessToken.Reveal()))
 		holdRefusal(t, w, http.MethodGet, http.StatusUnauthorized, tooOld)
-		again, err := h.Reauthenticated(t.Context(), alice.Grant.Session.ID)
+		again, err := h.Reauthenticate(t.Context(), alice.Grant.Session.ID)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -110,7 +110,7 @@ func ceilingRun(t *testing.T, r *rapid.T, st sessions.Store, refreshes, refusals
 		},
 		"raise every limit": func(*rapid.T) {
 			config.Impersonation = sessions.Impersonation{TTL: 24 * time.Hour, MaxTTL: 24 * time.Hour}
-			config.MaxSessionTTL, config.IdleTimeout = 100*sessions.DefaultSessionTTL, sessions.NoIdleTimeout
+			config.MaxSessionTTL, config.IdleTimeout = 100*365*24*time.Hour, sessions.NoIdleTimeout
 			m = manager()
 		},
 		"": func(r *rapid.T) {

@@ -28,7 +28,7 @@ func TestWhatACrashLeavesAliveIsEndedByAReplica(t *testing.T) {
 			process := func(st sessions.Store) *sessions.Manager {
 				config := denyConfig(st)
 				config.Now = clock.Now
-				config.AccessTokenTTL = sessions.DefaultAccessTokenTTL
+				config.AccessTokenTTL = 10 * time.Minute
 				config.MayImpersonate = func(context.Context, sessions.Identity, sessions.User) error { return nil }
 				config.OnEvent = func(_ context.Context, e sessions.Event) {
 					mu.Lock()
@@ -84,7 +84,7 @@ func TestWhatACrashLeavesAliveIsEndedByAReplica(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				marked = s.EndReason == sessions.EndActorEnded
+				marked = s.EndReason == sessions.EndParentEnded
 			}
 			stop()
 			feeds.Wait()
@@ -92,7 +92,7 @@ func TestWhatACrashLeavesAliveIsEndedByAReplica(t *testing.T) {
 			mu.Lock()
 			defer mu.Unlock()
 			last := events[acting.Session.ID]
-			if len(last) != 2 || last[1].Type != sessions.EventEnded || last[1].Session.EndReason != sessions.EndActorEnded {
+			if len(last) != 2 || last[1].Type != sessions.EventEnded || last[1].Session.EndReason != sessions.EndParentEnded {
 				t.Errorf("events of the impersonation: %+v", last)
 			}
 			if n := len(events[bystander.Session.ID]); n != 1 {

@@ -62,7 +62,7 @@ func replica(dsn string) error {
 		return err
 	}
 	config := denyConfig(st)
-	config.AccessTokenTTL = sessions.DefaultAccessTokenTTL // what is verified says when it expires
+	config.AccessTokenTTL = 10 * time.Minute // what is verified says when it expires
 	manager, err := sessions.New(config)
 	if err != nil {
 		return err

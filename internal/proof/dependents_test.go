@@ -44,8 +44,8 @@ func familyOver(s sessions.Session, now time.Time) bool {
 
 // live is the rule.
 func (f *family) live(s sessions.Session) bool {
-	if s.ActorSessionID != "" {
-		if actor, there := f.rows[s.ActorSessionID]; !there || familyOver(actor, f.now) {
+	if s.ParentSessionID != "" {
+		if actor, there := f.rows[s.ParentSessionID]; !there || familyOver(actor, f.now) {
 			return false
 		}
 	}
@@ -114,7 +114,7 @@ func (f *family) step(t *rapid.T) error {
 		want := "ok"
 		if what == "impersonate" {
 			actor := f.pick(t)
-			s.Impersonation, s.ActorSessionID, s.Actor = true, actor.ID, cmp.Or(actor.UserID, "nobody")
+			s.Impersonation, s.ParentSessionID, s.Actor = true, actor.ID, cmp.Or(actor.UserID, "nobody")
 			if actor.UserID == "" || actor.Impersonation || familyOver(actor, f.now) {
 				want = "not found"
 			}
@@ -155,8 +155,8 @@ func (f *family) step(t *rapid.T) error {
 		return errors.Join(f.same(what, verdict(err), "ok"), f.same(what, byID(got), want))
 	case "end dependents":
 		ids := []string{f.pick(t).ID, f.pick(t).ID}
-		want := f.doomed(sessions.EndActorEnded, func(s sessions.Session) bool { return slices.Contains(ids, s.ActorSessionID) })
-		got, err := f.store.EndDependents(f.ctx, sessions.EndDependentsParams{ActorSessionIDs: ids, Now: f.now, Reason: sessions.EndActorEnded, By: "admin"})
+		want := f.doomed(sessions.EndParentEnded, func(s sessions.Session) bool { return slices.Contains(ids, s.ParentSessionID) })
+		got, err := f.store.EndDependents(f.ctx, sessions.EndDependentsParams{ParentSessionIDs: ids, Now: f.now, Reason: sessions.EndParentEnded, By: "admin"})
 		return errors.Join(f.same(what, verdict(err), "ok"), f.same(what, byID(got), want))
 	case "prune":
 		live := f.alive()
@@ -165,7 +165,7 @@ func (f *family) step(t *rapid.T) error {
 		maps.DeleteFunc(gone, func(id string, s sessions.Session) bool {
 			needed := false
 			for _, d := range f.rows {
-				needed = needed || d.ActorSessionID == id && d.EndedAt.IsZero()
+				needed = needed || d.ParentSessionID == id && d.EndedAt.IsZero()
 			}
 			ended := !s.EndedAt.IsZero() && s.EndedAt.Before(p.EndedBefore)
 			return !ended && !s.ExpiresAt.Before(p.ExpiredBefore) && (needed || !s.LastUsedAt.Before(p.IdleBefore))
@@ -289,7 +289,7 @@ func TestTheModelOfImpersonationsNoticesABrokenRule(t *testing.T) {
 	for name, breakIt := range map[string]func(b *brokenFamily, st sessions.Store){
 		"no refresh while the actor is idle": func(b *brokenFamily, st sessions.Store) {
 			b.refresh = func(ctx context.Context, p sessions.RefreshParams) (sessions.RefreshResult, error) {
-				if s, err := st.Get(ctx, p.ID); err == nil && s.ActorSessionID != "" && idle(ctx, st, s.ActorSessionID, p.Moment) {
+				if s, err := st.Get(ctx, p.ID); err == nil && s.ParentSessionID != "" && idle(ctx, st, s.ParentSessionID, p.Moment) {
 					return sessions.RefreshResult{}, sessions.ErrNotFound
 				}
 				return st.Refresh(ctx, p)
@@ -299,7 +299,7 @@ func TestTheModelOfImpersonationsNoticesABrokenRule(t *testing.T) {
 			b.list = func(ctx context.Context, p sessions.ListParams) ([]sessions.Session, error) {
 				list, err := st.List(ctx, p)
 				return slices.DeleteFunc(list, func(s sessions.Session) bool {
-					return s.ActorSessionID != "" && idle(ctx, st, s.ActorSessionID, p.Moment)
+					return s.ParentSessionID != "" && idle(ctx, st, s.ParentSessionID, p.Moment)
 				}), err
 			}
 		},
@@ -313,8 +313,8 @@ func TestTheModelOfImpersonationsNoticesABrokenRule(t *testing.T) {
 		},
 		"no end of what depends on a session that is over": func(b *brokenFamily, st sessions.Store) {
 			b.end = func(ctx context.Context, p sessions.EndParams) (sessions.Session, error) {
-				if s, err := st.Get(ctx, p.ID); err == nil && s.ActorSessionID != "" {
-					if actor, err := st.Get(ctx, s.ActorSessionID); err != nil || familyOver(actor, p.Now) {
+				if s, err := st.Get(ctx, p.ID); err == nil && s.ParentSessionID != "" {
+					if actor, err := st.Get(ctx, s.ParentSessionID); err != nil || familyOver(actor, p.Now) {
 						return sessions.Session{}, sessions.ErrNotFound
 					}
 				}

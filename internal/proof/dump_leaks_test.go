@@ -621,7 +621,7 @@ func dumpHolding(t testing.TB, w *dumpWorld, db *gorm.DB, st *store.Store) map[s
 		"sessions.Config":                    {config},
 		"sessions.Cookies":                   {config.Cookies},
 		"sessions.CreateParams":              {sessions.CreateParams{UserID: "alice", Client: again.Session.Client}},
-		"sessions.EndDependentsParams":       {sessions.EndDependentsParams{ActorSessionIDs: []string{g.Session.ID}, Now: theftStart}},
+		"sessions.EndDependentsParams":       {sessions.EndDependentsParams{ParentSessionIDs: []string{g.Session.ID}, Now: theftStart}},
 		"sessions.EndManyParams":             {sessions.EndManyParams{UserID: "alice", ExceptID: g.Session.ID, Now: moment.Now}},
 		"sessions.EndParams":                 {sessions.EndParams{ID: g.Session.ID, Now: moment.Now}},
 		"sessions.EndReason":                 {ended.EndReason},

@@ -69,7 +69,7 @@ func TestAStrictRouteHoldsATokenToItsRow(t *testing.T) {
 			}
 			var events []sessions.Event
 			c := denyConfig(kind.open(t).handle(t))
-			c.AccessTokenTTL, c.Signers = sessions.DefaultAccessTokenTTL, []crypto.Signer{key}
+			c.AccessTokenTTL, c.Signers = 10*time.Minute, []crypto.Signer{key}
 			c.OnEvent = func(_ context.Context, e sessions.Event) { events = append(events, e) }
 			now := time.Now()
 			c.Now = func() time.Time { return now }
@@ -171,7 +171,7 @@ func TestPruneKeepsTheRowsOfTokensThatAreGood(t *testing.T) {
 			now := time.Now()
 			clock := func() time.Time { return now }
 			c := denyConfig(agreeing{Store: kind.open(t).handle(t), clock: clock})
-			c.Now, c.AccessTokenTTL = clock, sessions.DefaultAccessTokenTTL
+			c.Now, c.AccessTokenTTL = clock, 10*time.Minute
 			c.Retention = c.AccessTokenTTL // the least
 			c.OnEvent = func(_ context.Context, e sessions.Event) {
 				if e.Type == sessions.EventForgedToken {

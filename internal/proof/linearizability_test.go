@@ -322,7 +322,7 @@ func newLinHistory(t *testing.T, f linFaults, seed uint64, rotation sessions.Rot
 		requests: make(chan func(), linWorkers*linCalls),
 	}
 	if h.rotation.Overlap == 0 {
-		h.rotation.Overlap = sessions.DefaultOverlap
+		h.rotation.Overlap = time.Minute
 	}
 	h.config = sessions.Config{
 		Users:     func(_ context.Context, id string) (sessions.User, error) { return sessions.User{ID: id}, nil },
@@ -331,7 +331,7 @@ func newLinHistory(t *testing.T, f linFaults, seed uint64, rotation sessions.Rot
 		ProjectID: "histories",
 		Rotation:  rotation,
 		// The shortest that leaves room for the usual overlap.
-		AccessTokenTTL: 2 * sessions.DefaultOverlap,
+		AccessTokenTTL: 2 * time.Minute,
 		OnEvent: func(ctx context.Context, e sessions.Event) {
 			if c, ok := ctx.Value(linKey{}).(*linCall); ok && c.in.kind == linRefresh {
 				c.event = e.Type

@@ -322,7 +322,7 @@ func machineRun(ctx context.Context, t *rapid.T, w *machineWorld, judged string,
 		sessions.StrictRotation(),
 	}).Draw(t, "rotation")
 	m.peaceful = rapid.Bool().Draw(t, "peaceful")
-	m.idle = rapid.SampledFrom([]time.Duration{sessions.DefaultIdleTimeout, sessions.NoIdleTimeout, 20 * time.Minute}).Draw(t, "idle")
+	m.idle = rapid.SampledFrom([]time.Duration{90 * 24 * time.Hour, sessions.NoIdleTimeout, 20 * time.Minute}).Draw(t, "idle")
 	m.patience, m.skew = overlap/3, overlap/8
 	for i := range m.replicas {
 		m.replicas[i] = &machineReplica{handle: i % len(w.handles)}

@@ -25,7 +25,7 @@ func newAging(t *testing.T, p *place) *aging {
 	a.clock.Set(time.Date(2026, time.March, 14, 15, 9, 26, 0, time.UTC))
 	for _, m := range []**sessions.Manager{&a.here, &a.there} {
 		c := denyConfig(p.handle(t))
-		c.AccessTokenTTL, c.Now = sessions.DefaultAccessTokenTTL, a.clock.Now
+		c.AccessTokenTTL, c.Now = 10*time.Minute, a.clock.Now
 		c.Users = func(_ context.Context, id string) (sessions.User, error) {
 			return sessions.User{ID: id}, a.user
 		}
@@ -72,14 +72,14 @@ func TestARefreshDoesNotRetireTheOlderAccessToken(t *testing.T) {
 			t.Parallel()
 			a := newAging(t, kind.open(t))
 			first := a.signIn(t)
-			a.clock.Advance(sessions.DefaultAccessTokenTTL / 2)
+			a.clock.Advance(10 * time.Minute / 2)
 			second, err := a.there.Refresh(t.Context(), first.RefreshToken.Reveal(), sessions.Client{})
 			if err != nil {
 				t.Fatal(err)
 			}
 			taken(t, a.here, first, true, everyDial...)
 			taken(t, a.here, second, true, everyDial...)
-			a.clock.Advance(sessions.DefaultAccessTokenTTL / 2)
+			a.clock.Advance(10 * time.Minute / 2)
 			taken(t, a.here, first, false, everyDial...)
 			taken(t, a.here, second, true, everyDial...)
 
@@ -123,7 +123,7 @@ func TestADisabledUsersAccessTokenWorksUntilItExpires(t *testing.T) {
 			taken(t, a.here, ends, false, everyDial...)
 			taken(t, a.there, ends, false, sessions.Strict)
 			taken(t, a.there, waits, true, everyDial...)
-			a.clock.Advance(sessions.DefaultAccessTokenTTL)
+			a.clock.Advance(10 * time.Minute)
 			taken(t, a.there, waits, false, everyDial...)
 
 			// The session that was kept goes on when the user comes back.

@@ -338,7 +338,7 @@ func (f *rotateFleet) rotate(t *testing.T, old, fresh int) {
 
 	// 3. Drop the old one after the longest idle time.
 	for range 6 {
-		f.clock.Advance(sessions.DefaultIdleTimeout / 6)
+		f.clock.Advance(90 * 24 * time.Hour / 6)
 		f.emptyOld()
 		f.round(t, nil)
 	}

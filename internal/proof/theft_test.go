@@ -367,7 +367,7 @@ func (p *theftPlay) use(u theftUse, refresh func(theftHolder, string) (theftAnsw
 }
 
 func (p *theftPlay) wantRefused(a theftAnswer, reason string) error {
-	if a.status != http.StatusUnauthorized || a.body.Code != sessions.CodeRefreshTokenNotFoundOrExpired || a.body.Details.Reason != reason ||
+	if a.status != http.StatusUnauthorized || a.body.Code != "REFRESH_TOKEN_NOT_FOUND_OR_EXPIRED" || a.body.Details.Reason != reason ||
 		a.body.RefreshToken != "" || a.body.AccessToken != "" {
 		return fmt.Errorf("answered %d %+v, want 401 with reason %s and no token", a.status, a.body, reason)
 	}
@@ -402,7 +402,7 @@ func (p *theftPlay) allDead(ctx context.Context) error {
 			return err
 		}
 		for _, a := range []theftAnswer{own, hosts} {
-			if a.status != http.StatusUnauthorized || a.body.Code != sessions.CodeAccessTokenExpired {
+			if a.status != http.StatusUnauthorized || a.body.Code != "ACCESS_TOKEN_EXPIRED" {
 				return fmt.Errorf("%v's access token after the replay: answered %d %+v", theftHolder(holder), a.status, a.body)
 			}
 		}

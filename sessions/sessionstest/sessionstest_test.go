@@ -135,11 +135,11 @@ func TestFaults(t *testing.T) {
 			return s.EndReason == sessions.EndRevoked
 		}},
 		{sessionstest.MethodEndDependents, func(st sessions.Store) (bool, error) {
-			l, err := st.EndDependents(ctx, sessions.EndDependentsParams{ActorSessionIDs: []string{session().ID}, Now: morning, Reason: sessions.EndActorEnded})
+			l, err := st.EndDependents(ctx, sessions.EndDependentsParams{ParentSessionIDs: []string{session().ID}, Now: morning, Reason: sessions.EndParentEnded})
 			return l == nil, err
 		}, func(st sessions.Store) bool {
 			s, _ := st.Get(ctx, dependent)
-			return s.EndReason == sessions.EndActorEnded
+			return s.EndReason == sessions.EndParentEnded
 		}},
 		{sessionstest.MethodRedeem, func(st sessions.Store) (bool, error) {
 			s, err := st.Redeem(ctx, sessions.RedeemParams{ID: session().ID, Hash: "hash", Moment: sessions.Moment{Now: morning.Add(time.Second)}})
@@ -169,7 +169,7 @@ func TestFaults(t *testing.T) {
 			st := sessionstest.NewStore()
 			behind := session()
 			behind.ID, behind.UserID, behind.Impersonation = dependent, "bob", true
-			behind.Actor, behind.ActorSessionID = session().UserID, session().ID
+			behind.Actor, behind.ParentSessionID = session().UserID, session().ID
 			behind.ExpiresAt = morning.Add(24 * time.Hour) // too young for the prune
 			if err := errors.Join(st.Create(ctx, session()), st.Create(ctx, behind)); err != nil {
 				t.Fatal(err)

@@ -51,8 +51,8 @@ func (st *Store) Create(ctx context.Context, s sessions.Session) error {
 	for _, t := range []*time.Time{&s.CreatedAt, &s.LastUsedAt, &s.ExpiresAt, &s.AuthTime, &s.EndedAt, &s.HandoffExpiresAt} {
 		*t = micro(*t)
 	}
-	if s.ActorSessionID != "" {
-		actor, ok := st.rows[s.ActorSessionID]
+	if s.ParentSessionID != "" {
+		actor, ok := st.rows[s.ParentSessionID]
 		if !ok || actor.session.UserID != s.Actor || actor.session.Impersonation || over(actor.session, s.CreatedAt) {
 			return notFound("create")
 		}
@@ -184,13 +184,13 @@ func (st *Store) EndDependents(ctx context.Context, p sessions.EndDependentsPara
 	}
 	now := micro(p.Now)
 
-	actors := make(map[string]bool, len(p.ActorSessionIDs))
-	for _, id := range p.ActorSessionIDs {
+	actors := make(map[string]bool, len(p.ParentSessionIDs))
+	for _, id := range p.ParentSessionIDs {
 		actors[id] = id != ""
 	}
 	var ended []sessions.Session
 	for _, r := range st.rows {
-		if !actors[r.session.ActorSessionID] || over(r.session, now) {
+		if !actors[r.session.ParentSessionID] || over(r.session, now) {
 			continue
 		}
 		r.end(now, p.Reason, p.By)
@@ -236,8 +236,8 @@ func (st *Store) Ended(ctx context.Context, since time.Time) ([]sessions.EndedSe
 	var ended []sessions.EndedSession
 	for id, r := range st.rows {
 		e := sessions.EndedSession{ID: id, EndedAt: r.session.EndedAt}
-		if actor, ok := st.rows[r.session.ActorSessionID]; ok && e.EndedAt.IsZero() {
-			e.EndedAt, e.ActorSessionID = actor.session.EndedAt, actor.session.ID
+		if actor, ok := st.rows[r.session.ParentSessionID]; ok && e.EndedAt.IsZero() {
+			e.EndedAt, e.ParentSessionID = actor.session.EndedAt, actor.session.ID
 		}
 		if !e.EndedAt.IsZero() && !e.EndedAt.Before(since) {
 			ended = append(ended, e)
@@ -258,7 +258,7 @@ func (st *Store) Prune(ctx context.Context, p sessions.PruneParams) (int, error)
 	needed := make(map[string]bool)
 	for _, r := range st.rows {
 		if r.session.EndedAt.IsZero() {
-			needed[r.session.ActorSessionID] = true
+			needed[r.session.ParentSessionID] = true
 		}
 	}
 	n := 0
@@ -303,8 +303,8 @@ func (r *row) use(at time.Time, c sessions.Client) {
 // live judges a session and, if it depends on one, that of its actor, whose being idle
 // does not matter. The actor's is never an impersonation, so it depends on none.
 func (st *Store) live(s sessions.Session, m sessions.Moment) bool {
-	if s.ActorSessionID != "" {
-		actor, ok := st.rows[s.ActorSessionID]
+	if s.ParentSessionID != "" {
+		actor, ok := st.rows[s.ParentSessionID]
 		if !ok || over(actor.session, m.Now) {
 			return false
 		}

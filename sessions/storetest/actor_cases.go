@@ -11,7 +11,7 @@ import (
 // Alone it would live for longer than any of lives looks.
 func behind(n int, user string, actor sessions.Session) sessions.Session {
 	s := impersonation(n, user)
-	s.Actor, s.ActorSessionID = actor.UserID, actor.ID
+	s.Actor, s.ParentSessionID = actor.UserID, actor.ID
 	s.LastUsedAt, s.ExpiresAt = start.Add(ttl), start.Add(3*ttl)
 	return s
 }
@@ -56,13 +56,13 @@ func overs() []struct {
 func derived(method string, try func(k *kit, what string, s sessions.Session, m sessions.Moment, live bool)) testCase {
 	return testCase{
 		name: "actor/" + method + " judges the actor's session too",
-		why:  "a session with an ActorSessionID is live only while the session of that id has neither ended nor expired, idle or not",
+		why:  "a session with an ParentSessionID is live only while the session of that id has neither ended nor expired, idle or not",
 		run: func(k *kit) {
 			for i, over := range overs() {
 				actor := session(1000+10*i, "actor "+over.name)
 				s, plain := behind(1001+10*i, "user "+over.name, actor), behind(1002+10*i, "else "+over.name, actor)
 				s.HandoffHash, s.HandoffExpiresAt = hash(1001+10*i), s.ExpiresAt
-				plain.ActorSessionID = "" // a session that nothing stands behind does not care
+				plain.ParentSessionID = "" // a session that nothing stands behind does not care
 				k.create(actor, s, plain)
 				over.happen(k, actor)
 				try(k, "actor's session "+over.name, s, over.moment, false)
@@ -89,7 +89,7 @@ func actorCases() []testCase {
 	return []testCase{
 		{
 			name: "create/behind a live session of the actor",
-			why:  "where ActorSessionID is set, that session has to be one of the user Actor that has not ended and expires after CreatedAt",
+			why:  "where ParentSessionID is set, that session has to be one of the user Actor that has not ended and expires after CreatedAt",
 			run: func(k *kit) {
 				actor, idle, last := session(1, "alice"), session(2, "alice"), session(3, "alice")
 				idle.LastUsedAt = start.Add(-ttl) // idle or not does not matter here
@@ -235,7 +235,7 @@ func actorCases() []testCase {
 					end(actor)
 					k.lists("after the end", list)
 					k.noRefresh("after the end", sessions.RefreshParams{ID: s.ID, Presented: 1, Rotation: unlimited, Moment: idle})
-					p := sessions.EndDependentsParams{ActorSessionIDs: []string{actor.ID}, Now: idle.Now, Reason: sessions.EndActorEnded, By: "admin"}
+					p := sessions.EndDependentsParams{ParentSessionIDs: []string{actor.ID}, Now: idle.Now, Reason: sessions.EndParentEnded, By: "admin"}
 					k.endDependents("of the idle session", p, s)
 				}
 			},
@@ -278,19 +278,19 @@ func actorCases() []testCase {
 		},
 		{
 			name: "end dependents/marks them and returns them",
-			why:  "EndDependents marks the sessions whose ActorSessionID is one of p's and returns them as they are then; none is an empty list",
+			why:  "EndDependents marks the sessions whose ParentSessionID is one of p's and returns them as they are then; none is an empty list",
 			run: func(k *kit) {
 				actor, another, plain := session(1, "alice"), session(2, "alice"), session(3, "bob")
 				one, two, other := behind(4, "bob", actor), behind(5, "carol", actor), behind(6, "bob", another)
 				k.create(actor, another, plain, one, two, other)
 				k.end(actor, at(time.Minute))
 
-				p := sessions.EndDependentsParams{ActorSessionIDs: []string{actor.ID}, Now: start.Add(time.Hour), Reason: sessions.EndActorEnded, By: "alice's"}
+				p := sessions.EndDependentsParams{ParentSessionIDs: []string{actor.ID}, Now: start.Add(time.Hour), Reason: sessions.EndParentEnded, By: "alice's"}
 				k.endDependents("all", p, one, two)
 				k.endDependents("again", p)
 				k.holds(ended(actor, start.Add(time.Minute), sessions.EndRevoked, "admin"), another, plain, other)
 				for _, nobody := range []string{id(999), other.ID, plain.ID} {
-					p.ActorSessionIDs = []string{nobody}
+					p.ParentSessionIDs = []string{nobody}
 					k.endDependents("behind "+nobody, p)
 				}
 				k.holds(another, plain, other)
@@ -298,15 +298,15 @@ func actorCases() []testCase {
 		},
 		{
 			name: "end dependents/of many actors' sessions",
-			why:  "EndDependents marks what depends on any of p.ActorSessionIDs, each session once, however many ids there are; without ids, none",
+			why:  "EndDependents marks what depends on any of p.ParentSessionIDs, each session once, however many ids there are; without ids, none",
 			run: func(k *kit) {
 				const many = 3000 // more than one statement of some databases has arguments for
-				p := sessions.EndDependentsParams{Now: start.Add(time.Hour), Reason: sessions.EndActorEnded, By: "alice's"}
+				p := sessions.EndDependentsParams{Now: start.Add(time.Hour), Reason: sessions.EndParentEnded, By: "alice's"}
 				var want []sessions.Session
 				plain := session(1, "bob")
 				k.create(plain)
 				for i := range many {
-					p.ActorSessionIDs = append(p.ActorSessionIDs, id(100_000+i))
+					p.ParentSessionIDs = append(p.ParentSessionIDs, id(100_000+i))
 					if i%1000 == 1 || i == many-1 {
 						actor := session(100_000+i, "alice")
 						one, two := behind(200_000+2*i, "bob", actor), behind(200_001+2*i, "carol", actor)
@@ -317,11 +317,11 @@ func actorCases() []testCase {
 				another := session(2, "alice")
 				other := behind(3, "bob", another)
 				k.create(another, other)
-				p.ActorSessionIDs = append(p.ActorSessionIDs, p.ActorSessionIDs[1], "", "no id", "%", plain.ID, other.ID)
+				p.ParentSessionIDs = append(p.ParentSessionIDs, p.ParentSessionIDs[1], "", "no id", "%", plain.ID, other.ID)
 
 				none := p
 				for _, ids := range [][]string{nil, {}, {""}, {"no id"}, {id(999), id(998)}} {
-					none.ActorSessionIDs = ids
+					none.ParentSessionIDs = ids
 					k.endDependents(fmt.Sprintf("of %q", ids), none)
 				}
 				k.endDependents("of all", p, want...)
@@ -336,7 +336,7 @@ func actorCases() []testCase {
 				live := session(1, "alice")
 				s := behind(2, "bob", live)
 				k.create(live, s)
-				p := sessions.EndDependentsParams{ActorSessionIDs: []string{live.ID}, Now: start.Add(time.Hour), Reason: sessions.EndNotAllowed}
+				p := sessions.EndDependentsParams{ParentSessionIDs: []string{live.ID}, Now: start.Add(time.Hour), Reason: sessions.EndNotAllowed}
 				k.endDependents("of a live session", p, s)
 				k.holds(live)
 
@@ -345,7 +345,7 @@ func actorCases() []testCase {
 					s := behind(10*i+11, "bob", actor)
 					k.create(actor, s)
 					over.happen(k, actor)
-					p.ActorSessionIDs, p.Now = []string{actor.ID}, over.moment.Now
+					p.ParentSessionIDs, p.Now = []string{actor.ID}, over.moment.Now
 					k.endDependents("of a session "+over.name, p, s)
 				}
 			},
@@ -360,7 +360,7 @@ func actorCases() []testCase {
 				idle.LastUsedAt = start
 				k.create(actor, over, late, last, idle)
 				k.end(over, at(time.Minute))
-				p := sessions.EndDependentsParams{ActorSessionIDs: []string{actor.ID}, Now: start.Add(ttl), Reason: sessions.EndActorEnded}
+				p := sessions.EndDependentsParams{ParentSessionIDs: []string{actor.ID}, Now: start.Add(ttl), Reason: sessions.EndParentEnded}
 				k.endDependents("at the expiry of one", p, last, idle)
 				k.holds(ended(over, start.Add(time.Minute), sessions.EndRevoked, "admin"), late)
 			},
@@ -373,7 +373,7 @@ func actorCases() []testCase {
 					actor := session(10*i, "alice")
 					s := behind(10*i+1, "bob", actor)
 					k.create(actor, s)
-					p := sessions.EndDependentsParams{ActorSessionIDs: []string{actor.ID}, Now: s.ExpiresAt.In(zone), Reason: sessions.EndActorEnded}
+					p := sessions.EndDependentsParams{ParentSessionIDs: []string{actor.ID}, Now: s.ExpiresAt.In(zone), Reason: sessions.EndParentEnded}
 					k.endDependents("expired in "+zone.String(), p)
 					p.Now = s.ExpiresAt.Add(-micro).In(zone)
 					k.endDependents("in "+zone.String(), p, s)

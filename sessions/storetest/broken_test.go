@@ -95,7 +95,7 @@ func good() *parts {
 			return actor != nil && !isOver(*actor, m.Now)
 		},
 		behind: func(s sessions.Session, p sessions.EndDependentsParams) bool {
-			return s.ActorSessionID != "" && slices.Contains(p.ActorSessionIDs, s.ActorSessionID) && !isOver(s, p.Now)
+			return s.ParentSessionID != "" && slices.Contains(p.ParentSessionIDs, s.ParentSessionID) && !isOver(s, p.Now)
 		},
 		redeem: func(r *toyRow, p sessions.RedeemParams) error {
 			switch {
@@ -175,7 +175,7 @@ func (t *toy) row(id string) *sessions.Session {
 // needed reports whether a session that was not ended depends on that of an id.
 func (t *toy) needed(id string) bool {
 	for _, r := range t.rows {
-		if r.ActorSessionID == id && r.EndedAt.IsZero() {
+		if r.ParentSessionID == id && r.EndedAt.IsZero() {
 			return true
 		}
 	}
@@ -183,7 +183,7 @@ func (t *toy) needed(id string) bool {
 }
 
 func (t *toy) alive(s sessions.Session, m sessions.Moment) bool {
-	return t.live(s, m) && (s.ActorSessionID == "" || t.actor(t.row(s.ActorSessionID), m))
+	return t.live(s, m) && (s.ParentSessionID == "" || t.actor(t.row(s.ParentSessionID), m))
 }
 
 func (t *toy) Create(ctx context.Context, s sessions.Session) error {
@@ -193,7 +193,7 @@ func (t *toy) Create(ctx context.Context, s sessions.Session) error {
 		return err
 	}
 	_, taken := t.rows[s.ID]
-	stands := s.ActorSessionID == "" || t.stands(t.row(s.ActorSessionID), s)
+	stands := s.ParentSessionID == "" || t.stands(t.row(s.ParentSessionID), s)
 	t.between()
 	if taken && t.taken != nil {
 		return t.taken
@@ -347,10 +347,10 @@ func (t *toy) Ended(ctx context.Context, since time.Time) ([]sessions.EndedSessi
 	}
 	var ended []sessions.EndedSession
 	for _, r := range t.rows {
-		if at := t.ended(r.Session, t.row(r.ActorSessionID)); !at.IsZero() && t.recent(at, since) {
+		if at := t.ended(r.Session, t.row(r.ParentSessionID)); !at.IsZero() && t.recent(at, since) {
 			e := sessions.EndedSession{ID: r.ID, EndedAt: at}
 			if r.EndedAt.IsZero() {
-				e.ActorSessionID = r.ActorSessionID
+				e.ParentSessionID = r.ParentSessionID
 			}
 			ended = append(ended, e)
 		}
@@ -1421,7 +1421,7 @@ func brokenStores() []broken {
 			rightly := p.save
 			p.save = func(r *toyRow) {
 				rightly(r)
-				r.ActorSessionID = ""
+				r.ParentSessionID = ""
 			}
 		}), append([]string{"create/behind a live session of the actor", "end dependents/marks them and returns them"}, everyActorCase...)},
 		{"whatever is named may stand behind", stands(func(*sessions.Session, sessions.Session) bool { return true }), []string{
@@ -1451,7 +1451,7 @@ func brokenStores() []broken {
 			method(func(o *over, st sessions.Store) {
 				o.create = func(ctx context.Context, s sessions.Session) error {
 					err := st.Create(ctx, s)
-					if s.ActorSessionID != "" && errors.Is(err, sessions.ErrConflict) {
+					if s.ParentSessionID != "" && errors.Is(err, sessions.ErrConflict) {
 						return sessions.ErrNotFound
 					}
 					return err
@@ -1496,8 +1496,8 @@ func brokenStores() []broken {
 			"end judges the actor's session too",
 			method(func(o *over, st sessions.Store) {
 				o.end = func(ctx context.Context, p sessions.EndParams) (sessions.Session, error) {
-					if s, _ := st.Get(ctx, p.ID); ctx.Err() == nil && s.ActorSessionID != "" {
-						if actor, err := st.Get(ctx, s.ActorSessionID); err != nil || isOver(actor, p.Now) {
+					if s, _ := st.Get(ctx, p.ID); ctx.Err() == nil && s.ParentSessionID != "" {
+						if actor, err := st.Get(ctx, s.ParentSessionID); err != nil || isOver(actor, p.Now) {
 							return sessions.Session{}, sessions.ErrNotFound
 						}
 					}
@@ -1510,8 +1510,8 @@ func brokenStores() []broken {
 			"end many judges the actors' sessions too, one after the other",
 			part(func(p *parts) {
 				p.many = func(t *toy, s sessions.Session, now time.Time) bool {
-					actor := t.row(s.ActorSessionID)
-					return s.ActorSessionID == "" || actor != nil && !isOver(*actor, now)
+					actor := t.row(s.ParentSessionID)
+					return s.ParentSessionID == "" || actor != nil && !isOver(*actor, now)
 				}
 			}),
 			[]string{"actor/what depends on a session that is over can be ended", "end many/an actor's session and one behind it"},
@@ -1534,8 +1534,8 @@ func brokenStores() []broken {
 			method(func(o *over, st sessions.Store) {
 				o.refresh = func(ctx context.Context, p sessions.RefreshParams) (sessions.RefreshResult, error) {
 					r, err := st.Refresh(ctx, p)
-					if err == nil && r.Session.ActorSessionID != "" {
-						p.ID = r.Session.ActorSessionID
+					if err == nil && r.Session.ParentSessionID != "" {
+						p.ID = r.Session.ParentSessionID
 						_, _ = st.Refresh(ctx, p)
 					}
 					return r, err
@@ -1546,29 +1546,29 @@ func brokenStores() []broken {
 		{"end dependents looks at the first id", part(func(p *parts) {
 			rightly := p.behind
 			p.behind = func(s sessions.Session, params sessions.EndDependentsParams) bool {
-				params.ActorSessionIDs = params.ActorSessionIDs[:min(1, len(params.ActorSessionIDs))]
+				params.ParentSessionIDs = params.ParentSessionIDs[:min(1, len(params.ParentSessionIDs))]
 				return rightly(s, params)
 			}
 		}), []string{"end dependents/of many actors' sessions"}},
 		{"end dependents has room for so many ids", part(func(p *parts) {
 			rightly := p.behind
 			p.behind = func(s sessions.Session, params sessions.EndDependentsParams) bool {
-				params.ActorSessionIDs = params.ActorSessionIDs[:min(1000, len(params.ActorSessionIDs))]
+				params.ParentSessionIDs = params.ParentSessionIDs[:min(1000, len(params.ParentSessionIDs))]
 				return rightly(s, params)
 			}
 		}), []string{"end dependents/of many actors' sessions"}},
 		{"end dependents without an id ends all", part(func(p *parts) {
 			rightly := p.behind
 			p.behind = func(s sessions.Session, params sessions.EndDependentsParams) bool {
-				if len(params.ActorSessionIDs) == 0 {
-					return s.ActorSessionID != "" && s.EndedAt.IsZero()
+				if len(params.ParentSessionIDs) == 0 {
+					return s.ParentSessionID != "" && s.EndedAt.IsZero()
 				}
 				return rightly(s, params)
 			}
 		}), []string{"end dependents/of many actors' sessions"}},
 		{"end dependents takes a session that depends on none", part(func(p *parts) {
 			p.behind = func(s sessions.Session, params sessions.EndDependentsParams) bool {
-				return slices.Contains(params.ActorSessionIDs, s.ActorSessionID) && s.State(sessions.Moment{Now: params.Now}) == sessions.StateLive
+				return slices.Contains(params.ParentSessionIDs, s.ParentSessionID) && s.State(sessions.Moment{Now: params.Now}) == sessions.StateLive
 			}
 		}), []string{"end dependents/of many actors' sessions"}},
 		{
@@ -1587,29 +1587,29 @@ func brokenStores() []broken {
 		{"end dependents marks everything of the actor", part(func(p *parts) {
 			rightly := p.behind
 			p.behind = func(s sessions.Session, params sessions.EndDependentsParams) bool {
-				return rightly(s, params) || slices.Contains(params.ActorSessionIDs, s.ID) && s.EndedAt.IsZero()
+				return rightly(s, params) || slices.Contains(params.ParentSessionIDs, s.ID) && s.EndedAt.IsZero()
 			}
 		}), []string{"end dependents/whether the actor's session is live or not"}},
 		{"end dependents marks what was marked", part(func(p *parts) {
 			p.behind = func(s sessions.Session, params sessions.EndDependentsParams) bool {
-				return slices.Contains(params.ActorSessionIDs, s.ActorSessionID) && params.Now.Before(s.ExpiresAt)
+				return slices.Contains(params.ParentSessionIDs, s.ParentSessionID) && params.Now.Before(s.ExpiresAt)
 			}
 		}), []string{"end dependents/marks them and returns them", "end dependents/not what is over by itself"}},
 		{"end dependents marks what has expired", part(func(p *parts) {
 			p.behind = func(s sessions.Session, params sessions.EndDependentsParams) bool {
-				return slices.Contains(params.ActorSessionIDs, s.ActorSessionID) && s.EndedAt.IsZero()
+				return slices.Contains(params.ParentSessionIDs, s.ParentSessionID) && s.EndedAt.IsZero()
 			}
 		}), []string{"end dependents/not what is over by itself", "end dependents/an instant is the same in every zone"}},
 		{"end dependents leaves what is idle", part(func(p *parts) {
 			p.behind = func(s sessions.Session, params sessions.EndDependentsParams) bool {
-				return slices.Contains(params.ActorSessionIDs, s.ActorSessionID) && s.State(sessions.Moment{Now: params.Now, IdleCutoff: params.Now.AddDate(0, 0, -20)}) == sessions.StateLive
+				return slices.Contains(params.ParentSessionIDs, s.ParentSessionID) && s.State(sessions.Moment{Now: params.Now, IdleCutoff: params.Now.AddDate(0, 0, -20)}) == sessions.StateLive
 			}
 		}), []string{"end dependents/not what is over by itself"}},
 		{
 			"end dependents wants a live session",
 			method(func(o *over, st sessions.Store) {
 				o.endDependents = func(ctx context.Context, p sessions.EndDependentsParams) ([]sessions.Session, error) {
-					p.ActorSessionIDs = slices.DeleteFunc(slices.Clone(p.ActorSessionIDs), func(id string) bool {
+					p.ParentSessionIDs = slices.DeleteFunc(slices.Clone(p.ParentSessionIDs), func(id string) bool {
 						s, _ := st.Get(ctx, id)
 						return ctx.Err() == nil && s.State(sessions.Moment{Now: p.Now}) != sessions.StateLive
 					})
@@ -1862,7 +1862,7 @@ func brokenStores() []broken {
 			"nobody learns what is not marked",
 			feed(func(_ context.Context, _ sessions.Store, list []sessions.EndedSession) []sessions.EndedSession {
 				for i := range list {
-					list[i].ActorSessionID = ""
+					list[i].ParentSessionID = ""
 				}
 				return list
 			}),
@@ -1873,7 +1873,7 @@ func brokenStores() []broken {
 			feed(func(ctx context.Context, st sessions.Store, list []sessions.EndedSession) []sessions.EndedSession {
 				for i, e := range list {
 					if s, err := st.Get(ctx, e.ID); err == nil {
-						list[i].ActorSessionID = s.ActorSessionID
+						list[i].ParentSessionID = s.ParentSessionID
 					}
 				}
 				return list
@@ -1906,7 +1906,7 @@ func brokenStores() []broken {
 			feed(func(ctx context.Context, st sessions.Store, list []sessions.EndedSession) []sessions.EndedSession {
 				for _, e := range slices.Clone(list) {
 					s, _ := st.Get(ctx, e.ID)
-					if actor, err := st.Get(ctx, s.ActorSessionID); err == nil && !actor.EndedAt.IsZero() && !s.EndedAt.IsZero() {
+					if actor, err := st.Get(ctx, s.ParentSessionID); err == nil && !actor.EndedAt.IsZero() && !s.EndedAt.IsZero() {
 						list = append(list, sessions.EndedSession{ID: s.ID, EndedAt: actor.EndedAt})
 					}
 				}
@@ -2046,7 +2046,7 @@ func brokenStores() []broken {
 			save := p.save
 			p.save = func(r *toyRow) {
 				save(r)
-				saved[r.ActorSessionID] = true
+				saved[r.ParentSessionID] = true
 			}
 			p.old = func(s sessions.Session, params sessions.PruneParams, needed bool) bool {
 				return rightly(s, params, needed || saved[s.ID])

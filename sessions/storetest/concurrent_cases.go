@@ -285,7 +285,7 @@ func concurrentCases() []testCase {
 						}
 						<-working
 						_, endErr := k.store.End(k.ctx, sessions.EndParams{ID: actor.ID, Now: at(0).Now, Reason: sessions.EndRevoked, By: "admin"})
-						list, err := k.store.EndDependents(k.ctx, sessions.EndDependentsParams{ActorSessionIDs: []string{actor.ID}, Now: start, Reason: sessions.EndActorEnded})
+						list, err := k.store.EndDependents(k.ctx, sessions.EndDependentsParams{ParentSessionIDs: []string{actor.ID}, Now: start, Reason: sessions.EndParentEnded})
 						if err := errors.Join(endErr, err); err != nil {
 							k.errorf("the end: %w", err)
 						}
@@ -324,7 +324,7 @@ func concurrentCases() []testCase {
 					lists, errs := make([][]sessions.Session, enders), make([]error, enders)
 					together(enders, func(i int) {
 						lists[i], errs[i] = k.store.EndDependents(k.ctx, sessions.EndDependentsParams{
-							ActorSessionIDs: []string{actor.ID}, Now: start, Reason: sessions.EndActorEnded, By: fmt.Sprintf("ender %d", i),
+							ParentSessionIDs: []string{actor.ID}, Now: start, Reason: sessions.EndParentEnded, By: fmt.Sprintf("ender %d", i),
 						})
 					})
 					if err := errors.Join(errs...); err != nil {

@@ -50,7 +50,7 @@ func contextCases() []testCase {
 			return l == nil, err
 		}},
 		{"end dependents", func(ctx context.Context, st sessions.Store) (bool, error) {
-			l, err := st.EndDependents(ctx, sessions.EndDependentsParams{ActorSessionIDs: []string{id(1)}, Now: start.Add(time.Minute), Reason: sessions.EndActorEnded})
+			l, err := st.EndDependents(ctx, sessions.EndDependentsParams{ParentSessionIDs: []string{id(1)}, Now: start.Add(time.Minute), Reason: sessions.EndParentEnded})
 			return l == nil, err
 		}},
 		{"redeem", func(ctx context.Context, st sessions.Store) (bool, error) {

@@ -33,7 +33,7 @@ func endCases() []testCase {
 			run: func(k *kit) {
 				reasons := []sessions.EndReason{
 					sessions.EndSignedOut, sessions.EndRevoked, sessions.EndReplay, sessions.EndRecoveryLimit, sessions.EndUserGone,
-					sessions.EndActorEnded, sessions.EndNotAllowed, sessions.EndHandoffReplay,
+					sessions.EndParentEnded, sessions.EndNotAllowed, sessions.EndHandoffReplay,
 				}
 				for i, by := range texts() {
 					s := session(i, "alice")

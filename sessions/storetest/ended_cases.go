@@ -17,7 +17,7 @@ func endedAt(s sessions.Session, d time.Duration) sessions.EndedSession {
 // nobody has marked s since.
 func left(s sessions.Session) sessions.EndedSession {
 	e := endedAt(s, time.Hour)
-	e.ActorSessionID = s.ActorSessionID
+	e.ParentSessionID = s.ParentSessionID
 	return e
 }
 
@@ -40,8 +40,8 @@ func (k *kit) sees(what string, since time.Time, want ...sessions.EndedSession) 
 		}
 		delete(left, e.ID)
 		k.sameTime("Ended, "+what+": EndedAt of "+e.ID, e.EndedAt, expected.EndedAt)
-		if e.ActorSessionID != expected.ActorSessionID {
-			k.errorf("Ended, %s: ActorSessionID of %s is %q, want %q", what, e.ID, e.ActorSessionID, expected.ActorSessionID)
+		if e.ParentSessionID != expected.ParentSessionID {
+			k.errorf("Ended, %s: ParentSessionID of %s is %q, want %q", what, e.ID, e.ParentSessionID, expected.ParentSessionID)
 		}
 	}
 	for id := range left {
@@ -116,7 +116,7 @@ func endedCases() []testCase {
 
 				k.end(one, at(1*time.Second))
 				k.endMany("one user's", sessions.EndManyParams{UserID: "bob", Now: at(2 * time.Second).Now, Reason: sessions.EndRevoked}, many, imp)
-				k.endDependents("of a live session", sessions.EndDependentsParams{ActorSessionIDs: []string{actor.ID}, Now: start.Add(3 * time.Second), Reason: sessions.EndNotAllowed}, marked)
+				k.endDependents("of a live session", sessions.EndDependentsParams{ParentSessionIDs: []string{actor.ID}, Now: start.Add(3 * time.Second), Reason: sessions.EndNotAllowed}, marked)
 				for range 2 {
 					k.refresh(sessions.RefreshParams{ID: replayed.ID, Presented: 1, Rotation: strict, Moment: at(4 * time.Second)})
 				}
@@ -139,7 +139,7 @@ func endedCases() []testCase {
 		},
 		{
 			name: "ended/with the actor's session",
-			why:  "those that were not ended by themselves but whose ActorSessionID is among the ended are there too, with that and with the EndedAt of that one, until they are marked",
+			why:  "those that were not ended by themselves but whose ParentSessionID is among the ended are there too, with that and with the EndedAt of that one, until they are marked",
 			run: func(k *kit) {
 				actor, another := session(1, "alice"), session(2, "alice")
 				one, two, expired := behind(3, "bob", actor), behind(4, "carol", actor), behind(5, "dave", actor)
@@ -151,7 +151,7 @@ func endedCases() []testCase {
 				k.sees("before it", start, all...)
 				k.sees("after it", start.Add(time.Hour+micro))
 
-				k.endDependents("later", sessions.EndDependentsParams{ActorSessionIDs: []string{actor.ID}, Now: start.Add(2 * time.Hour), Reason: sessions.EndActorEnded}, one, two)
+				k.endDependents("later", sessions.EndDependentsParams{ParentSessionIDs: []string{actor.ID}, Now: start.Add(2 * time.Hour), Reason: sessions.EndParentEnded}, one, two)
 				k.sees("after they were marked", start, endedAt(actor, time.Hour), endedAt(one, 2*time.Hour), endedAt(two, 2*time.Hour), left(expired))
 				k.sees("after the actor's end, when they were marked", start.Add(2*time.Hour), endedAt(one, 2*time.Hour), endedAt(two, 2*time.Hour))
 			},

@@ -233,7 +233,7 @@ func (k *kit) same(what string, got, want sessions.Session) {
 		{"CreatedBy", got.CreatedBy, want.CreatedBy},
 		{"Impersonation", got.Impersonation, want.Impersonation},
 		{"Actor", got.Actor, want.Actor},
-		{"ActorSessionID", got.ActorSessionID, want.ActorSessionID},
+		{"ParentSessionID", got.ParentSessionID, want.ParentSessionID},
 		{"Reason", got.Reason, want.Reason},
 		{"Client", got.Client, want.Client},
 		{"HandoffHash", got.HandoffHash, want.HandoffHash},

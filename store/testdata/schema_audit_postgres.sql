@@ -9,7 +9,7 @@ CREATE TABLE IF NOT EXISTS "auth"."sessile_sessions" (
   actor TEXT NOT NULL,
   reason TEXT NOT NULL,
   created_by TEXT NOT NULL,
-  actor_session_id UUID,
+  parent_session_id UUID,
   client_ip TEXT NOT NULL,
   client_user_agent TEXT NOT NULL,
   handoff_hash TEXT NOT NULL,
@@ -27,7 +27,7 @@ CREATE TABLE IF NOT EXISTS "auth"."sessile_sessions" (
 CREATE INDEX IF NOT EXISTS "sessile_sessions_user_idx" ON "auth"."sessile_sessions" (user_id, created_at DESC, id DESC) WHERE ended_at IS NULL;
 CREATE INDEX IF NOT EXISTS "sessile_sessions_ended_idx" ON "auth"."sessile_sessions" (ended_at, id) WHERE ended_at IS NOT NULL;
 CREATE INDEX IF NOT EXISTS "sessile_sessions_expires_idx" ON "auth"."sessile_sessions" (expires_at);
-CREATE INDEX IF NOT EXISTS "sessile_sessions_actor_idx" ON "auth"."sessile_sessions" (actor_session_id) WHERE actor_session_id IS NOT NULL;
+CREATE INDEX IF NOT EXISTS "sessile_sessions_actor_idx" ON "auth"."sessile_sessions" (parent_session_id) WHERE parent_session_id IS NOT NULL;
 CREATE TABLE IF NOT EXISTS "auth"."sessile_sessions_audit" (
   id UUID NOT NULL PRIMARY KEY,
   at BIGINT NOT NULL,
@@ -35,7 +35,7 @@ CREATE TABLE IF NOT EXISTS "auth"."sessile_sessions_audit" (
   session_id UUID,
   user_id TEXT COLLATE "C" NOT NULL,
   actor TEXT COLLATE "C" NOT NULL,
-  actor_session_id UUID,
+  parent_session_id UUID,
   reason TEXT NOT NULL,
   end_reason TEXT NOT NULL,
   by TEXT NOT NULL,

@@ -9,7 +9,7 @@ CREATE TABLE IF NOT EXISTS "sessile_sessions" (
   actor TEXT NOT NULL,
   reason TEXT NOT NULL,
   created_by TEXT NOT NULL,
-  actor_session_id TEXT,
+  parent_session_id TEXT,
   client_ip TEXT NOT NULL,
   client_user_agent TEXT NOT NULL,
   handoff_hash TEXT NOT NULL,
@@ -27,7 +27,7 @@ CREATE TABLE IF NOT EXISTS "sessile_sessions" (
 CREATE INDEX IF NOT EXISTS "sessile_sessions_user_idx" ON "sessile_sessions" (user_id, created_at DESC, id DESC) WHERE ended_at IS NULL;
 CREATE INDEX IF NOT EXISTS "sessile_sessions_ended_idx" ON "sessile_sessions" (ended_at, id) WHERE ended_at IS NOT NULL;
 CREATE INDEX IF NOT EXISTS "sessile_sessions_expires_idx" ON "sessile_sessions" (expires_at);
-CREATE INDEX IF NOT EXISTS "sessile_sessions_actor_idx" ON "sessile_sessions" (actor_session_id) WHERE actor_session_id IS NOT NULL;
+CREATE INDEX IF NOT EXISTS "sessile_sessions_actor_idx" ON "sessile_sessions" (parent_session_id) WHERE parent_session_id IS NOT NULL;
 CREATE TABLE IF NOT EXISTS "sessile_sessions_audit" (
   id TEXT NOT NULL PRIMARY KEY,
   at BIGINT NOT NULL,
@@ -35,7 +35,7 @@ CREATE TABLE IF NOT EXISTS "sessile_sessions_audit" (
   session_id TEXT,
   user_id TEXT NOT NULL,
   actor TEXT NOT NULL,
-  actor_session_id TEXT,
+  parent_session_id TEXT,
   reason TEXT NOT NULL,
   end_reason TEXT NOT NULL,
   by TEXT NOT NULL,

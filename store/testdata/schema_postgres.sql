@@ -9,7 +9,7 @@ CREATE TABLE IF NOT EXISTS "auth"."sessile_sessions" (
   actor TEXT NOT NULL,
   reason TEXT NOT NULL,
   created_by TEXT NOT NULL,
-  actor_session_id UUID,
+  parent_session_id UUID,
   client_ip TEXT NOT NULL,
   client_user_agent TEXT NOT NULL,
   handoff_hash TEXT NOT NULL,
@@ -27,4 +27,4 @@ CREATE TABLE IF NOT EXISTS "auth"."sessile_sessions" (
 CREATE INDEX IF NOT EXISTS "sessile_sessions_user_idx" ON "auth"."sessile_sessions" (user_id, created_at DESC, id DESC) WHERE ended_at IS NULL;
 CREATE INDEX IF NOT EXISTS "sessile_sessions_ended_idx" ON "auth"."sessile_sessions" (ended_at, id) WHERE ended_at IS NOT NULL;
 CREATE INDEX IF NOT EXISTS "sessile_sessions_expires_idx" ON "auth"."sessile_sessions" (expires_at);
-CREATE INDEX IF NOT EXISTS "sessile_sessions_actor_idx" ON "auth"."sessile_sessions" (actor_session_id) WHERE actor_session_id IS NOT NULL;
+CREATE INDEX IF NOT EXISTS "sessile_sessions_actor_idx" ON "auth"."sessile_sessions" (parent_session_id) WHERE parent_session_id IS NOT NULL;
