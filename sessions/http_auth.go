@@ -9,31 +9,6 @@ import (
 	"strings"
 )
 
-// publicClientKey is what clients send that have no client key.
-const publicClientKey = "__stack_public_client__"
-
-// Revocation is the setting of the revocation dial: how soon a route refuses the
-// access tokens of a session that has ended. In the process that ended it they are
-// refused at once whatever the setting.
-type Revocation int
-
-// The settings of the revocation dial.
-const (
-	// DefaultRevocation is Bounded from the moment [Manager.WatchRevocations] was
-	// called, also after it has returned, and Stateless where the host never calls
-	// it.
-	DefaultRevocation Revocation = iota
-	// Stateless refuses them when they expire: signature and times are looked at,
-	// and nothing else.
-	Stateless
-	// Bounded refuses them within [RevocationBound] of the end, without database
-	// work on the request: by what [Manager.WatchRevocations] has read. Where that
-	// does not run, or is behind, [Config.RevocationFallback] decides.
-	Bounded
-	// Strict looks up the session on every request: one statement.
-	Strict
-)
-
 // Authenticate says who makes a request, by one of these, the first that is there:
 // the headers of the x-stack or x-hexclave family; Authorization: Bearer with a
 // server key, an admin key or an access token; the cookies of [Config.Cookies]. An
@@ -46,39 +21,6 @@ const (
 // [*APIError], [ErrInvalidToken], [*ExpiredError], [ErrCrossOrigin], [ErrUnavailable].
 func (m *Manager) Authenticate(r *http.Request, dial Revocation) (Identity, error) {
 	return m.authenticate(nil, r, m.checkOf(dial))
-}
-
-// checkOf is what a setting of the dial does.
-func (m *Manager) checkOf(dial Revocation) tokenCheck {
-	if dial == DefaultRevocation {
-		dial = Stateless
-		if m.feed.wasStarted() {
-			dial = Bounded
-		}
-	}
-	switch dial {
-	case Stateless:
-		return m.verify
-	case Bounded:
-		return m.verifyBounded
-	default:
-		return m.verifyStrict
-	}
-}
-
-// tokenCheck checks an access token.
-type tokenCheck func(ctx context.Context, token string) (Identity, error)
-
-// verifyStrict is what our own endpoints do.
-func (m *Manager) verifyStrict(ctx context.Context, token string) (Identity, error) {
-	id, err := m.verify(ctx, token)
-	if err != nil {
-		return Identity{}, err
-	}
-	if _, err := m.Check(ctx, id); err != nil {
-		return Identity{}, err
-	}
-	return id, nil
 }
 
 // askedBy is the context of a request for a tokenCheck, which may report who made it.
@@ -216,124 +158,6 @@ func (m *Manager) keyIdentity(key string, access AccessType) (Identity, error) {
 		Status: 401, Code: code, Message: "The " + kind + " key is not valid.", challenge: "invalid_token",
 		Details: map[string]any{"project_id": m.clientID},
 	}
-}
-
-// stackIdentity reads the x-stack family. named is false where the request names
-// no access type there. The order of the checks is the contract's.
-func (m *Manager) stackIdentity(r *http.Request, check tokenCheck) (id Identity, named bool, err error) {
-	if !isStackRequest(r) {
-		return Identity{}, false, nil
-	}
-	var problems schemaError
-	get := func(name string) string {
-		values := stackValues(r.Header, name)
-		if len(values) > 1 {
-			problems.add("headers.x-stack-"+strings.ToLower(name), "must be there once")
-		}
-		return strings.Join(values, "")
-	}
-	var (
-		access    = AccessType(get("Access-Type"))
-		project   = get("Project-Id")
-		branch    = get("Branch-Id")
-		clientKey = get("Publishable-Client-Key")
-		serverKey = get("Secret-Server-Key")
-		adminKey  = get("Super-Secret-Admin-Key")
-		token     = get("Access-Token")
-	)
-	if err := problems.err(r); err != nil {
-		return Identity{}, false, err
-	}
-
-	switch access {
-	case AccessClient, AccessServer, AccessAdmin:
-	case "":
-		if clientKey != "" || serverKey != "" || adminKey != "" {
-			return Identity{}, false, &APIError{Status: 400, Code: codeProjectKeyWithoutAccessType, Message: "A key came without x-stack-access-type."}
-		}
-		return Identity{}, false, m.checkProject(project, "")
-	default:
-		return Identity{}, false, &APIError{
-			Status: 400, Code: codeInvalidAccessType, Message: "x-stack-access-type must be client, server or admin.",
-			Details: map[string]any{"accessType": clipText(string(access), 64)},
-		}
-	}
-	if m.cfg.ProjectID != "" && project == "" {
-		return Identity{}, false, &APIError{
-			Status: 400, Code: codeAccessTypeWithoutProjectID, Message: "x-stack-access-type came without x-stack-project-id.",
-			Details: map[string]any{"request_type": string(access)},
-		}
-	}
-
-	if token != "" && check != nil {
-		if id, err = check(m.askedBy(r), token); err != nil {
-			return Identity{}, false, err
-		}
-	}
-	if err := m.checkProject(project, id.SessionID); err != nil {
-		return Identity{}, false, err
-	}
-	id.Access = access
-
-	switch access {
-	case AccessClient:
-		err = m.checkClientKey(clientKey)
-	case AccessServer:
-		err = m.checkServerKey(&id, serverKey, codeServerAuthenticationRequired)
-	case AccessAdmin:
-		err = m.checkServerKey(&id, adminKey, codeAdminAuthenticationRequired)
-	}
-	if err != nil {
-		return Identity{}, false, err
-	}
-	if branch != "" && branch != "main" {
-		return Identity{}, false, &APIError{
-			Status: 400, Code: codeBranchDoesNotExist, Message: "There is no such branch.",
-			Details: map[string]any{"branch_id": clipText(branch, 64)},
-		}
-	}
-	return id, true, nil
-}
-
-// checkProject compares a project header, where there is one and we have a project.
-func (m *Manager) checkProject(project, sessionID string) error {
-	switch {
-	case project == "" || m.cfg.ProjectID == "" || project == m.cfg.ProjectID:
-		return nil
-	case sessionID != "":
-		return &APIError{
-			Status: 401, Code: codeInvalidProjectForAccessToken, Message: "The access token is of another project.", challenge: "invalid_token",
-			Details: map[string]any{"expected_project_id": clipText(project, 128), "actual_project_id": m.cfg.ProjectID},
-		}
-	default:
-		return &APIError{
-			Status: 400, Code: codeCurrentProjectNotFound, Message: "There is no such project.",
-			Details: map[string]any{"project_id": clipText(project, 128)},
-		}
-	}
-}
-
-func (m *Manager) checkClientKey(key string) error {
-	details := map[string]any{"project_id": m.clientID}
-	switch {
-	case slices.Contains(m.cfg.ClientKeys, key):
-		return nil
-	case key != "" && key != publicClientKey:
-		return &APIError{Status: 401, Code: codeInvalidPublishableClientKey, Message: "The client key is not valid.", Details: details}
-	case m.cfg.RequireClientKey:
-		return &APIError{Status: 401, Code: codePublishableClientKeyRequired, Message: "A client key is required.", Details: details}
-	default:
-		return nil
-	}
-}
-
-func (m *Manager) checkServerKey(id *Identity, key, required string) error {
-	if key == "" {
-		return &APIError{Status: 401, Code: required, Message: "This access type needs its key."}
-	}
-	found, err := m.keyIdentity(key, id.Access)
-	id.KeyName = found.KeyName
-	return err
 }
 
 // Need is what a route asks of its callers.

@@ -9,6 +9,61 @@ import (
 	"time"
 )
 
+// Revocation is the setting of the revocation dial: how soon a route refuses the
+// access tokens of a session that has ended. In the process that ended it they are
+// refused at once whatever the setting.
+type Revocation int
+
+// The settings of the revocation dial.
+const (
+	// DefaultRevocation is Bounded from the moment [Manager.WatchRevocations] was
+	// called, also after it has returned, and Stateless where the host never calls
+	// it.
+	DefaultRevocation Revocation = iota
+	// Stateless refuses them when they expire: signature and times are looked at,
+	// and nothing else.
+	Stateless
+	// Bounded refuses them within [RevocationBound] of the end, without database
+	// work on the request: by what [Manager.WatchRevocations] has read. Where that
+	// does not run, or is behind, [Config.RevocationFallback] decides.
+	Bounded
+	// Strict looks up the session on every request: one statement.
+	Strict
+)
+
+// checkOf is what a setting of the dial does.
+func (m *Manager) checkOf(dial Revocation) tokenCheck {
+	if dial == DefaultRevocation {
+		dial = Stateless
+		if m.feed.wasStarted() {
+			dial = Bounded
+		}
+	}
+	switch dial {
+	case Stateless:
+		return m.verify
+	case Bounded:
+		return m.verifyBounded
+	default:
+		return m.verifyStrict
+	}
+}
+
+// tokenCheck checks an access token.
+type tokenCheck func(ctx context.Context, token string) (Identity, error)
+
+// verifyStrict is what our own endpoints do.
+func (m *Manager) verifyStrict(ctx context.Context, token string) (Identity, error) {
+	id, err := m.verify(ctx, token)
+	if err != nil {
+		return Identity{}, err
+	}
+	if _, err := m.Check(ctx, id); err != nil {
+		return Identity{}, err
+	}
+	return id, nil
+}
+
 // RevocationBound is how soon bounded routes refuse the access tokens of an ended
 // session, counted from the commit of its end, where the clocks of all replicas
 // agree within 5 s and the commit comes within 5 s of the call that ended it. A
