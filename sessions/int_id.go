@@ -1,0 +1,52 @@
+package sessions
+
+import (
+	"context"
+	"strconv"
+)
+
+// IntID returns the decimal spelling of an integer user id, for [User].ID,
+// [CreateParams].UserID and every other place where this package takes a user id.
+// Each user has one spelling: [IntUsers] and [Identity.IntID] take no other.
+func IntID[T ~int | ~int32 | ~int64 | ~uint | ~uint32 | ~uint64](id T) string {
+	if id < 0 {
+		return strconv.FormatInt(int64(id), 10)
+	}
+	return strconv.FormatUint(uint64(id), 10)
+}
+
+// IntUsers makes a [Config.Users] of a lookup by integer id:
+//
+//	Users: sessions.IntUsers(findUser), // func(ctx context.Context, id int64) (sessions.User, error)
+//
+// It answers [ErrUserNotFound] for any text that is not the spelling of [IntID], so that
+// "007" and "+7" do not become further ids of the user 7, whose sessions an
+// [Manager.EndMany] for "7" would leave alive. The user that find returns needs no ID;
+// if it has one, that is kept.
+func IntUsers[T ~int | ~int32 | ~int64 | ~uint | ~uint32 | ~uint64](
+	find func(ctx context.Context, id T) (User, error),
+) func(ctx context.Context, userID string) (User, error) {
+	return func(ctx context.Context, userID string) (User, error) {
+		n, err := strconv.ParseInt(userID, 10, 64)
+		id := T(n)
+		if err != nil || int64(id) != n || IntID(id) != userID {
+			return User{}, ErrUserNotFound
+		}
+		user, err := find(ctx, id)
+		if err != nil {
+			return User{}, err
+		}
+		setDefault(&user.ID, userID)
+		return user, nil
+	}
+}
+
+// IntID returns the integer of id.UserID, for hosts with [IntUsers]. ok is false if there
+// is no user, or if UserID is not the spelling of [IntID].
+func (id Identity) IntID() (n int64, ok bool) {
+	n, err := strconv.ParseInt(id.UserID, 10, 64)
+	if err != nil || IntID(n) != id.UserID {
+		return 0, false
+	}
+	return n, true
+}
