@@ -105,6 +105,11 @@ func (m *Manager) WatchRevocations(ctx context.Context) {
 		return
 	}
 	defer f.stop()
+	m.keepFeed(ctx)
+}
+
+// keepFeed polls until ctx is done. The caller has started the feed.
+func (m *Manager) keepFeed(ctx context.Context) {
 	var marking sync.WaitGroup
 	defer marking.Wait()
 	idle := make(chan struct{}, 1) // one at a time

@@ -31,6 +31,7 @@ func newReplicas(t *testing.T, change ...func(*sessions.Config)) *replicas {
 	t.Helper()
 	change = append([]func(*sessions.Config){func(c *sessions.Config) { c.Now = time.Now }}, change...)
 	k := sessionstest.New(t, change...)
+	k.Store.Clock = time.Now
 	r := &replicas{here: k.Manager, store: k.Store, faults: &sessionstest.Faults{Store: k.Store}}
 	config := k.Config
 	config.Store, config.Logger = r.faults, slog.New(slog.NewTextHandler(&r.log, nil))

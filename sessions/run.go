@@ -1,0 +1,104 @@
+package sessions
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+const (
+	// clockPause is how long Run waits before it checks the clock again after a failure of
+	// the store. Until the clock is checked, every bounded request looks its session up.
+	clockPause = time.Second
+	pruneEvery = time.Hour
+	prunePause = time.Minute
+)
+
+// Run does what a Manager needs done next to the server, until ctx is done: it checks the
+// clock as [Manager.CheckClock] does, keeps the revocation feed as
+// [Manager.WatchRevocations] does, and calls [Manager.Prune] at once and then every hour.
+// Start it before the server, and stop it after the server, so that the last requests
+// still have the feed:
+//
+//	go func() { log.Fatal(manager.Run(ctx)) }()
+//
+// While the store is away Run tries again: the clock every second, the feed likewise,
+// and a prune every minute. It logs the first failure of each and the recovery. The feed
+// reads only after the clock is known to be right; [Manager.Health] shows how it is.
+//
+// The feed counts as started from the call on, even if the first check of the clock
+// fails. So [DefaultRevocation] is [Bounded] from then on and never becomes laxer.
+//
+// Run returns nil when ctx is done. It returns an error, which it has also logged, in one
+// case only: this clock and the database's are too far apart, at the start or at a later
+// prune. Then the host should stop: replicas that disagree on the time fork sessions.
+// A host that goes on without Run serves bounded routes by [Config.RevocationFallback].
+func (m *Manager) Run(ctx context.Context) error {
+	feeds := m.feed.start()
+	if feeds {
+		defer m.feed.stop()
+	}
+	if err := m.insist(ctx, "check the clock", clockPause, m.CheckClock); err != nil || ctx.Err() != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var feeding sync.WaitGroup
+	defer feeding.Wait()
+	defer cancel()
+	if feeds { // else the host has called WatchRevocations itself
+		feeding.Go(func() { m.keepFeed(ctx) })
+	}
+	for {
+		err := m.insist(ctx, "prune", prunePause, func(ctx context.Context) error {
+			_, err := m.Prune(ctx)
+			return err
+		})
+		if err != nil || !wait(ctx, pruneEvery) {
+			return err
+		}
+	}
+}
+
+// insist calls do until it succeeds or ctx is done, and returns nil then. Of an outage it
+// logs the begin and the end. Any other error than ErrUnavailable is final.
+func (m *Manager) insist(
+	ctx context.Context, what string, pause time.Duration, do func(context.Context) error,
+) error {
+	log := func(level slog.Level, message string, more ...slog.Attr) {
+		m.cfg.Logger.LogAttrs(ctx, level, message, append([]slog.Attr{slog.String("task", what)}, more...)...)
+	}
+	for failed := false; ; failed = true {
+		err := do(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err == nil && failed:
+			log(slog.LevelInfo, "sessions: upkeep works again")
+			return nil
+		case err == nil:
+			return nil
+		case !errors.Is(err, ErrUnavailable):
+			log(slog.LevelError, "sessions: Run has ended", slog.Any("error", err))
+			return err
+		case !failed:
+			log(slog.LevelError, "sessions: upkeep fails, and is tried again", slog.Any("error", err))
+		}
+		if !wait(ctx, pause) {
+			return nil
+		}
+	}
+}
+
+// wait returns true after d, or false when ctx is done.
+func wait(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
+}
