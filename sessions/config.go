@@ -302,6 +302,9 @@ func setDefault[T comparable](field *T, value T) {
 	}
 }
 
+// publicClientKey is what clients without a client key send in place of one.
+const publicClientKey = "__stack_public_client__"
+
 // validate returns every fault of a config that has its defaults, joined.
 func (c Config) validate() error {
 	var errs []error

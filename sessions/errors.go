@@ -165,3 +165,14 @@ func (e *foreignError) As(target any) bool {
 	}
 	return true
 }
+
+// wiringError is a mistake in how the host has wired its routes. The answer shows its text, for the host's
+// developer has to read it, and it holds nothing of the request.
+type wiringError struct{ text string }
+
+func miswired(text string) error { return &wiringError{text} }
+
+func (e *wiringError) Error() string { return "sessions: " + e.text }
+func (*wiringError) ofSessions()     {}
+
+func (e *wiringError) kind() string { return e.text }

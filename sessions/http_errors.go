@@ -47,8 +47,6 @@ const (
 	codeMethodNotAllowed               = "METHOD_NOT_ALLOWED"
 	codeBodyTooLarge                   = "BODY_TOO_LARGE"
 	codeUnsupportedMediaType           = "UNSUPPORTED_MEDIA_TYPE"
-	codeTemporarilyUnavailable         = "TEMPORARILY_UNAVAILABLE"
-	codeInternal                       = "INTERNAL"
 	headerKnownError, headerRequestID  = "Known-Error", "Request-Id"
 	headerActualStatus, headerOverride = "Actual-Status", "Override-Error-Status"
 )
@@ -88,10 +86,12 @@ func (e *APIError) Error() string { return e.Code + ": " + e.Message }
 
 func (*APIError) ofSessions() {}
 
-// miswired is a mistake in the host's wiring, which its developer has to read: the
-// answer says it, for it holds nothing of the request.
-func miswired(message string) error {
-	return &APIError{Status: 500, Code: codeInternal, Message: message}
+// kind tells errors without a cause apart in the log; one with a cause has the kind of that.
+func (e *APIError) kind() string {
+	if e.cause != nil {
+		return ""
+	}
+	return e.Code + "|" + e.Message
 }
 
 // MarshalJSON writes the body of the answer. It says what encoding/json would do by
@@ -153,6 +153,10 @@ func NewAPIError(err error) *APIError {
 			Status: 401, Code: codeInsufficientUserAuthentication, Message: "The user has to authenticate again.",
 			Details: map[string]any{"max_age": seconds}, cause: err, challenge: "insufficient_user_authentication", maxAge: seconds,
 		}
+	}
+	var wrong *wiringError
+	if errors.As(err, &wrong) {
+		return &APIError{Status: 500, Code: codeInternal, Message: wrong.text}
 	}
 	for _, a := range answers {
 		if !errors.Is(err, a.err) {

@@ -131,9 +131,6 @@ func requestID(h http.Header) string {
 	return id
 }
 
-// publicClientKey is what clients send that have no client key.
-const publicClientKey = "__stack_public_client__"
-
 // stackIdentity reads the x-stack family. named is false where the request names
 // no access type there. The order of the checks is the contract's.
 func (m *Manager) stackIdentity(r *http.Request, check tokenCheck) (id Identity, named bool, err error) {

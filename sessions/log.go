@@ -32,6 +32,12 @@ func (defaultHandler) WithGroup(name string) slog.Handler {
 	return slog.Default().Handler().WithGroup(name)
 }
 
+// The codes of what is the server's fault, as the log and the answer have them.
+const (
+	codeTemporarilyUnavailable = "TEMPORARILY_UNAVAILABLE"
+	codeInternal               = "INTERNAL"
+)
+
 // logFailure logs what made a request fail, or was to be done with it, in one line. In
 // an outage everything fails for the same reason, so of each kind there is one line a
 // second, which says how many were left out before it.
@@ -55,8 +61,8 @@ func failureKind(err error) string {
 		call, _, _ = strings.Cut(text, ":") // ours, see unavailable
 	}
 	for {
-		if api, ok := err.(*APIError); ok && api.cause == nil { //nolint:errorlint // this link
-			return api.Code + "|" + api.Message // a mistake in the wiring, see miswired
+		if known, ok := err.(interface{ kind() string }); ok && known.kind() != "" { //nolint:errorlint // this link
+			return known.kind()
 		}
 		switch e := err.(type) { //nolint:errorlint // each link of the chain in turn
 		case *panicError:
