@@ -90,3 +90,14 @@ func equalTypes(t *testing.T, got []sessions.EventType, want ...sessions.EventTy
 		t.Errorf("events %v, want %v", got, want)
 	}
 }
+
+func mustNew(t *testing.T, c sessions.Config) *sessions.Manager {
+	t.Helper()
+	m, err := sessions.New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+var errAway = errors.New("the database is away")

@@ -218,8 +218,6 @@ func TestInTheProcessThatEndedItARefusalIsImmediateWhateverTheDial(t *testing.T)
 	})
 }
 
-var errAway = errors.New("the database is away")
-
 func TestWhereTheFeedIsBehindTheFallbackDecides(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {

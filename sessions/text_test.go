@@ -4,7 +4,6 @@ import (
 	"errors"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/sessile-go/sessile/sessions"
 )
@@ -55,40 +54,6 @@ func TestTextThatPeopleReadHidesAndReordersNothing(t *testing.T) {
 			if err := create(sessions.CreateParams{UserID: c}); !errors.Is(err, sessions.ErrInvalidParams) {
 				t.Errorf("user id %q: %v", c, err)
 			}
-		}
-	}
-}
-
-func TestARequiredReasonCanBeSeen(t *testing.T) {
-	t.Parallel()
-	k := newKit(t, func(c *sessions.Config) { c.Impersonation.RequireReason = true })
-	for _, reason := range []string{"", " ", "\u3000", "\u00a0 \u2003", "\u200d", "\u0301", "\u3164", "\u115f\u1160", "\u2800", "\ufe0f", "\u034f"} {
-		if _, err := k.Create(t.Context(), sessions.CreateParams{UserID: "alice", Impersonation: true, By: "key", Reason: reason}); !errors.Is(err, sessions.ErrInvalidParams) {
-			t.Errorf("reason %q: %v, want ErrInvalidParams", reason, err)
-		}
-		// Nobody asks for the reason of a sign-in.
-		if _, err := k.Create(t.Context(), sessions.CreateParams{UserID: "alice", Reason: reason}); err != nil {
-			t.Errorf("reason %q of a sign-in: %v", reason, err)
-		}
-	}
-	for _, reason := range []string{"x", " 4711 ", "?", "漢", "€", "👍", "ॐ"} {
-		if _, err := k.Create(t.Context(), sessions.CreateParams{UserID: "alice", Impersonation: true, By: "key", Reason: reason}); err != nil {
-			t.Errorf("reason %q: %v", reason, err)
-		}
-	}
-}
-
-func TestAnAuthenticationBefore1970IsRefused(t *testing.T) {
-	t.Parallel()
-	k := newKit(t)
-	for _, at := range []time.Time{time.Unix(0, 0), time.Unix(0, 999), time.Unix(-1, 0), time.Date(1969, 7, 20, 0, 0, 0, 0, time.UTC), time.Date(1, 1, 1, 0, 0, 1, 0, time.UTC)} {
-		if _, err := k.Create(t.Context(), sessions.CreateParams{UserID: "alice", AuthTime: at}); !errors.Is(err, sessions.ErrInvalidParams) {
-			t.Errorf("%v: %v, want ErrInvalidParams", at, err)
-		}
-	}
-	for _, at := range []time.Time{{}, time.Unix(1, 0), start} {
-		if _, err := k.Verify(k.create(t, sessions.CreateParams{AuthTime: at}).AccessToken.Reveal()); err != nil {
-			t.Errorf("%v: %v", at, err)
 		}
 	}
 }
