@@ -4,19 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
-	"strings"
-	"time"
 
 	"github.com/sessile-go/sessile/sessions"
+	"github.com/sessile-go/sessile/store/internal/core"
 	"gorm.io/gorm"
-	"gorm.io/gorm/logger"
 )
 
 var _ sessions.Store = (*Store)(nil)
 
 // DefaultTable is the name of the table where [Config.Table] is empty.
-const DefaultTable = "sessile_sessions"
+const DefaultTable = core.DefaultTable
 
 // Config says where the sessions are.
 type Config struct {
@@ -53,51 +50,33 @@ type Config struct {
 // deadline. The last attempt may end later by SQLite's busy time-out, which no context
 // cuts short.
 type Store struct {
-	db      *gorm.DB
-	dialect dialect
-	cfg     Config
-	stmts   *statements
-	// joined is true for a store from In.
-	joined bool
-	// fault is what is wrong with a store from In; every method returns it.
-	fault error
+	contract
+	core *core.Store
 }
 
-type dialect string
+// contract promotes the methods of [sessions.Store], whose comments say what they do.
+type contract = sessions.Store
 
-// The names that GORM's dialects give themselves.
-const (
-	sqlite   dialect = "sqlite"
-	postgres dialect = "postgres"
-)
+func face(c *core.Store) *Store { return &Store{contract: c, core: c} }
 
 // New returns a store on db. It does no I/O and leaves db as it is; the handle's
 // connection pool is used, its other settings are not. It refuses a handle in
 // DryRun mode, in a transaction (see [Store.In]), or of another database than
 // SQLite and Postgres. The error joins all faults.
 func New(db *gorm.DB, cfg Config) (*Store, error) {
-	if cfg.Table == "" {
-		cfg.Table = DefaultTable
-	}
 	d, faults := inspect(db)
 	if len(faults) == 0 && inTransaction(db) {
 		faults = append(faults, errors.New("store: db: is in a transaction; use In of a store on the database itself"))
 	}
-	faults = append(faults, cfg.validate(d)...)
-	if len(faults) > 0 {
-		return nil, errors.Join(faults...)
+	var on executor
+	if len(faults) == 0 {
+		on = newExecutor(db, cfg)
 	}
-	return &Store{
-		db: db.Session(&gorm.Session{
-			NewDB:                  true,
-			SkipDefaultTransaction: true,
-			PrepareStmt:            !cfg.NoPreparedStatements,
-			Logger:                 silent{},
-		}),
-		dialect: d,
-		cfg:     cfg,
-		stmts:   newStatements(cfg, d),
-	}, nil
+	c, err := core.New(on, d, core.Config(cfg), faults...)
+	if err != nil {
+		return nil, err
+	}
+	return face(c), nil
 }
 
 // In returns a store with the same configuration whose methods run in tx, a
@@ -121,39 +100,36 @@ func New(db *gorm.DB, cfg Config) (*Store, error) {
 // The store is as safe for concurrent use as tx is, which with most drivers is not
 // at all.
 func (s *Store) In(tx *gorm.DB) *Store {
-	in := &Store{dialect: s.dialect, cfg: s.cfg, stmts: s.stmts, joined: true, fault: s.fault}
 	d, faults := inspect(tx)
 	switch {
 	case len(faults) > 0:
-	case d != s.dialect:
-		faults = append(faults, fmt.Errorf("store: In: a transaction on %s, the store is on %s", d, s.dialect))
+	case d != s.core.Dialect():
+		faults = append(faults, fmt.Errorf("store: In: a transaction on %s, the store is on %s", d, s.core.Dialect()))
 	case !inTransaction(tx):
 		faults = append(faults, errors.New("store: In: not a transaction"))
 	}
-	if len(faults) > 0 {
-		in.fault = errors.Join(append([]error{in.fault}, faults...)...)
-		return in
+	var on executor
+	if len(faults) == 0 {
+		on = joined(tx)
 	}
-
-	// The context makes Session copy the statement, whose pool is set below.
-	in.db = tx.Session(&gorm.Session{
-		NewDB:                  true,
-		SkipDefaultTransaction: true,
-		Logger:                 silent{},
-		Context:                tx.Statement.Context,
-	})
-	// GORM's cache of prepared statements makes the second caller of a statement
-	// wait for the first to prepare it. With a pool of one connection, which this
-	// transaction holds, the first may in turn wait for us: for ever. So nothing
-	// is prepared here, even where the host's handle does.
-	if p, ok := in.db.Statement.ConnPool.(*gorm.PreparedStmtTX); ok {
-		in.db.Statement.ConnPool = p.Tx
-	}
-	return in
+	return face(s.core.In(on, faults...))
 }
 
+// SchemaSQL returns what Migrate executes where nothing is there yet, for review or
+// for the host's own migration tool. Times are Unix microseconds.
+func (s *Store) SchemaSQL() string { return s.core.SchemaSQL() }
+
+// Migrate makes the tables and their indexes where they are missing. It is idempotent,
+// and any number of processes may call it at once. It changes no column: where there
+// is a table of that name which it would not have made, it returns an error that
+// names the differences. Columns beyond its own are accepted if an INSERT may leave
+// them out, so that an older version still starts beside a newer one.
+//
+// Where everything is there it only reads, and needs no right to create.
+func (s *Store) Migrate(ctx context.Context) error { return s.core.Migrate(ctx) }
+
 // inspect tells the dialect of a handle and what is wrong with it.
-func inspect(db *gorm.DB) (dialect, []error) {
+func inspect(db *gorm.DB) (core.Dialect, []error) {
 	if db == nil || db.Config == nil || db.Dialector == nil || db.Statement == nil {
 		return "", []error{errors.New("store: db: required, from gorm.Open")}
 	}
@@ -164,8 +140,8 @@ func inspect(db *gorm.DB) (dialect, []error) {
 	if db.DryRun {
 		faults = append(faults, errors.New("store: db: is in DryRun mode, which answers without asking the database"))
 	}
-	d := dialect(db.Name())
-	if d != sqlite && d != postgres {
+	d := core.Dialect(db.Name())
+	if d != core.SQLite && d != core.Postgres {
 		faults = append(faults, fmt.Errorf("store: db: dialect %q, want sqlite or postgres", string(d)))
 	}
 	return d, faults
@@ -175,52 +151,3 @@ func inTransaction(db *gorm.DB) bool {
 	_, ok := db.Statement.ConnPool.(gorm.TxCommitter)
 	return ok
 }
-
-// identifier is what needs no escape inside quotes, is no use to an injection, and
-// means the same in both databases. Postgres cuts names at 63 bytes, and those of
-// the indexes are longer than the table's.
-var identifier = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,47}$`)
-
-func (c Config) validate(d dialect) []error {
-	var faults []error
-	const rule = "want ASCII letters, digits and underscores, not first a digit, at most 48 bytes"
-	switch {
-	case !identifier.MatchString(c.Table):
-		faults = append(faults, fmt.Errorf("store: Config.Table: %s", rule))
-	case d == sqlite && strings.HasPrefix(strings.ToLower(c.Table), "sqlite_"):
-		faults = append(faults, errors.New("store: Config.Table: SQLite keeps names with sqlite_ for itself"))
-	}
-	switch {
-	case c.Schema == "":
-	case d == sqlite:
-		faults = append(faults, errors.New("store: Config.Schema: SQLite has no schemas"))
-	case !identifier.MatchString(c.Schema):
-		faults = append(faults, fmt.Errorf("store: Config.Schema: %s", rule))
-	}
-	return faults
-}
-
-// quoted is a table as statements name it.
-func (c Config) quoted(table string) string {
-	if c.Schema != "" {
-		return `"` + c.Schema + `"."` + table + `"`
-	}
-	return `"` + table + `"`
-}
-
-func (c Config) auditTable() string { return c.Table + "_audit" }
-
-// index is the name of one of the table's indexes.
-func (c Config) index(suffix string) string { return c.Table + "_" + suffix + "_idx" }
-
-// silent is a logger that prints nothing. GORM's own prints the bound values of
-// slow and failed statements, and does so even at Silent when a plug-in raises the
-// level: LogMode here does not.
-type silent struct{}
-
-func (s silent) LogMode(logger.LogLevel) logger.Interface                           { return s }
-func (silent) Info(context.Context, string, ...any)                                 {}
-func (silent) Warn(context.Context, string, ...any)                                 {}
-func (silent) Error(context.Context, string, ...any)                                {}
-func (silent) Trace(context.Context, time.Time, func() (string, int64), error)      {}
-func (silent) ParamsFilter(_ context.Context, sql string, _ ...any) (string, []any) { return sql, nil }

@@ -1,4 +1,4 @@
-package store
+package core
 
 import (
 	"context"
@@ -321,7 +321,7 @@ func (s *Store) Prune(ctx context.Context, p sessions.PruneParams) (int, error) 
 // process on SQLite, at its millisecond.
 func (s *Store) Now(ctx context.Context) (time.Time, error) {
 	query := `SELECT CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) * 1000`
-	if s.dialect == postgres {
+	if s.dialect == Postgres {
 		query = `SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)`
 	}
 	rows, err := read(ctx, s, "now", query, nil, func(us *int64) []any { return []any{us} })
@@ -336,8 +336,8 @@ func (s *Store) Now(ctx context.Context) (time.Time, error) {
 
 // inOrder is a condition under which several rows change. Two statements that lock the
 // same rows in different orders may wait for each other, so they are locked by id first.
-func inOrder(d dialect, table, condition string) string {
-	if d == postgres {
+func inOrder(d Dialect, table, condition string) string {
+	if d == Postgres {
 		return `id = ANY(ARRAY(SELECT id FROM ` + table + ` AS s WHERE ` + condition + ` ORDER BY id FOR NO KEY UPDATE))`
 	}
 	return condition // SQLite has one writer
@@ -345,7 +345,7 @@ func inOrder(d dialect, table, condition string) string {
 
 // list spells ids as the one argument of statements: an array of Postgres, or JSON.
 func (s *Store) list(ids []string) string {
-	if s.dialect == postgres {
+	if s.dialect == Postgres {
 		return `{` + strings.Join(ids, `,`) + `}`
 	}
 	return `["` + strings.Join(ids, `","`) + `"]`

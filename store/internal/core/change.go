@@ -1,4 +1,4 @@
-package store
+package core
 
 import (
 	"context"
@@ -68,7 +68,7 @@ func (s *Store) one(ctx context.Context, id string, c change) (Row, error) {
 	}
 	var rows []Row
 	var err error
-	if s.cfg.AuditLog && s.dialect == sqlite && !s.joined {
+	if s.cfg.AuditLog && s.dialect == SQLite && !s.joined {
 		// Nearly all sessions leave no entry: for them one statement is enough.
 		if rows, err = s.rows(ctx, c.op, c.query+` AND impersonation = 0 RETURNING `+columns, c.args); err != nil {
 			return Row{}, err
@@ -91,7 +91,7 @@ func (s *Store) one(ctx context.Context, id string, c change) (Row, error) {
 // neither is ever there without the other.
 func (s *Store) change(ctx context.Context, c change) ([]Row, error) {
 	switch {
-	case s.dialect == postgres && (s.cfg.AuditLog || s.joined):
+	case s.dialect == Postgres && (s.cfg.AuditLog || s.joined):
 		return s.changeAtOnce(ctx, c)
 	case !s.cfg.AuditLog:
 		return s.rows(ctx, c.op, c.query+` RETURNING `+columns, c.args)
@@ -166,7 +166,7 @@ func changed(rows []isolatedRow) []Row {
 // noRow are columns with nothing in them, of the types that they have on Postgres.
 var noRow = func() string {
 	var values []string
-	for _, c := range columnsOf(postgres) {
+	for _, c := range columnsOf(Postgres) {
 		value := map[string]string{typeUUID: `'00000000-0000-0000-0000-000000000000'`, typeText: `''`}[c.typ]
 		switch {
 		case !strings.Contains(c.rest, notNull):

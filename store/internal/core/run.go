@@ -1,4 +1,4 @@
-package store
+package core
 
 import (
 	"context"
@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/sessile-go/sessile/sessions"
-	"gorm.io/gorm"
 )
 
 // values are the sessions of rows.
@@ -42,12 +41,12 @@ func (s *Store) rows(ctx context.Context, op, query string, args map[string]any)
 // read runs a statement and returns its rows, scanned into the targets of each.
 func read[T any](ctx context.Context, s *Store, op, query string, args map[string]any, targets func(*T) []any) ([]T, error) {
 	var all []T
-	err := s.try(ctx, op, s.statement(ctx, func(db *gorm.DB) error {
+	err := s.try(ctx, op, s.statement(ctx, func(db Executor) error {
 		var vars []any
 		if args != nil {
 			vars = []any{args}
 		}
-		rows, err := db.Raw(query, vars...).Rows()
+		rows, err := db.Query(ctx, query, vars...)
 		if err != nil {
 			return err
 		}
@@ -82,10 +81,10 @@ func scan[T any](rows *sql.Rows, targets func(*T) []any) (all []T, err error) {
 // exec runs a statement and returns how many rows it changed.
 func (s *Store) exec(ctx context.Context, op, query string, args ...any) (int64, error) {
 	var n int64
-	err := s.try(ctx, op, s.statement(ctx, func(db *gorm.DB) error {
-		tx := db.Exec(query, args...)
-		n = tx.RowsAffected
-		return tx.Error
+	err := s.try(ctx, op, s.statement(ctx, func(db Executor) error {
+		var err error
+		n, err = db.Exec(ctx, query, args...)
+		return err
 	}))
 	if err != nil {
 		return 0, err
@@ -97,26 +96,18 @@ func (s *Store) exec(ctx context.Context, op, query string, args ...any) (int64,
 // stricter than READ COMMITTED, what others commit meanwhile makes it fail, and on a
 // busy database that could go on. So after such a failure it gets a transaction of READ
 // COMMITTED at once, in which it waits for others instead.
-func (s *Store) statement(ctx context.Context, run func(db *gorm.DB) error) func() error {
+func (s *Store) statement(ctx context.Context, run func(db Executor) error) func() error {
 	return func() error {
-		err := run(s.session(ctx))
+		err := run(s.db)
 		if s.joined || sqlState(err) != serializationFailure {
 			return err
 		}
-		return s.session(ctx).Transaction(func(tx *gorm.DB) error { return run(s.In(tx).session(ctx)) }, readCommitted)
+		return s.db.Transaction(ctx, readCommitted, run)
 	}
 }
 
 // readCommitted is the isolation in which each statement sees what was there before it.
 var readCommitted = &sql.TxOptions{Isolation: sql.LevelReadCommitted}
-
-// toSource is the setting by which gorm.io/plugin/dbresolver sends a statement to
-// the source. Without it a SELECT would go to a replica, which may be behind.
-const toSource = "gorm:db_resolver:write"
-
-func (s *Store) session(ctx context.Context) *gorm.DB {
-	return s.db.Session(&gorm.Session{NewDB: true, Context: ctx}).Set(toSource, struct{}{})
-}
 
 // The pauses between attempts double from first to longest, each with jitter over
 // all of its length, or callers that collided would collide again. The longest is
@@ -180,17 +171,17 @@ func (s *Store) step(ctx context.Context, op string, f func(in *Store) error) er
 	if err := s.answer(ctx, op, nil); err != nil {
 		return err
 	}
-	var opts []*sql.TxOptions
-	if s.dialect == postgres {
+	var opts *sql.TxOptions
+	if s.dialect == Postgres {
 		// The snapshot of a stricter isolation is taken at the first statement, and stays.
-		opts = append(opts, readCommitted)
+		opts = readCommitted
 	}
 	return s.retry(ctx, func() error {
 		var inner error
-		err := s.session(ctx).Transaction(func(tx *gorm.DB) error {
+		err := s.db.Transaction(ctx, opts, func(tx Executor) error {
 			inner = f(s.In(tx))
 			return inner
-		}, opts...)
+		})
 		if inner != nil {
 			return inner // wrapped already
 		}
@@ -246,7 +237,7 @@ func (s *Store) again(ctx context.Context, err error) bool {
 	case serializationFailure, deadlockDetected:
 		return true
 	}
-	return busy(err) || s.notPrepared(err)
+	return busy(err) || s.db.Again(err)
 }
 
 // busy recognises SQLITE_BUSY (5) and SQLITE_LOCKED (6) without naming a driver.
@@ -267,18 +258,4 @@ func busy(err error) bool {
 		}
 	}
 	return false
-}
-
-// notPrepared recognises two accidents of GORM's shared cache of prepared
-// statements, before the statement ran. A caller that finds a statement while another
-// one prepares it gets that caller's error, be it cancelled or past its deadline,
-// though its own context is fine. And a statement may be evicted and closed between
-// being found and being run, for which database/sql has no exported error.
-//
-// With a default time-out of the host's GORM handle, a deadline may also be the end of a
-// statement of this caller, which may have been committed.
-func (s *Store) notPrepared(err error) bool {
-	timed := s.db.DefaultContextTimeout > 0 || s.db.DefaultTransactionTimeout > 0
-	return errors.Is(err, context.Canceled) || !timed && errors.Is(err, context.DeadlineExceeded) ||
-		strings.Contains(err.Error(), "sql: statement is closed")
 }

@@ -1,4 +1,4 @@
-package store
+package core
 
 import "strings"
 
@@ -93,7 +93,7 @@ ended_at = CASE WHEN handoff_uses = 0 THEN ended_at ELSE @now END,
 end_reason = CASE WHEN handoff_uses = 0 THEN end_reason ELSE 'handoff_replay' END
 WHERE id = @id AND handoff_hash = @hash AND (handoff_uses > 0 OR handoff_expires_at > @now) AND ` + live
 
-func newStatements(cfg Config, d dialect) *statements {
+func newStatements(cfg Config, d Dialect) *statements {
 	text := func(s string) string {
 		return strings.NewReplacer("{table}", cfg.quoted(cfg.Table), "{audit}", cfg.quoted(cfg.auditTable())).Replace(s)
 	}
@@ -109,7 +109,7 @@ func newStatements(cfg Config, d dialect) *statements {
 	// be to look at every impersonation. SQLite keeps the order of a
 	// CROSS JOIN; Postgres goes by its estimates, unless an OFFSET keeps them apart.
 	behind := `CROSS JOIN {table} AS s WHERE s.parent_session_id = actor.id AND s.ended_at IS NULL AND`
-	if d == postgres {
+	if d == Postgres {
 		lock = ` FOR SHARE`
 		anyOf = `= ANY(CAST(@ids AS uuid[]))`
 		behind = `CROSS JOIN LATERAL (SELECT id FROM {table} WHERE parent_session_id = actor.id AND ended_at IS NULL OFFSET 0) AS s WHERE`

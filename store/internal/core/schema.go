@@ -1,4 +1,4 @@
-package store
+package core
 
 import (
 	"context"
@@ -28,10 +28,10 @@ const (
 )
 
 // columnsOf are the columns of the sessions in a dialect.
-func columnsOf(d dialect) []column {
+func columnsOf(d Dialect) []column {
 	id, userID := column{"id", typeText, notNull + " PRIMARY KEY"}, column{"user_id", typeText, notNull}
 	parentSessionID := column{"parent_session_id", typeText, ""}
-	if d == postgres {
+	if d == Postgres {
 		// The order of a language would be of no use here, and changes with the
 		// operating system's library.
 		id.typ, parentSessionID.typ, userID.rest = typeUUID, typeUUID, `COLLATE "C" `+notNull
@@ -66,9 +66,9 @@ func columnsOf(d dialect) []column {
 
 // auditColumnsOf are the columns of the audit log in a dialect, where session_id is
 // NULL if there is no session, since nothing is no uuid.
-func auditColumnsOf(d dialect) []column {
+func auditColumnsOf(d Dialect) []column {
 	id, text, ref := column{"id", typeText, notNull + " PRIMARY KEY"}, notNull, typeText
-	if d == postgres {
+	if d == Postgres {
 		id.typ, text, ref = typeUUID, `COLLATE "C" `+notNull, typeUUID
 	}
 	return []column{
@@ -113,7 +113,7 @@ func (s *Store) tables() []table {
 		[2]string{"expires", `(expires_at)`},
 		[2]string{"actor", `(parent_session_id) WHERE parent_session_id IS NOT NULL`},
 	)}
-	if s.dialect == postgres {
+	if s.dialect == Postgres {
 		all[0].options = " WITH (fillfactor = 80)"
 	}
 	if s.cfg.AuditLog {
@@ -159,7 +159,7 @@ func (s *Store) Migrate(ctx context.Context) error {
 	if err != nil || len(missing) == 0 {
 		return err
 	}
-	if s.dialect == postgres {
+	if s.dialect == Postgres {
 		return s.step(ctx, "migrate", func(in *Store) error { return in.create(ctx) })
 	}
 	return s.create(ctx)
@@ -170,7 +170,7 @@ func (s *Store) Migrate(ctx context.Context) error {
 // the end of the transaction. On SQLite each statement is atomic, and so is its IF
 // NOT EXISTS.
 func (s *Store) create(ctx context.Context) error {
-	if s.dialect == postgres {
+	if s.dialect == Postgres {
 		if _, err := s.exec(ctx, "migrate", `SELECT pg_advisory_xact_lock(hashtextextended(@name, 0))`, map[string]any{"name": "sessile " + s.cfg.quoted(s.cfg.Table)}); err != nil {
 			return err
 		}
@@ -204,7 +204,7 @@ func (s *Store) missing(ctx context.Context) ([]string, error) {
 			ddl = append(ddl, t.ddl())
 		} else {
 			faults := compare(t.columns, have)
-			if len(faults) == 0 && s.dialect == sqlite {
+			if len(faults) == 0 && s.dialect == SQLite {
 				if faults, err = s.looseColumns(ctx, t); err != nil {
 					return nil, err
 				}
@@ -234,7 +234,7 @@ type found struct {
 
 func (s *Store) columns(ctx context.Context, t table) ([]found, error) {
 	query := `SELECT name, type, '', "notnull", dflt_value IS NOT NULL, pk FROM pragma_table_info(@table) ORDER BY cid`
-	if s.dialect == postgres {
+	if s.dialect == Postgres {
 		// A table is looked for where our statements would find it.
 		query = `SELECT a.attname, format_type(a.atttypid, a.atttypmod), COALESCE(l.collname, ''),
 CAST(a.attnotnull AS int), CAST(a.atthasdef OR a.attidentity <> '' AS int), COALESCE(array_position(CAST(i.indkey AS smallint[]), a.attnum) + 1, 0)
@@ -275,7 +275,7 @@ func (s *Store) looseColumns(ctx context.Context, t table) ([]error, error) {
 
 func (s *Store) indexNames(ctx context.Context, t table) ([]string, error) {
 	query := `SELECT name FROM pragma_index_list(@table)`
-	if s.dialect == postgres {
+	if s.dialect == Postgres {
 		query = `SELECT c.relname FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid WHERE i.indrelid = to_regclass(@quoted) AND i.indisvalid`
 	}
 	return read(ctx, s, "migrate", query, t.names(), func(name *string) []any { return []any{name} })
