@@ -94,7 +94,7 @@ func BenchmarkDial(b *testing.B) {
 	ctx, stop := context.WithCancel(b.Context())
 	defer stop()
 	go replica.WatchRevocations(ctx)
-	for replica.Health().Feed != sessions.FeedCurrent {
+	for !replica.Health().FeedCurrent {
 		runtime.Gosched()
 	}
 	request := httptest.NewRequest(http.MethodGet, "/", nil)

@@ -204,24 +204,14 @@ func (m *Manager) notifyAlone(ctx context.Context, e Event) {
 	m.Notify(ctx, e)
 }
 
-// FeedState says whether bounded routes can rely on the revocation feed.
-type FeedState string
-
-// The states of the revocation feed.
-const (
-	// FeedOff: [Manager.WatchRevocations] does not run.
-	FeedOff FeedState = "off"
-	// FeedCurrent: the feed is no older than [RevocationBound].
-	FeedCurrent FeedState = "current"
-	// FeedBehind: it is, or has not read yet; [Config.RevocationFallback] decides.
-	FeedBehind FeedState = "behind"
-)
-
-// Health says how a Manager is, for the host's health endpoint. A Manager without a
-// feed has no state of its own: whether its store answers is the host's to ask.
+// Health reports the state of the revocation feed, for the host's health endpoint. A
+// Manager without a feed has no other state: whether its store answers is for the host to ask.
 type Health struct {
-	// Feed says whether bounded routes can rely on the revocation feed.
-	Feed FeedState `json:"feed"`
+	// FeedRunning is true while [Manager.Run] or [Manager.WatchRevocations] runs.
+	FeedRunning bool `json:"feed_running"`
+	// FeedCurrent is true while the feed runs and is no older than [RevocationBound], so
+	// that bounded routes rely on it. Otherwise [Config.RevocationFallback] decides.
+	FeedCurrent bool `json:"feed_current"`
 	// FeedReadAt is when the last poll that went well began; zero before the first.
 	FeedReadAt time.Time `json:"feed_read_at,omitzero"`
 	// FeedError is why the last poll failed, nil where it did not. It is an error of
@@ -347,25 +337,18 @@ func (f *feed) at(id string, now time.Time) (at time.Time, ended, current bool) 
 	f.mu.RLock()
 	defer f.mu.RUnlock()
 	at, ended = f.ended[id]
-	return at, ended, f.state(now) == FeedCurrent
+	return at, ended, f.current(now)
 }
 
-func (f *feed) state(now time.Time) FeedState {
-	age := now.Sub(f.readAt) // below zero where the clock was set back
-	switch {
-	case !f.running:
-		return FeedOff
-	case f.readAt.IsZero(), age < 0, age > RevocationBound:
-		return FeedBehind
-	default:
-		return FeedCurrent
-	}
+func (f *feed) current(now time.Time) bool {
+	age := now.Sub(f.readAt) // below zero if the clock was set back
+	return f.running && !f.readAt.IsZero() && age >= 0 && age <= RevocationBound
 }
 
 func (f *feed) health(now time.Time) Health {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
-	return Health{Feed: f.state(now), FeedReadAt: f.readAt.UTC(), FeedError: f.err}
+	return Health{FeedRunning: f.running, FeedCurrent: f.current(now), FeedReadAt: f.readAt.UTC(), FeedError: f.err}
 }
 
 // recentlyEnded remembers the sessions that this process has ended for as long as

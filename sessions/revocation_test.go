@@ -175,26 +175,26 @@ func TestTheDefaultOfTheDialFollowsTheFeed(t *testing.T) {
 		r := newReplicas(t)
 		alice := sessionstest.SignIn(t, r.here, "alice")
 		end(t, r.here, alice)
-		if got := r.there.Health().Feed; got != sessions.FeedOff {
-			t.Errorf("the feed is %s before it starts", got)
+		if got := r.there.Health(); got.FeedRunning || got.FeedCurrent {
+			t.Errorf("before it starts: health %+v", got)
 		}
 		r.wantAdmitted(t, alice, sessions.DefaultRevocation, true)
 		// Without a feed a route that asks for the bound gets more, not less.
 		r.wantAdmitted(t, alice, sessions.Bounded, false)
 
 		stop := r.watch(t)
-		if got := r.there.Health(); got.Feed != sessions.FeedCurrent || got.FeedReadAt.IsZero() || got.FeedError != nil {
+		if got := r.there.Health(); !got.FeedCurrent || got.FeedReadAt.IsZero() || got.FeedError != nil {
 			t.Errorf("health %+v", got)
 		}
 		r.wantAdmitted(t, alice, sessions.DefaultRevocation, false)
 		r.there.WatchRevocations(t.Context()) // a second one returns at once
-		if got := r.there.Health().Feed; got != sessions.FeedCurrent {
-			t.Errorf("the feed is %s after a second one has returned", got)
+		if got := r.there.Health(); !got.FeedRunning || !got.FeedCurrent {
+			t.Errorf("after a second one has returned: health %+v", got)
 		}
 
 		stop()
-		if got := r.there.Health().Feed; got != sessions.FeedOff {
-			t.Errorf("the feed is %s after it stopped", got)
+		if got := r.there.Health(); got.FeedRunning || got.FeedCurrent {
+			t.Errorf("after it stopped: health %+v", got)
 		}
 		// What stops must not open what it guarded: a server that shuts down still
 		// answers.
@@ -247,15 +247,15 @@ func TestWhereTheFeedIsBehindTheFallbackDecides(t *testing.T) {
 				// Up to the bound what is known counts, although polls fail.
 				pass(sessions.RevocationBound - time.Second)
 				synctest.Wait()
-				if got := r.there.Health(); got.Feed != sessions.FeedCurrent || !errors.Is(got.FeedError, errAway) {
+				if got := r.there.Health(); !got.FeedCurrent || !errors.Is(got.FeedError, errAway) {
 					t.Errorf("within the bound: health %+v", got)
 				}
 				r.wantAdmitted(t, bob, sessions.Bounded, true)
 
 				pass(time.Second + time.Millisecond)
 				synctest.Wait()
-				if got := r.there.Health().Feed; got != sessions.FeedBehind {
-					t.Errorf("behind the bound the feed is %s", got)
+				if got := r.there.Health(); !got.FeedRunning || got.FeedCurrent {
+					t.Errorf("behind the bound: health %+v", got)
 				}
 				r.wantAdmitted(t, alice, sessions.Bounded, test.admitted)
 				r.wantAdmitted(t, alice, sessions.DefaultRevocation, test.admitted)
@@ -264,7 +264,7 @@ func TestWhereTheFeedIsBehindTheFallbackDecides(t *testing.T) {
 				away.Store(false)
 				pass(time.Second)
 				synctest.Wait()
-				if got := r.there.Health(); got.Feed != sessions.FeedCurrent || got.FeedError != nil {
+				if got := r.there.Health(); !got.FeedCurrent || got.FeedError != nil {
 					t.Errorf("after the outage: health %+v", got)
 				}
 				reads := r.faults.Calls(sessionstest.MethodGet)
@@ -295,7 +295,7 @@ func TestBehindAndWithoutADatabaseABoundedRouteIs503(t *testing.T) {
 		if err := r.admit(t, alice, sessions.Bounded); !errors.Is(err, sessions.ErrUnavailable) {
 			t.Errorf("got %v, want ErrUnavailable", err)
 		}
-		if got := r.there.Health(); got.Feed != sessions.FeedBehind || !got.FeedReadAt.IsZero() {
+		if got := r.there.Health(); !got.FeedRunning || got.FeedCurrent || !got.FeedReadAt.IsZero() {
 			t.Errorf("health %+v", got)
 		}
 	})
@@ -317,13 +317,13 @@ func TestAHangingPollIsGivenUp(t *testing.T) {
 		stop := r.watch(t)
 		hang.Store(true)
 		pass(time.Minute)
-		if got := r.there.Health(); got.Feed != sessions.FeedBehind {
+		if got := r.there.Health(); !got.FeedRunning || got.FeedCurrent {
 			t.Errorf("while polls hang: health %+v", got)
 		}
 		hang.Store(false)
 		pass(time.Minute)
 		synctest.Wait()
-		if got := r.there.Health(); got.Feed != sessions.FeedCurrent {
+		if got := r.there.Health(); !got.FeedCurrent {
 			t.Errorf("after that: health %+v", got)
 		}
 		logged := r.log.Len()
@@ -381,8 +381,8 @@ func TestAnUnknownSettingOfTheDialIsStrict(t *testing.T) {
 
 func TestHealthMarshalsWithoutTheError(t *testing.T) {
 	t.Parallel()
-	text, err := json.Marshal(sessions.Health{Feed: sessions.FeedBehind, FeedError: errAway})
-	if err != nil || string(text) != `{"feed":"behind"}` {
+	text, err := json.Marshal(sessions.Health{FeedRunning: true, FeedError: errAway})
+	if err != nil || string(text) != `{"feed_running":true,"feed_current":false}` {
 		t.Errorf("%s, %v", text, err)
 	}
 }
@@ -409,13 +409,13 @@ func TestAClockSetBackMakesTheFeedBehindUntilItReads(t *testing.T) {
 		})
 		r.watch(t)
 		back.Store(int64(time.Hour))
-		if got := r.there.Health().Feed; got != sessions.FeedBehind {
-			t.Errorf("the feed is %s", got)
+		if got := r.there.Health(); !got.FeedRunning || got.FeedCurrent {
+			t.Errorf("after the clock was set back: health %+v", got)
 		}
 		pass(time.Second)
 		synctest.Wait()
-		if got := r.there.Health().Feed; got != sessions.FeedCurrent {
-			t.Errorf("after a poll the feed is %s", got)
+		if got := r.there.Health(); !got.FeedRunning || !got.FeedCurrent {
+			t.Errorf("after a poll: health %+v", got)
 		}
 		// Nor does the reading of the whole window wait until the clock catches up.
 		alice := sessionstest.SignIn(t, r.there, "alice")
@@ -560,8 +560,8 @@ func TestMarkingWhatIsLeftLeavesTheFeedAlone(t *testing.T) {
 				for second := range 120 {
 					pass(time.Second)
 					synctest.Wait()
-					if state := r.there.Health().Feed; state != sessions.FeedCurrent {
-						t.Fatalf("the feed is %s after %d s", state, second)
+					if state := r.there.Health(); !state.FeedCurrent {
+						t.Fatalf("after %d s: health %+v", second, state)
 					}
 				}
 				for _, g := range acting {

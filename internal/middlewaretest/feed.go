@@ -140,7 +140,7 @@ func watch(t *testing.T, m *sessions.Manager) {
 	})
 	pause := time.NewTicker(time.Millisecond)
 	defer pause.Stop()
-	for m.Health().Feed != sessions.FeedCurrent {
+	for !m.Health().FeedCurrent {
 		<-pause.C
 	}
 }

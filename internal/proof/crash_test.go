@@ -74,7 +74,7 @@ func TestWhatACrashLeavesAliveIsEndedByAReplica(t *testing.T) {
 			limit := time.After(time.Minute)
 			tick := time.NewTicker(2 * time.Millisecond)
 			defer tick.Stop()
-			for marked := false; !marked || replicas[0].Health().Feed != sessions.FeedCurrent || replicas[1].Health().Feed != sessions.FeedCurrent; {
+			for marked := false; !marked || !replicas[0].Health().FeedCurrent || !replicas[1].Health().FeedCurrent; {
 				select {
 				case <-tick.C:
 				case <-limit:

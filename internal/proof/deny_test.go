@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -84,7 +85,7 @@ func replica(dsn string) error {
 		<-watched.Done()
 	})))
 	mux.HandleFunc("GET /health", func(w http.ResponseWriter, _ *http.Request) {
-		_, _ = io.WriteString(w, string(manager.Health().Feed))
+		_, _ = io.WriteString(w, strconv.FormatBool(manager.Health().FeedCurrent))
 	})
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -137,7 +138,7 @@ func startReplica(t testing.TB) *twoProcesses {
 	if _, err := fmt.Fscanln(out, &p.replica); err != nil {
 		t.Fatalf("the replica does not say where it is: %v", err)
 	}
-	p.eventually(t, "the feed of the replica is current", func() bool { return p.get(t, "/health", "") == string(sessions.FeedCurrent) })
+	p.eventually(t, "the feed of the replica is current", func() bool { return p.get(t, "/health", "") == "true" })
 	return p
 }
 

@@ -629,7 +629,6 @@ func dumpHolding(t testing.TB, w *dumpWorld, db *gorm.DB, st *store.Store) map[s
 		"sessions.Event":                     {event, sessions.Event{Session: ended, Client: again.Session.Client, OldSecret: true}},
 		"sessions.EventType":                 {event.Type},
 		"sessions.ExpiredError":              {sessions.ExpiredError{UserID: "alice", SessionID: g.Session.ID}},
-		"sessions.FeedState":                 {w.manager.Health().Feed},
 		"sessions.Grant":                     {g, again, handed},
 		"sessions.Guard":                     {sessions.ReadOnly},
 		"sessions.Handler":                   {w.handler, sessions.NewHandler(withKMS), *w.handler},
