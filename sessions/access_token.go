@@ -353,7 +353,7 @@ func (m *Manager) parseAccess(ctx context.Context, token string) (Identity, erro
 	}
 	id, issued, ok := readClaims(claims)
 	if !ok || issued.After(m.now().Add(maxIssuedAhead+m.cfg.ClockSkew)) {
-		m.reportForged(ctx, id, RefusalContradiction)
+		m.reportForged(ctx, id, refusalContradiction)
 		return Identity{}, ErrInvalidToken
 	}
 	return id, nil

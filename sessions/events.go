@@ -46,30 +46,17 @@ const (
 	EventImpersonationRefused EventType = "impersonation_refused"
 )
 
-// Refusal says why an impersonation, or tokens, were refused.
-type Refusal string
-
-// Why an impersonation, or tokens, were refused.
+// The values of Event.Refusal.
 const (
-	// RefusalInvalid: the request is malformed.
-	RefusalInvalid Refusal = "invalid"
-	// RefusalUserNotFound and RefusalUserDisabled are answers of [Config.Users].
-	RefusalUserNotFound Refusal = "user_not_found"
-	RefusalUserDisabled Refusal = "user_disabled"
-	// RefusalOneself: the actor is the user.
-	RefusalOneself Refusal = "oneself"
-	// RefusalChained: the caller is an impersonation.
-	RefusalChained Refusal = "chained"
-	// RefusalNotAllowed: [Config.MayImpersonate] says no, or there is none.
-	RefusalNotAllowed Refusal = "not_allowed"
-	// RefusalUnavailable: a hook or the store has failed.
-	RefusalUnavailable Refusal = "unavailable"
-	// RefusalUnknownSession: the access token names a session that the store does not
-	// have.
-	RefusalUnknownSession Refusal = "unknown_session"
-	// RefusalContradiction: the claims of the access token contradict each other, or the
-	// row of its session.
-	RefusalContradiction Refusal = "contradiction"
+	refusalInvalid        = "invalid"
+	refusalUserNotFound   = "user_not_found"
+	refusalUserDisabled   = "user_disabled"
+	refusalOneself        = "oneself"
+	refusalChained        = "chained"
+	refusalNotAllowed     = "not_allowed"
+	refusalUnavailable    = "unavailable"
+	refusalUnknownSession = "unknown_session"
+	refusalContradiction  = "contradiction"
 )
 
 // Event tells the host what happened to one session; see [Config.OnEvent]. It
@@ -85,9 +72,20 @@ type Event struct {
 	// Client is the client that made this call: for a replay the presenter.
 	Client Client
 	// Refusal is why, for [EventImpersonationRefused], [EventRefused] and
-	// [EventForgedToken]. With the first, Session has what was asked for, as far as it
-	// is known, and no ID; with the last, what the token says.
-	Refusal Refusal
+	// [EventForgedToken]; it is empty for other events.
+	//
+	// For the first, Session has what was asked for, as far as it is known, and no ID:
+	// "invalid" if the request is malformed, "user_not_found" and "user_disabled" by
+	// [Config.Users], "oneself" if the actor is the user, "chained" if the caller is an
+	// impersonation, "not_allowed" by [Config.MayImpersonate] or because there is none,
+	// "unavailable" if a hook or the store has failed.
+	//
+	// For the second it is "user_disabled" or "unavailable".
+	//
+	// For the third, Session has what the token says: "unknown_session" if the store does
+	// not have its session, "contradiction" if the claims contradict each other or the row
+	// of the session.
+	Refusal string
 	// OldSecret is true when a refresh token was presented that is not of the
 	// first secret: while such events come, dropping that secret signs out. A former
 	// audience does not count.
@@ -146,7 +144,7 @@ func (m *Manager) Notify(ctx context.Context, events ...Event) {
 func (m *Manager) reports(ctx context.Context, e Event) bool {
 	switch e.Type { // nobody can cause any number of the others
 	case EventForgedToken:
-		reported, _ := m.forgeries.count(string(e.Refusal), m.now())
+		reported, _ := m.forgeries.count(e.Refusal, m.now())
 		return reported
 	case EventImpersonationRefused:
 		reported, last := m.refusals.count(e.Session.CreatedBy+"\x00"+e.Session.Actor, m.now())
@@ -157,7 +155,7 @@ func (m *Manager) reports(ctx context.Context, e Event) bool {
 		}
 		return reported
 	case EventRefused:
-		if e.Refusal != RefusalUserDisabled {
+		if e.Refusal != refusalUserDisabled {
 			return true
 		}
 		reported, last := m.disabled.count(e.Session.UserID, m.now())

@@ -22,15 +22,15 @@ func TestAnEventSaysWhatTheHostsAnswerMadeOfARefresh(t *testing.T) {
 		user, policy, claims error
 		want                 error
 		event                sessions.EventType // "" for the one of success
-		refusal              sessions.Refusal
+		refusal              string
 	}{
 		"yes":                  {},
-		"a disabled user":      {user: sessions.ErrUserDisabled, want: sessions.ErrUserRefused, event: sessions.EventRefused, refusal: sessions.RefusalUserDisabled},
+		"a disabled user":      {user: sessions.ErrUserDisabled, want: sessions.ErrUserRefused, event: sessions.EventRefused, refusal: "user_disabled"},
 		"a deleted user":       {user: sessions.ErrUserNotFound, want: sessions.ErrUserGone, event: sessions.EventEnded},
-		"no answer":            {user: away, want: sessions.ErrUnavailable, event: sessions.EventRefused, refusal: sessions.RefusalUnavailable},
+		"no answer":            {user: away, want: sessions.ErrUnavailable, event: sessions.EventRefused, refusal: "unavailable"},
 		"the policy says no":   {policy: sessions.ErrImpersonationNotAllowed, want: sessions.ErrNotAllowed, event: sessions.EventEnded},
-		"the policy is silent": {policy: away, want: sessions.ErrUnavailable, event: sessions.EventRefused, refusal: sessions.RefusalUnavailable},
-		"no claims":            {claims: away, want: sessions.ErrUnavailable, event: sessions.EventRefused, refusal: sessions.RefusalUnavailable},
+		"the policy is silent": {policy: away, want: sessions.ErrUnavailable, event: sessions.EventRefused, refusal: "unavailable"},
+		"no claims":            {claims: away, want: sessions.ErrUnavailable, event: sessions.EventRefused, refusal: "unavailable"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

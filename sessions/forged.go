@@ -4,7 +4,7 @@ import "context"
 
 // reportForged reports an access token whose signature is good and that says what we do
 // not say.
-func (m *Manager) reportForged(ctx context.Context, id Identity, why Refusal) {
+func (m *Manager) reportForged(ctx context.Context, id Identity, why string) {
 	e := Event{
 		Type: EventForgedToken, At: m.now(), Refusal: why,
 		Session: Session{

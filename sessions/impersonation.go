@@ -84,8 +84,8 @@ func (m *Manager) refuseImpersonation(ctx context.Context, p CreateParams, err e
 		e.Session.ParentSessionID = p.caller.SessionID
 	}
 	setDefault(&e.Session.Actor, p.By)
-	if p.Actor == p.UserID && e.Refusal == RefusalNotAllowed {
-		e.Refusal = RefusalOneself
+	if p.Actor == p.UserID && e.Refusal == refusalNotAllowed {
+		e.Refusal = refusalOneself
 	}
 	m.emit(ctx, e)
 }
@@ -120,20 +120,20 @@ func (r *refusals) count(actor string, now time.Time) (report, last bool) {
 	return true, n+1 == maxRefusals
 }
 
-func refusalOf(err error) Refusal {
+func refusalOf(err error) string {
 	switch {
 	case errors.Is(err, errChained):
-		return RefusalChained
+		return refusalChained
 	case errors.Is(err, ErrImpersonationNotAllowed):
-		return RefusalNotAllowed
+		return refusalNotAllowed
 	case errors.Is(err, ErrUserNotFound):
-		return RefusalUserNotFound
+		return refusalUserNotFound
 	case errors.Is(err, ErrUserDisabled), errors.Is(err, ErrUserRefused):
-		return RefusalUserDisabled
+		return refusalUserDisabled
 	case errors.Is(err, ErrUnavailable):
-		return RefusalUnavailable
+		return refusalUnavailable
 	default:
-		return RefusalInvalid
+		return refusalInvalid
 	}
 }
 

@@ -316,14 +316,14 @@ func (m *Manager) Check(ctx context.Context, id Identity) (Session, error) {
 	switch {
 	case errors.Is(err, ErrNotFound):
 		if now.Before(id.ExpiresAt) { // Prune keeps a row for longer than its tokens live
-			m.reportForged(ctx, id, RefusalUnknownSession)
+			m.reportForged(ctx, id, refusalUnknownSession)
 		}
 		return Session{}, expired
 	case err != nil:
 		return Session{}, unavailable("check", err)
 	case s.UserID != id.UserID, s.Impersonation != id.Impersonation, s.Actor != id.Actor:
 		if now.Before(id.ExpiresAt) {
-			m.reportForged(ctx, id, RefusalContradiction)
+			m.reportForged(ctx, id, refusalContradiction)
 		}
 		return Session{}, expired
 	}

@@ -32,7 +32,7 @@ type AuditEntry struct {
 	// presenter, for an end nobody.
 	Client sessions.Client
 	// Refusal is why an impersonation was refused.
-	Refusal sessions.Refusal
+	Refusal string
 }
 
 // AuditQuery selects entries of the audit log.

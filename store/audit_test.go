@@ -347,7 +347,7 @@ func TestRecordAddsWhatChangedNoRow(t *testing.T) {
 			st, ctx := audited(t, db), t.Context()
 			event := func(user string) sessions.Event {
 				return sessions.Event{
-					Type: sessions.EventImpersonationRefused, At: late.In(time.FixedZone("", 3600)), Refusal: sessions.RefusalChained, Client: presenter,
+					Type: sessions.EventImpersonationRefused, At: late.In(time.FixedZone("", 3600)), Refusal: "chained", Client: presenter,
 					Session: sessions.Session{UserID: user, Impersonation: true, Actor: "actor", ParentSessionID: newID(), Reason: "because", CreatedBy: "key"},
 				}
 			}
@@ -357,7 +357,7 @@ func TestRecordAddsWhatChangedNoRow(t *testing.T) {
 			must(t, err)
 			want := store.AuditEntry{
 				At: late, Type: sessions.EventImpersonationRefused, UserID: "user", Actor: "actor",
-				ParentSessionID: e.Session.ParentSessionID, Reason: "because", By: "key", Client: presenter, Refusal: sessions.RefusalChained,
+				ParentSessionID: e.Session.ParentSessionID, Reason: "because", By: "key", Client: presenter, Refusal: "chained",
 			}
 			if len(got) == 1 {
 				want.ID = got[0].ID

@@ -5,8 +5,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/sessile-go/sessile/sessions"
 )
 
 // maxBody is the largest body that is read.
@@ -24,7 +22,7 @@ type badInput struct {
 	code    string
 	// refusal is of the one event that tells of a refused impersonation; where it
 	// is empty there must be no event.
-	refusal sessions.Refusal
+	refusal string
 	// hosts is whether the answer may be that of the host's mux where routes are
 	// registered one by one, for methods and paths.
 	hosts bool
@@ -40,7 +38,7 @@ func badInputs() []badInput {
 	}
 	field := func(name, value string) { create(name, `{"user_id":`+value+`}`, 400, "SCHEMA_ERROR") }
 	more := func(name, member string) { create(name, `{"user_id":"{alice}",`+member+`}`, 400, "SCHEMA_ERROR") }
-	acting := func(name, member string, status int, code string, refusal sessions.Refusal) {
+	acting := func(name, member string, status int, code string, refusal string) {
 		create(name, `{"user_id":"{alice}",`+member+`}`, status, code)
 		all[len(all)-1].refusal = refusal
 	}
@@ -83,25 +81,25 @@ func badInputs() []badInput {
 		unparsed("expires_in_millis "+millis, `{"user_id":"{alice}","expires_in_millis":`+millis+`}`)
 	}
 	for _, millis := range []string{"29999", "1", "86400001", "31708800000"} {
-		acting("an impersonation of "+millis, `"is_impersonation":true,"expires_in_millis":`+millis, 400, "SCHEMA_ERROR", sessions.RefusalInvalid)
-		acting("an impersonation, said last, of "+millis, `"expires_in_millis":`+millis+`,"is_impersonation":true`, 400, "SCHEMA_ERROR", sessions.RefusalInvalid)
+		acting("an impersonation of "+millis, `"is_impersonation":true,"expires_in_millis":`+millis, 400, "SCHEMA_ERROR", "invalid")
+		acting("an impersonation, said last, of "+millis, `"expires_in_millis":`+millis+`,"is_impersonation":true`, 400, "SCHEMA_ERROR", "invalid")
 	}
 	for _, value := range []string{`"true"`, "1", "0", "null", "[]", "{}", `""`} {
 		more("is_impersonation "+value, `"is_impersonation":`+value)
 	}
 	for _, value := range []string{`"admin"`, "null", "[]", "{}", "1", `{"user_id":""}`, `{"user_id":7}`, `{"user_id":"a\u0000"}`, `{"user_id":"a","more":1}`, `{"USER_ID":"a"}`} {
-		acting("actor "+value, `"is_impersonation":true,"actor":`+value, 400, "SCHEMA_ERROR", sessions.RefusalInvalid)
+		acting("actor "+value, `"is_impersonation":true,"actor":`+value, 400, "SCHEMA_ERROR", "invalid")
 	}
-	acting("an actor who is the user", `"is_impersonation":true,"actor":{"user_id":"{alice}"}`, 403, "IMPERSONATION_NOT_ALLOWED", sessions.RefusalOneself)
+	acting("an actor who is the user", `"is_impersonation":true,"actor":{"user_id":"{alice}"}`, 403, "IMPERSONATION_NOT_ALLOWED", "oneself")
 	for _, value := range []string{`"true"`, "1", "0", "null", "[]", "{}", `""`} {
 		more("handoff "+value, `"handoff":`+value)
-		acting("handoff "+value+" of an impersonation", `"is_impersonation":true,"handoff":`+value, 400, "SCHEMA_ERROR", sessions.RefusalInvalid)
+		acting("handoff "+value+" of an impersonation", `"is_impersonation":true,"handoff":`+value, 400, "SCHEMA_ERROR", "invalid")
 	}
 	more("an actor of no impersonation", `"actor":{"user_id":"admin-1"}`)
 	more("an actor of an impersonation that is none", `"is_impersonation":false,"actor":{"user_id":"admin-1"}`)
 	for _, value := range []string{"null", "1", "[]", `"a\u0000b"`, `"` + strings.Repeat("r", 501) + `"`} {
 		more("reason "+clip(value), `"reason":`+value)
-		acting("reason "+clip(value)+" of an impersonation", `"is_impersonation":true,"reason":`+value, 400, "SCHEMA_ERROR", sessions.RefusalInvalid)
+		acting("reason "+clip(value)+" of an impersonation", `"is_impersonation":true,"reason":`+value, 400, "SCHEMA_ERROR", "invalid")
 	}
 	for _, value := range []string{"null", "1", `"x"`, "[]", `{"ip":"x"}`, `{"ip":""}`, `{"ip":null}`, `{"ip":7}`, `{"ip":"192.0.2.1:80"}`, `{"ip":"192.0.2.1/24"}`, `{"ip":"192.0.2.256"}`, `{"user_agent":null}`, `{"user_agent":"a\nb"}`, `{"host":"x"}`} {
 		more("client "+value, `"client":`+value)
@@ -284,7 +282,7 @@ func badInputs() []badInput {
 			all = append(all, badInput{name: "a dead token, " + endpoint.method + " " + endpoint.path, method: endpoint.method, path: endpoint.path, headers: []string{"Content-Type: application/json", "Authorization: Bearer {ended}"}, body: endpoint.body, status: 401, code: "ACCESS_TOKEN_EXPIRED"})
 		}
 	}
-	all = append(all, badInput{name: "a client token where a server is needed", method: http.MethodPost, path: "/auth/sessions", headers: []string{"Authorization: Bearer {access}", "Content-Type: application/json"}, body: `{"user_id":"{bob}"}`, status: 401, code: "INSUFFICIENT_ACCESS_TYPE", refusal: sessions.RefusalNotAllowed})
+	all = append(all, badInput{name: "a client token where a server is needed", method: http.MethodPost, path: "/auth/sessions", headers: []string{"Authorization: Bearer {access}", "Content-Type: application/json"}, body: `{"user_id":"{bob}"}`, status: 401, code: "INSUFFICIENT_ACCESS_TYPE", refusal: "not_allowed"})
 	// A key signs somebody in, whoever else comes along.
 	all = append(all, badInput{name: "a dead token beside a key", method: http.MethodPost, path: "/auth/sessions", headers: []string{"Content-Type: application/json", "x-stack-access-type: server", "x-stack-project-id: " + project, "x-stack-secret-server-key: {server}", "x-stack-access-token: {ended}"}, body: `{"user_id":"{alice}"}`, status: 401, code: "ACCESS_TOKEN_EXPIRED"})
 	return all

@@ -267,7 +267,7 @@ func TestCreateByCookieAnswersNoTokens(t *testing.T) {
 	o.takeEvents()
 	before := o.snapshot(t)
 	o.ask(t, admin.own(), target(alice, `"handoff":true`)).refused(t, 400, "SCHEMA_ERROR").did(t, nothing)
-	o.toldRefusal(t, sessions.RefusalInvalid)
+	o.toldRefusal(t, "invalid")
 	if after := o.snapshot(t); before != after {
 		t.Errorf("something changed: %s", difference(before, after))
 	}

@@ -182,7 +182,7 @@ func (e *env) takeWholeEvents() []sessions.Event { return e.kit.TakeEvents() }
 
 // toldRefusal fails the test unless one event was told since the last call, of an
 // impersonation refused for this; none at all, where it is empty.
-func (e *env) toldRefusal(t testing.TB, want sessions.Refusal) sessions.Event {
+func (e *env) toldRefusal(t testing.TB, want string) sessions.Event {
 	t.Helper()
 	events := e.takeWholeEvents()
 	if want == "" && len(events) == 0 {

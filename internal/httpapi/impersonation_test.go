@@ -205,7 +205,7 @@ func TestARefusedImpersonation(t *testing.T) {
 		body   string
 		status int
 		code   string
-		why    sessions.Refusal
+		why    string
 		change func(o *office)
 		config func(*sessions.Config)
 	}
@@ -213,32 +213,32 @@ func TestARefusedImpersonation(t *testing.T) {
 	governed := func(c *sessions.Config) { c.Impersonation.RequireActor, c.Impersonation.RequireReason = true, true }
 	noPolicy := func(c *sessions.Config) { c.MayImpersonate = nil }
 	tests := map[string]test{
-		"by nobody's leave":                    {body: target(alice), status: 401, code: "INSUFFICIENT_ACCESS_TYPE", why: sessions.RefusalNotAllowed, config: noPolicy},
-		"by nobody's leave, with a bad body":   {body: target(alice, `"actor":7`), status: 401, code: "INSUFFICIENT_ACCESS_TYPE", why: sessions.RefusalNotAllowed, config: noPolicy},
-		"from one, by nobody's leave":          {as: "acting", body: target(bob), status: 401, code: "INSUFFICIENT_ACCESS_TYPE", why: sessions.RefusalNotAllowed, config: noPolicy},
-		"by a user who may not":                {as: "bob", body: target(alice), status: 403, code: notAllowed, why: sessions.RefusalNotAllowed},
-		"of another administrator":             {body: target(other), status: 403, code: notAllowed, why: sessions.RefusalNotAllowed},
-		"of oneself":                           {body: target(root), status: 403, code: notAllowed, why: sessions.RefusalOneself},
-		"of me":                                {body: target("me"), status: 403, code: notAllowed, why: sessions.RefusalOneself},
-		"of me, by a user who may not":         {as: "bob", body: target("me"), status: 403, code: notAllowed, why: sessions.RefusalOneself},
-		"from an impersonation":                {as: "acting", body: target(bob), status: 403, code: notAllowed, why: sessions.RefusalChained},
-		"from an impersonation, of the actor":  {as: "acting", body: target(root), status: 403, code: notAllowed, why: sessions.RefusalChained},
-		"from an impersonation, of me":         {as: "acting", body: target("me"), status: 403, code: notAllowed, why: sessions.RefusalChained},
-		"from a key's impersonation of root":   {as: "acting root", body: target(bob), status: 403, code: notAllowed, why: sessions.RefusalChained},
+		"by nobody's leave":                    {body: target(alice), status: 401, code: "INSUFFICIENT_ACCESS_TYPE", why: "not_allowed", config: noPolicy},
+		"by nobody's leave, with a bad body":   {body: target(alice, `"actor":7`), status: 401, code: "INSUFFICIENT_ACCESS_TYPE", why: "not_allowed", config: noPolicy},
+		"from one, by nobody's leave":          {as: "acting", body: target(bob), status: 401, code: "INSUFFICIENT_ACCESS_TYPE", why: "not_allowed", config: noPolicy},
+		"by a user who may not":                {as: "bob", body: target(alice), status: 403, code: notAllowed, why: "not_allowed"},
+		"of another administrator":             {body: target(other), status: 403, code: notAllowed, why: "not_allowed"},
+		"of oneself":                           {body: target(root), status: 403, code: notAllowed, why: "oneself"},
+		"of me":                                {body: target("me"), status: 403, code: notAllowed, why: "oneself"},
+		"of me, by a user who may not":         {as: "bob", body: target("me"), status: 403, code: notAllowed, why: "oneself"},
+		"from an impersonation":                {as: "acting", body: target(bob), status: 403, code: notAllowed, why: "chained"},
+		"from an impersonation, of the actor":  {as: "acting", body: target(root), status: 403, code: notAllowed, why: "chained"},
+		"from an impersonation, of me":         {as: "acting", body: target("me"), status: 403, code: notAllowed, why: "chained"},
+		"from a key's impersonation of root":   {as: "acting root", body: target(bob), status: 403, code: notAllowed, why: "chained"},
 		"from a session that has ended":        {as: "ended", body: target(alice), status: 401, code: "ACCESS_TOKEN_EXPIRED"},
 		"with a token that has expired":        {body: target(alice), status: 401, code: "ACCESS_TOKEN_EXPIRED", change: func(o *office) { o.clock.Advance(11 * time.Minute) }},
 		"from an impersonation that has ended": {as: "ended acting", body: target(bob), status: 401, code: "ACCESS_TOKEN_EXPIRED"},
-		"by somebody demoted a moment ago":     {body: target(alice), status: 403, code: notAllowed, why: sessions.RefusalNotAllowed, change: func(o *office) { o.demote(root) }},
-		"by somebody disabled a moment ago":    {body: target(alice), status: 403, code: notAllowed, why: sessions.RefusalNotAllowed, change: func(o *office) { o.lose(root, sessions.ErrUserDisabled) }},
-		"by somebody who is gone":              {body: target(alice), status: 403, code: notAllowed, why: sessions.RefusalNotAllowed, change: func(o *office) { o.lose(root, sessions.ErrUserNotFound) }},
-		"of somebody promoted a moment ago":    {body: target(alice), status: 403, code: notAllowed, why: sessions.RefusalNotAllowed, change: func(o *office) { o.change(func() { o.policy.admins[alice] = true }) }},
-		"of a user that nobody knows":          {body: target(unknown), status: 400, code: "USER_ID_DOES_NOT_EXIST", why: sessions.RefusalUserNotFound},
-		"of a user in other case":              {body: target(strings.ToUpper(alice)), status: 400, code: "USER_ID_DOES_NOT_EXIST", why: sessions.RefusalUserNotFound},
-		"of a disabled user":                   {body: target(disabled), status: 400, code: "USER_ID_DOES_NOT_EXIST", why: sessions.RefusalUserDisabled},
-		"where the policy cannot tell":         {body: target(alice), status: 503, code: "TEMPORARILY_UNAVAILABLE", why: sessions.RefusalUnavailable, change: func(o *office) { o.change(func() { o.policy.err = errors.New("no route to policy.internal") }) }},
-		"where the policy takes too long":      {body: target(alice), status: 503, code: "TEMPORARILY_UNAVAILABLE", why: sessions.RefusalUnavailable, change: func(o *office) { o.change(func() { o.policy.err = context.DeadlineExceeded }) }},
-		"where the actor cannot be looked up":  {body: target(alice), status: 503, code: "TEMPORARILY_UNAVAILABLE", why: sessions.RefusalUnavailable, change: func(o *office) { o.lose(root, errors.New("no route")) }},
-		"where the store cannot write": {body: target(alice), status: 503, code: "TEMPORARILY_UNAVAILABLE", why: sessions.RefusalUnavailable, change: func(o *office) {
+		"by somebody demoted a moment ago":     {body: target(alice), status: 403, code: notAllowed, why: "not_allowed", change: func(o *office) { o.demote(root) }},
+		"by somebody disabled a moment ago":    {body: target(alice), status: 403, code: notAllowed, why: "not_allowed", change: func(o *office) { o.lose(root, sessions.ErrUserDisabled) }},
+		"by somebody who is gone":              {body: target(alice), status: 403, code: notAllowed, why: "not_allowed", change: func(o *office) { o.lose(root, sessions.ErrUserNotFound) }},
+		"of somebody promoted a moment ago":    {body: target(alice), status: 403, code: notAllowed, why: "not_allowed", change: func(o *office) { o.change(func() { o.policy.admins[alice] = true }) }},
+		"of a user that nobody knows":          {body: target(unknown), status: 400, code: "USER_ID_DOES_NOT_EXIST", why: "user_not_found"},
+		"of a user in other case":              {body: target(strings.ToUpper(alice)), status: 400, code: "USER_ID_DOES_NOT_EXIST", why: "user_not_found"},
+		"of a disabled user":                   {body: target(disabled), status: 400, code: "USER_ID_DOES_NOT_EXIST", why: "user_disabled"},
+		"where the policy cannot tell":         {body: target(alice), status: 503, code: "TEMPORARILY_UNAVAILABLE", why: "unavailable", change: func(o *office) { o.change(func() { o.policy.err = errors.New("no route to policy.internal") }) }},
+		"where the policy takes too long":      {body: target(alice), status: 503, code: "TEMPORARILY_UNAVAILABLE", why: "unavailable", change: func(o *office) { o.change(func() { o.policy.err = context.DeadlineExceeded }) }},
+		"where the actor cannot be looked up":  {body: target(alice), status: 503, code: "TEMPORARILY_UNAVAILABLE", why: "unavailable", change: func(o *office) { o.lose(root, errors.New("no route")) }},
+		"where the store cannot write": {body: target(alice), status: 503, code: "TEMPORARILY_UNAVAILABLE", why: "unavailable", change: func(o *office) {
 			o.setFault(sessionstest.FailAt(sessionstest.MethodCreate, 0, errors.New("disk full")))
 		}},
 		"where the session ends meanwhile": {body: target(alice), status: 401, code: "ACCESS_TOKEN_EXPIRED", change: func(o *office) {
@@ -249,16 +249,16 @@ func TestARefusedImpersonation(t *testing.T) {
 				return nil
 			})
 		}},
-		"with a body that is no object": {body: `["` + alice + `"]`, status: 400, code: invalid, why: sessions.RefusalInvalid},
-		"without a user":                {body: `{}`, status: 400, code: invalid, why: sessions.RefusalInvalid},
-		"by a user without a reason":    {body: target(alice), status: 400, code: invalid, why: sessions.RefusalInvalid, config: governed},
-		"by a user with an empty one":   {body: target(alice, `"reason":""`), status: 400, code: invalid, why: sessions.RefusalInvalid, config: governed},
-		"by a key without an actor":     {as: "server", body: target(alice, `"is_impersonation":true`, `"reason":"x"`), status: 400, code: invalid, why: sessions.RefusalInvalid, config: governed},
-		"by a key without a reason":     {as: "admin", body: target(alice, `"is_impersonation":true`, `"actor":{"user_id":"a"}`), status: 400, code: invalid, why: sessions.RefusalInvalid, config: governed},
-		"by a key for oneself":          {as: "server", body: target(alice, `"is_impersonation":true`, `"actor":{"user_id":"`+alice+`"}`), status: 403, code: notAllowed, why: sessions.RefusalOneself},
-		"by a key of a user unknown":    {as: "admin", body: target(unknown, `"is_impersonation":true`), status: 400, code: "USER_ID_DOES_NOT_EXIST", why: sessions.RefusalUserNotFound},
-		"by a key of a disabled user":   {as: "server", body: target(disabled, `"is_impersonation":true`), status: 400, code: "USER_ID_DOES_NOT_EXIST", why: sessions.RefusalUserDisabled},
-		"by a key of me":                {as: "server", body: target("me", `"is_impersonation":true`), status: 400, code: "CANNOT_GET_OWN_USER_WITHOUT_USER", why: sessions.RefusalInvalid},
+		"with a body that is no object": {body: `["` + alice + `"]`, status: 400, code: invalid, why: "invalid"},
+		"without a user":                {body: `{}`, status: 400, code: invalid, why: "invalid"},
+		"by a user without a reason":    {body: target(alice), status: 400, code: invalid, why: "invalid", config: governed},
+		"by a user with an empty one":   {body: target(alice, `"reason":""`), status: 400, code: invalid, why: "invalid", config: governed},
+		"by a key without an actor":     {as: "server", body: target(alice, `"is_impersonation":true`, `"reason":"x"`), status: 400, code: invalid, why: "invalid", config: governed},
+		"by a key without a reason":     {as: "admin", body: target(alice, `"is_impersonation":true`, `"actor":{"user_id":"a"}`), status: 400, code: invalid, why: "invalid", config: governed},
+		"by a key for oneself":          {as: "server", body: target(alice, `"is_impersonation":true`, `"actor":{"user_id":"`+alice+`"}`), status: 403, code: notAllowed, why: "oneself"},
+		"by a key of a user unknown":    {as: "admin", body: target(unknown, `"is_impersonation":true`), status: 400, code: "USER_ID_DOES_NOT_EXIST", why: "user_not_found"},
+		"by a key of a disabled user":   {as: "server", body: target(disabled, `"is_impersonation":true`), status: 400, code: "USER_ID_DOES_NOT_EXIST", why: "user_disabled"},
+		"by a key of me":                {as: "server", body: target("me", `"is_impersonation":true`), status: 400, code: "CANNOT_GET_OWN_USER_WITHOUT_USER", why: "invalid"},
 	}
 	for name, member := range map[string]string{
 		"an actor who is somebody else":     `"actor":{"user_id":"` + bob + `"}`,
@@ -283,9 +283,9 @@ func TestARefusedImpersonation(t *testing.T) {
 		"a hand-off that is a string":       `"handoff":"true"`,
 		"a field that nobody knows":         `"parent_session_id":"x"`,
 	} {
-		tests["by a user with "+name] = test{body: target(alice, member), status: 400, code: invalid, why: sessions.RefusalInvalid}
+		tests["by a user with "+name] = test{body: target(alice, member), status: 400, code: invalid, why: "invalid"}
 	}
-	tests["above the host's own ceiling"] = test{body: target(alice, `"expires_in_millis":600001`), status: 400, code: invalid, why: sessions.RefusalInvalid, config: func(c *sessions.Config) { c.Impersonation.MaxTTL = 10 * time.Minute }}
+	tests["above the host's own ceiling"] = test{body: target(alice, `"expires_in_millis":600001`), status: 400, code: invalid, why: "invalid", config: func(c *sessions.Config) { c.Impersonation.MaxTTL = 10 * time.Minute }}
 
 	for name, test := range tests {
 		for scheme := range 3 {
@@ -358,17 +358,17 @@ func TestARefusalTellsWhatWasAsked(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t)
 	o.ask(t, bearer(o.serverKey), target(alice, `"is_impersonation":true`, `"actor":{"user_id":"`+root+`"}`, `"reason":"ticket 7"`, `"expires_in_millis":1`)).refused(t, 400, "SCHEMA_ERROR")
-	if s := o.toldRefusal(t, sessions.RefusalInvalid).Session; s.Actor != root || s.UserID != alice || s.Reason != "ticket 7" || s.CreatedBy != "backend" {
+	if s := o.toldRefusal(t, "invalid").Session; s.Actor != root || s.UserID != alice || s.Reason != "ticket 7" || s.CreatedBy != "backend" {
 		t.Errorf("%+v", s)
 	}
 	o.ask(t, bearer(o.adminKey), `{"user_id":"a\u0000`+strings.Repeat("x", 300)+`","is_impersonation":true,"reason":"\u001b[31m`+strings.Repeat("r", 600)+`"}`).refused(t, 400, "SCHEMA_ERROR")
-	if s := o.toldRefusal(t, sessions.RefusalInvalid).Session; len(s.UserID) != 255 || len(s.Reason) != 500 || strings.ContainsAny(s.UserID+s.Reason, "\x00\x1b") || s.Actor != "console" {
+	if s := o.toldRefusal(t, "invalid").Session; len(s.UserID) != 255 || len(s.Reason) != 500 || strings.ContainsAny(s.UserID+s.Reason, "\x00\x1b") || s.Actor != "console" {
 		t.Errorf("%+v", s)
 	}
 	admin := o.signIn(t, root)
 	o.takeEvents()
 	o.ask(t, bearer(admin.access), target(other, `"reason":"curious"`)).refused(t, 403, "IMPERSONATION_NOT_ALLOWED")
-	if s := o.toldRefusal(t, sessions.RefusalNotAllowed).Session; s.Actor != root || s.UserID != other || s.Reason != "curious" || s.ParentSessionID != admin.id {
+	if s := o.toldRefusal(t, "not_allowed").Session; s.Actor != root || s.UserID != other || s.Reason != "curious" || s.ParentSessionID != admin.id {
 		t.Errorf("%+v", s)
 	}
 }

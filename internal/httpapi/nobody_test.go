@@ -123,12 +123,12 @@ func TestARefusalSaysWhatWasAskedFor(t *testing.T) {
 		strings.Repeat(" ", 70000):               {},
 	} {
 		o.ask(t, bearer(acting.access), text).refused(t, 403, "IMPERSONATION_NOT_ALLOWED")
-		if s := o.toldRefusal(t, sessions.RefusalChained).Session; s.UserID != want.UserID || s.Reason != want.Reason || s.Actor != alice {
+		if s := o.toldRefusal(t, "chained").Session; s.UserID != want.UserID || s.Reason != want.Reason || s.Actor != alice {
 			t.Errorf("%.20s: %+v", text, s)
 		}
 	}
 	o.do(t, http.MethodPost, "/auth/sessions", bearer(acting.access), body("text/plain", target(bob))).refused(t, 403, "IMPERSONATION_NOT_ALLOWED")
-	o.toldRefusal(t, sessions.RefusalChained)
+	o.toldRefusal(t, "chained")
 }
 
 // Nobody can make any number of events: not with codes, not with old tokens, and a user

@@ -647,7 +647,6 @@ func dumpHolding(t testing.TB, w *dumpWorld, db *gorm.DB, st *store.Store) map[s
 		"sessions.RefreshParams":             {sessions.RefreshParams{ID: g.Session.ID, Presented: 2, Moment: moment, Client: again.Session.Client}},
 		"sessions.RefreshResult":             {sessions.RefreshResult{Session: again.Session, State: state, Outcome: sessions.OutcomeRotated}},
 		"sessions.RefreshState":              {state},
-		"sessions.Refusal":                   {sessions.RefusalChained},
 		"sessions.Revocation":                {sessions.Strict},
 		"sessions.Rotation":                  {sessions.StrictRotation()},
 		"sessions.Route":                     {w.handler.Routes()[0]},

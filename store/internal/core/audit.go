@@ -21,7 +21,7 @@ type AuditEntry struct {
 	EndReason                              sessions.EndReason
 	By                                     string
 	Client                                 sessions.Client
-	Refusal                                sessions.Refusal
+	Refusal                                string
 }
 
 // AuditQuery selects entries of the audit log.
@@ -92,7 +92,7 @@ func (s *Store) Record(ctx context.Context, e sessions.Event) error {
 	}
 	row := newRow(e.Session)
 	a := newAuditRow(row, occurrence{at: e.At.UnixMicro(), event: e.Type, client: e.Client})
-	a.refusal = string(e.Refusal)
+	a.refusal = e.Refusal
 	for _, id := range []**string{&a.sessionID, &a.parentSessionID} {
 		if *id != nil && !isID(**id) {
 			*id = nil
@@ -162,7 +162,7 @@ func (a *auditRow) entry() AuditEntry {
 	e := AuditEntry{
 		ID: a.id, At: fromMicro(a.at), Type: sessions.EventType(a.event),
 		UserID: a.userID, Actor: a.actor, Reason: a.reason, EndReason: sessions.EndReason(a.endReason), By: a.by,
-		Client: sessions.Client{IP: a.clientIP, UserAgent: a.clientUserAgent}, Refusal: sessions.Refusal(a.refusal),
+		Client: sessions.Client{IP: a.clientIP, UserAgent: a.clientUserAgent}, Refusal: a.refusal,
 	}
 	if a.sessionID != nil {
 		e.SessionID = *a.sessionID
