@@ -216,17 +216,6 @@ type Config struct {
 	Now func() time.Time
 }
 
-// Visibility says whether users see that they are impersonated.
-type Visibility int
-
-// Whether users see impersonations of themselves in their own list.
-const (
-	// Hidden leaves them out.
-	Hidden Visibility = iota
-	// Shown lists them, and lets the user end them.
-	Shown
-)
-
 // Impersonation governs sessions in which somebody else acts as the user.
 type Impersonation struct {
 	// RequireActor refuses a key's create that names no actor. Defaults to false:
@@ -235,9 +224,9 @@ type Impersonation struct {
 	// RequireReason refuses a create without a reason, or with one in which nothing
 	// can be seen. Defaults to false.
 	RequireReason bool
-	// Visibility says whether users see impersonations of themselves. Defaults to
-	// [Hidden]. Admin keys always see them, server keys on request.
-	Visibility Visibility
+	// ShowToUser lists impersonations in the list of the user's own sessions, and lets the
+	// user end them. Defaults to false. Admin keys always see them, server keys on request.
+	ShowToUser bool
 	// TTL is how long an impersonation lives where create does not say. Defaults
 	// to 1 h, or MaxTTL where that is less.
 	TTL time.Duration
@@ -372,9 +361,6 @@ func (c Config) validate() error {
 			c.IdleTimeout, awake)
 	default:
 		between("IdleTimeout", c.IdleTimeout, 0, 100*defaultSessionTTL)
-	}
-	if c.Impersonation.Visibility != Hidden && c.Impersonation.Visibility != Shown {
-		fault("Impersonation.Visibility", "%d is neither Hidden nor Shown", c.Impersonation.Visibility)
 	}
 	between("Impersonation.MaxTTL", c.Impersonation.MaxTTL, minImpersonationTTL, maxImpersonationTTL)
 	between("Impersonation.TTL", c.Impersonation.TTL, minImpersonationTTL, c.Impersonation.MaxTTL)

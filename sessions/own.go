@@ -13,7 +13,7 @@ import (
 
 // ListOwn returns the sessions of the caller's user that the caller may see, newest
 // first: an impersonation sees itself alone, others see impersonations only where
-// [Impersonation].Visibility is [Shown]. Of o, Limit and Cursor count. A list is never
+// [Impersonation].ShowToUser is set. Of o, Limit and Cursor count. A list is never
 // longer than 200: a user with many sessions must not be able to ask for all at once.
 //
 // The sessions are without what their user is not to know: who began them, actor and
@@ -121,4 +121,4 @@ func (m *Manager) SignOut(ctx context.Context, caller Identity) (Session, error)
 	return m.end(ctx, EndParams{ID: caller.SessionID, UserID: caller.UserID, Reason: EndSignedOut, By: by})
 }
 
-func (m *Manager) showsImpersonations() bool { return m.cfg.Impersonation.Visibility == Shown }
+func (m *Manager) showsImpersonations() bool { return m.cfg.Impersonation.ShowToUser }

@@ -20,9 +20,9 @@ type family struct {
 	here, there, acting, stranger *sessionstest.SignedIn
 }
 
-func newFamily(t *testing.T, visibility sessions.Visibility) *family {
+func newFamily(t *testing.T, shown bool) *family {
 	t.Helper()
-	k := sessionstest.New(t, func(c *sessions.Config) { c.Impersonation.Visibility = visibility })
+	k := sessionstest.New(t, func(c *sessions.Config) { c.Impersonation.ShowToUser = shown })
 	return &family{k, k.SignIn(t, "alice"), k.SignIn(t, "alice"), k.Impersonate(t, "bob", "alice"), k.SignIn(t, "bob")}
 }
 
@@ -66,11 +66,10 @@ func wantIDs(t *testing.T, what string, got []string, want ...*sessionstest.Sign
 
 func TestACallerSeesAndEndsItsOwn(t *testing.T) {
 	t.Parallel()
-	for name, visibility := range map[string]sessions.Visibility{"hidden": sessions.Hidden, "shown": sessions.Shown} {
+	for name, shown := range map[string]bool{"hidden": false, "shown": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f := newFamily(t, visibility)
-			shown := visibility == sessions.Shown
+			f := newFamily(t, shown)
 			alice, acting := f.here.Identity(t), f.acting.Identity(t)
 			see := func(caller sessions.Identity) []string {
 				// What the caller asks for cannot widen what it sees.
@@ -121,10 +120,10 @@ func TestACallerSeesAndEndsItsOwn(t *testing.T) {
 
 func TestEndingOthersEndsWhatIsHiddenTooAndDoesNotTell(t *testing.T) {
 	t.Parallel()
-	for name, visibility := range map[string]sessions.Visibility{"hidden": sessions.Hidden, "shown": sessions.Shown} {
+	for name, shown := range map[string]bool{"hidden": false, "shown": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f := newFamily(t, visibility)
+			f := newFamily(t, shown)
 			if _, err := f.EndOthers(t.Context(), f.acting.Identity(t)); !errors.Is(err, sessions.ErrImpersonationNotAllowed) {
 				t.Errorf("by an impersonation: %v", err)
 			}
@@ -138,7 +137,7 @@ func TestEndingOthersEndsWhatIsHiddenTooAndDoesNotTell(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if visibility == sessions.Shown {
+			if shown {
 				wantIDs(t, "told of", idsOf(told), f.there, f.acting)
 			} else {
 				wantIDs(t, "told of", idsOf(told), f.there)
@@ -150,7 +149,7 @@ func TestEndingOthersEndsWhatIsHiddenTooAndDoesNotTell(t *testing.T) {
 
 func TestSignOutIsByWhoActs(t *testing.T) {
 	t.Parallel()
-	f := newFamily(t, sessions.Hidden)
+	f := newFamily(t, false)
 	for by, s := range map[string]*sessionstest.SignedIn{"alice": f.here, "bob": f.acting} {
 		caller := s.Identity(t)
 		if s, err := f.SignOut(t.Context(), caller); err != nil || s.EndedBy != by {
@@ -188,7 +187,7 @@ func TestAHostLearnsTheClientAsTheAPIDoes(t *testing.T) {
 func TestOwnSessionsSayNothingThatTheirUserIsNotToKnow(t *testing.T) {
 	t.Parallel()
 	k := sessionstest.New(t, func(c *sessions.Config) {
-		c.Impersonation.Visibility, c.AccessTokenTTL = sessions.Shown, 24*time.Hour
+		c.Impersonation.ShowToUser, c.AccessTokenTTL = true, 24*time.Hour
 	})
 	grant := func(p sessions.CreateParams) sessions.Grant {
 		g, err := k.Create(t.Context(), p)

@@ -464,11 +464,11 @@ func TestAnActorOfAnActorIsRefused(t *testing.T) {
 // What an impersonation sees and ends is itself.
 func TestAnImpersonationHasNothingButItself(t *testing.T) {
 	t.Parallel()
-	for _, visibility := range []sessions.Visibility{sessions.Hidden, sessions.Shown} {
+	for _, shown := range []bool{false, true} {
 		for scheme := range 3 {
-			t.Run(fmt.Sprintf("%d/%d", visibility, scheme), func(t *testing.T) {
+			t.Run(fmt.Sprintf("%v/%d", shown, scheme), func(t *testing.T) {
 				t.Parallel()
-				o := newOffice(t, func(c *sessions.Config) { c.Impersonation.Visibility = visibility })
+				o := newOffice(t, func(c *sessions.Config) { c.Impersonation.ShowToUser = shown })
 				users, admin, second := o.signIn(t, alice), o.signIn(t, root), o.signIn(t, other)
 				sibling := o.become(t, second.access)
 				acting := o.become(t, admin.access, `"reason":"ticket 7"`)
@@ -519,17 +519,16 @@ func TestAnImpersonationHasNothingButItself(t *testing.T) {
 func TestVisibilityOverHTTP(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
-		visibility sessions.Visibility
-		end        int // the status of the user's ending one
-		count      float64
+		shown bool
+		end   int // the status of the user's ending one
+		count float64
 	}{
-		"hidden": {sessions.Hidden, 404, 1},
-		"shown":  {sessions.Shown, 200, 3},
+		"hidden": {false, 404, 1},
+		"shown":  {true, 200, 3},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			o := newOffice(t, func(c *sessions.Config) { c.Impersonation.Visibility = test.visibility })
-			shown := test.visibility == sessions.Shown
+			o := newOffice(t, func(c *sessions.Config) { c.Impersonation.ShowToUser = test.shown })
 			own, second, admin := o.signIn(t, alice), o.signIn(t, alice), o.signIn(t, root)
 			o.clock.Advance(time.Minute)
 			first := o.become(t, admin.access, `"reason":"ticket 7"`)
@@ -545,8 +544,8 @@ func TestVisibilityOverHTTP(t *testing.T) {
 				who, credential, query string
 				impersonations, why    bool
 			}{
-				{"the user", own.access, "", shown, false},
-				{"the user who asks for them", own.access, "&impersonation=include", shown, false},
+				{"the user", own.access, "", test.shown, false},
+				{"the user who asks for them", own.access, "&impersonation=include", test.shown, false},
 				{"a server key", o.serverKey, "", false, true},
 				{"a server key that asks for them", o.serverKey, "&impersonation=include", true, true},
 				{"an admin key", o.adminKey, "", true, true},

@@ -657,7 +657,6 @@ func dumpHolding(t testing.TB, w *dumpWorld, db *gorm.DB, st *store.Store) map[s
 		"sessions.Store":                     {w.config.Store},
 		"sessions.Token":                     {g.RefreshToken, g.AccessToken, sessions.NewToken(w.serverKey)},
 		"sessions.User":                      {sessions.User{ID: "alice"}},
-		"sessions.Visibility":                {sessions.Shown},
 		"store.AuditEntry":                   {store.AuditEntry{SessionID: g.Session.ID, UserID: "alice", Client: again.Session.Client}},
 		"store.AuditPosition":                {store.AuditPosition{At: theftStart, ID: g.Session.ID}},
 		"store.AuditQuery":                   {store.AuditQuery{UserID: "alice"}},
