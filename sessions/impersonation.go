@@ -150,7 +150,7 @@ func (m *Manager) parentOver(ctx context.Context, s Session, now time.Time) (boo
 	case err != nil:
 		return false, unavailable("look up the actor's session", err)
 	default:
-		return actor.State(Moment{Now: now}) != StateLive, nil
+		return !actor.Live(Moment{Now: now}), nil
 	}
 }
 

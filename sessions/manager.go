@@ -246,17 +246,17 @@ func (m *Manager) whyRefused(ctx context.Context, id string, moment Moment) erro
 	if err != nil {
 		return unavailable("refresh", err)
 	}
-	switch s.State(moment) {
-	case StateEnded:
+	switch s.state(moment) {
+	case stateEnded:
 		if s.EndReason == EndReplaced {
 			return errReplaced
 		}
 		return ErrSessionEnded
-	case StateIdle:
+	case stateIdle:
 		return ErrSessionIdle
-	case StateExpired:
+	case stateExpired:
 		return ErrSessionExpired
-	case StateLive: // by its own row
+	case stateLive: // by its own row
 	}
 	switch over, err := m.parentOver(ctx, s, moment.Now); {
 	case err != nil:
@@ -328,8 +328,8 @@ func (m *Manager) Check(ctx context.Context, id Identity) (Session, error) {
 		return Session{}, expired
 	}
 	moment := m.moment(now)
-	switch s.State(moment) {
-	case StateLive:
+	switch s.state(moment) {
+	case stateLive:
 		over, err := m.parentOver(ctx, s, now)
 		if err != nil {
 			return Session{}, err
@@ -337,11 +337,11 @@ func (m *Manager) Check(ctx context.Context, id Identity) (Session, error) {
 		if !over {
 			return s, nil
 		}
-	case StateEnded:
+	case stateEnded:
 		expired.ExpiredAt = s.EndedAt
-	case StateExpired:
+	case stateExpired:
 		expired.ExpiredAt = s.ExpiresAt
-	case StateIdle:
+	case stateIdle:
 		expired.ExpiredAt = s.LastUsedAt.Add(m.cfg.IdleTimeout)
 	}
 	return Session{}, expired

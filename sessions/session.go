@@ -119,28 +119,32 @@ type Moment struct {
 	IdleCutoff time.Time
 }
 
-// State says whether a session can still be used.
-type State string
+// Live reports whether s can be used at m, by its own row: it has not ended, it has not
+// expired, and it is not idle. A session with a ParentSessionID also needs its parent to
+// have neither ended nor expired, see [Store].
+func (s Session) Live(m Moment) bool { return s.state(m) == stateLive }
 
-// The states of a session. All but StateLive are final.
+// state is one of these. All but stateLive are final.
+type state int
+
 const (
-	StateLive    State = "live"
-	StateEnded   State = "ended"
-	StateExpired State = "expired"
-	StateIdle    State = "idle"
+	stateLive state = iota
+	stateEnded
+	stateExpired
+	stateIdle
 )
 
-// State judges s at m: ended comes before expired, expired before idle.
-func (s Session) State(m Moment) State {
+// state judges s at m: ended comes before expired, expired before idle.
+func (s Session) state(m Moment) state {
 	switch {
 	case !s.EndedAt.IsZero():
-		return StateEnded
+		return stateEnded
 	case !m.Now.Before(s.ExpiresAt):
-		return StateExpired
+		return stateExpired
 	case s.idle(m):
-		return StateIdle
+		return stateIdle
 	default:
-		return StateLive
+		return stateLive
 	}
 }
 

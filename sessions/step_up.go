@@ -76,7 +76,7 @@ func (m *Manager) Reauthenticate(ctx context.Context, sessionID string) (Grant, 
 		return Grant{}, err
 	case old.Impersonation:
 		return Grant{}, fmt.Errorf("%w: it cannot authenticate", ErrImpersonationNotAllowed)
-	case old.State(m.moment(m.now())) != StateLive:
+	case !old.Live(m.moment(m.now())):
 		return Grant{}, over
 	}
 	grant, err := m.Create(ctx, CreateParams{

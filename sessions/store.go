@@ -8,7 +8,7 @@ import (
 // Store keeps sessions. The one that ships is github.com/sessile-go/sessile/store;
 // sessions/storetest checks any other against this contract.
 //
-// A session is live at a moment if its State then is StateLive and, if it has an
+// A session is live at a moment if [Session.Live] says so and, if it has an
 // ParentSessionID, the session of that id is there and has neither ended nor expired:
 // it dies with the actor's session in that same step, though its own row is marked
 // later, by EndDependents. Being idle is each session's own affair: an actor who acts

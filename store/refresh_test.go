@@ -34,10 +34,10 @@ type space struct {
 func (c space) want() (store.Row, sessions.Outcome) {
 	sess, p := c.row.Session(), c.p
 	m := p.Moment
-	if sess.State(m) != sessions.StateLive || sess.Impersonation && !m.Now.Add(p.ImpersonationMargin).Before(sess.ExpiresAt) {
+	if !sess.Live(m) || sess.Impersonation && !m.Now.Add(p.ImpersonationMargin).Before(sess.ExpiresAt) {
 		return c.row, 0
 	}
-	if sess.ParentSessionID != "" && (c.actor == nil || c.actor.Session().State(sessions.Moment{Now: m.Now}) != sessions.StateLive) {
+	if sess.ParentSessionID != "" && (c.actor == nil || !c.actor.Session().Live(sessions.Moment{Now: m.Now})) {
 		return c.row, 0
 	}
 	state, outcome := p.Rotation.Next(c.row.RefreshState(), p.Presented, m.Now)

@@ -6,7 +6,7 @@ import (
 	"github.com/sessile-go/sessile/sessions"
 )
 
-func isLive(s sessions.Session, at sessions.Moment) bool { return s.State(at) == sessions.StateLive }
+func isLive(s sessions.Session, at sessions.Moment) bool { return s.Live(at) }
 
 // settings are the ways to set the protocol, with an overlap of three ticks.
 var settings = []struct {

@@ -39,7 +39,7 @@ func (f *family) moment() sessions.Moment {
 }
 
 func familyOver(s sessions.Session, now time.Time) bool {
-	return s.State(sessions.Moment{Now: now}) != sessions.StateLive
+	return !s.Live(sessions.Moment{Now: now})
 }
 
 // live is the rule.
@@ -49,7 +49,7 @@ func (f *family) live(s sessions.Session) bool {
 			return false
 		}
 	}
-	return s.State(f.moment()) == sessions.StateLive
+	return s.Live(f.moment())
 }
 
 // pick is one of the sessions of the run, or one that is not there.
@@ -284,7 +284,7 @@ func TestTheModelOfImpersonationsNoticesABrokenRule(t *testing.T) {
 	t.Parallel()
 	idle := func(ctx context.Context, st sessions.Store, id string, m sessions.Moment) bool {
 		s, err := st.Get(ctx, id)
-		return err == nil && s.State(m) == sessions.StateIdle
+		return err == nil && !s.Live(m) && s.Live(sessions.Moment{Now: m.Now})
 	}
 	for name, breakIt := range map[string]func(b *brokenFamily, st sessions.Store){
 		"no refresh while the actor is idle": func(b *brokenFamily, st sessions.Store) {

@@ -653,7 +653,6 @@ func dumpHolding(t testing.TB, w *dumpWorld, db *gorm.DB, st *store.Store) map[s
 		"sessions.ServerKey":                 {w.config.ServerKeys[0]},
 		"sessions.Session":                   {again.Session, ended},
 		"sessions.SessionList":               {list},
-		"sessions.State":                     {again.Session.State(moment)},
 		"sessions.Store":                     {w.config.Store},
 		"sessions.Token":                     {g.RefreshToken, g.AccessToken, sessions.NewToken(w.serverKey)},
 		"sessions.User":                      {sessions.User{ID: "alice"}},

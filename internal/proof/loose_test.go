@@ -66,7 +66,7 @@ func newLooseStore(f looseFlaws) *looseStore {
 	return &looseStore{flaws: f, rows: make(map[string]looseRow)}
 }
 
-func looseLive(s sessions.Session, m sessions.Moment) bool { return s.State(m) == sessions.StateLive }
+func looseLive(s sessions.Session, m sessions.Moment) bool { return s.Live(m) }
 
 // pause is long enough for others to come in between.
 func (st *looseStore) pause() { <-time.After(200 * time.Microsecond) }

@@ -590,7 +590,7 @@ func (m *machine) end(t *rapid.T, r *machineReplica) {
 	}
 	// What is idle can be ended.
 	live := func(s *machineSession) bool {
-		return s.row.session.State(sessions.Moment{Now: now}) == sessions.StateLive
+		return s.row.session.Live(sessions.Moment{Now: now})
 	}
 	switch how := rapid.SampledFrom([]string{"id", "token", "all", "others"}).Draw(t, "how"); how {
 	case "id", "token":
@@ -665,14 +665,13 @@ func (m *machine) expect(r *machineReplica, token machineToken) (looseRow, sessi
 		return row, 0, sessions.ErrMalformed
 	}
 	moment := m.moment(r)
-	switch row.session.State(moment) {
-	case sessions.StateEnded:
+	switch s := row.session; {
+	case !s.EndedAt.IsZero():
 		return row, 0, sessions.ErrSessionEnded
-	case sessions.StateExpired:
+	case !moment.Now.Before(s.ExpiresAt):
 		return row, 0, sessions.ErrSessionExpired
-	case sessions.StateIdle:
+	case !s.Live(moment):
 		return row, 0, sessions.ErrSessionIdle
-	case sessions.StateLive:
 	}
 	var outcome sessions.Outcome
 	row.state, outcome = m.rotation.Next(row.state, token.counter, moment.Now)
@@ -829,7 +828,7 @@ func (m *machine) look() {
 		for _, s := range m.sessions {
 			if s.row.session.UserID == user {
 				known[s.row.session.ID] = true
-				if s.row.session.State(moment) == sessions.StateLive {
+				if s.row.session.Live(moment) {
 					want[s.row.session.ID] = true
 				}
 			}

@@ -309,12 +309,12 @@ func (st *Store) live(s sessions.Session, m sessions.Moment) bool {
 			return false
 		}
 	}
-	return s.State(m) == sessions.StateLive
+	return s.Live(m)
 }
 
 // over reports whether a session has ended or expired, by its row alone.
 func over(s sessions.Session, now time.Time) bool {
-	return s.State(sessions.Moment{Now: now}) != sessions.StateLive
+	return !s.Live(sessions.Moment{Now: now})
 }
 
 func notFound(doing string) error {

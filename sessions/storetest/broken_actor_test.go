@@ -29,17 +29,17 @@ func brokenActors() []broken {
 			return actor != nil && actor.UserID == s.Actor && !actor.Impersonation && actor.EndedAt.IsZero() && !s.CreatedAt.After(actor.ExpiresAt)
 		}), []string{"create/behind a session that is over"}},
 		{"anybody's session may stand behind", stands(func(actor *sessions.Session, s sessions.Session) bool {
-			return actor != nil && !actor.Impersonation && actor.State(sessions.Moment{Now: s.CreatedAt}) == sessions.StateLive
+			return actor != nil && !actor.Impersonation && actor.Live(sessions.Moment{Now: s.CreatedAt})
 		}), []string{"create/behind somebody else's session"}},
 		{"an actor has no case", stands(func(actor *sessions.Session, s sessions.Session) bool {
-			return actor != nil && strings.EqualFold(actor.UserID, s.Actor) && !actor.Impersonation && actor.State(sessions.Moment{Now: s.CreatedAt}) == sessions.StateLive
+			return actor != nil && strings.EqualFold(actor.UserID, s.Actor) && !actor.Impersonation && actor.Live(sessions.Moment{Now: s.CreatedAt})
 		}), []string{"create/behind somebody else's session"}},
 		{"an impersonation may stand behind", stands(func(actor *sessions.Session, s sessions.Session) bool {
-			return actor != nil && (actor.UserID == s.Actor || actor.Impersonation) && actor.State(sessions.Moment{Now: s.CreatedAt}) == sessions.StateLive
+			return actor != nil && (actor.UserID == s.Actor || actor.Impersonation) && actor.Live(sessions.Moment{Now: s.CreatedAt})
 		}), []string{"create/behind an impersonation"}},
 		{"an idle session may not stand behind", stands(func(actor *sessions.Session, s sessions.Session) bool {
 			return actor != nil && actor.UserID == s.Actor && !actor.Impersonation &&
-				actor.State(sessions.Moment{Now: s.CreatedAt, IdleCutoff: s.CreatedAt.AddDate(0, 0, -7)}) == sessions.StateLive
+				actor.Live(sessions.Moment{Now: s.CreatedAt, IdleCutoff: s.CreatedAt.AddDate(0, 0, -7)})
 		}), []string{"create/behind a live session of the actor"}},
 		{
 			"a conflict behind an actor's session is not found",
@@ -60,7 +60,7 @@ func brokenActors() []broken {
 			return actor == nil || !isOver(*actor, m.Now)
 		}), everyActorCase},
 		{"the actor's session must not be idle", actor(func(actor *sessions.Session, m sessions.Moment) bool {
-			return actor != nil && actor.State(m) == sessions.StateLive
+			return actor != nil && actor.Live(m)
 		}), everyActorCase},
 		{"the actor's session may have expired", actor(func(actor *sessions.Session, _ sessions.Moment) bool {
 			return actor != nil && actor.EndedAt.IsZero()
@@ -113,7 +113,7 @@ func brokenActors() []broken {
 		},
 		{"end wants a session that is not idle", part(func(p *parts) {
 			p.over = func(s sessions.Session, now time.Time) bool {
-				return s.State(sessions.Moment{Now: now, IdleCutoff: now.AddDate(0, 0, -1)}) != sessions.StateLive
+				return !s.Live(sessions.Moment{Now: now, IdleCutoff: now.AddDate(0, 0, -1)})
 			}
 		}), []string{"end/what has neither ended nor expired", "end many/what has neither ended nor expired", "actor/an idle actor's session ends what depends on it"}},
 		{"end ends what has expired", part(func(p *parts) {
@@ -163,7 +163,7 @@ func brokenActors() []broken {
 		}), []string{"end dependents/of many actors' sessions"}},
 		{"end dependents takes a session that depends on none", part(func(p *parts) {
 			p.behind = func(s sessions.Session, params sessions.EndDependentsParams) bool {
-				return slices.Contains(params.ParentSessionIDs, s.ParentSessionID) && s.State(sessions.Moment{Now: params.Now}) == sessions.StateLive
+				return slices.Contains(params.ParentSessionIDs, s.ParentSessionID) && s.Live(sessions.Moment{Now: params.Now})
 			}
 		}), []string{"end dependents/of many actors' sessions"}},
 		{
@@ -197,7 +197,7 @@ func brokenActors() []broken {
 		}), []string{"end dependents/not what is over by itself", "end dependents/an instant is the same in every zone"}},
 		{"end dependents leaves what is idle", part(func(p *parts) {
 			p.behind = func(s sessions.Session, params sessions.EndDependentsParams) bool {
-				return slices.Contains(params.ParentSessionIDs, s.ParentSessionID) && s.State(sessions.Moment{Now: params.Now, IdleCutoff: params.Now.AddDate(0, 0, -20)}) == sessions.StateLive
+				return slices.Contains(params.ParentSessionIDs, s.ParentSessionID) && s.Live(sessions.Moment{Now: params.Now, IdleCutoff: params.Now.AddDate(0, 0, -20)})
 			}
 		}), []string{"end dependents/not what is over by itself"}},
 		{
@@ -206,7 +206,7 @@ func brokenActors() []broken {
 				o.endDependents = func(ctx context.Context, p sessions.EndDependentsParams) ([]sessions.Session, error) {
 					p.ParentSessionIDs = slices.DeleteFunc(slices.Clone(p.ParentSessionIDs), func(id string) bool {
 						s, _ := st.Get(ctx, id)
-						return ctx.Err() == nil && s.State(sessions.Moment{Now: p.Now}) != sessions.StateLive
+						return ctx.Err() == nil && !s.Live(sessions.Moment{Now: p.Now})
 					})
 					return st.EndDependents(ctx, p)
 				}

@@ -55,7 +55,7 @@ func good() *parts {
 			}
 		},
 		taken: sessions.ErrConflict,
-		live:  func(s sessions.Session, m sessions.Moment) bool { return s.State(m) == sessions.StateLive },
+		live:  func(s sessions.Session, m sessions.Moment) bool { return s.Live(m) },
 		owner: func(row, asked string) bool { return row == asked },
 		next:  sessions.Rotation.Next,
 		margin: func(s sessions.Session, p sessions.RefreshParams) bool {
@@ -83,7 +83,7 @@ func good() *parts {
 			return before(s.EndedAt, p.EndedBefore) || before(s.ExpiresAt, p.ExpiredBefore) || before(s.LastUsedAt, p.IdleBefore) && !needed
 		},
 		stands: func(actor *sessions.Session, s sessions.Session) bool {
-			return actor != nil && actor.UserID == s.Actor && !actor.Impersonation && actor.State(sessions.Moment{Now: s.CreatedAt}) == sessions.StateLive
+			return actor != nil && actor.UserID == s.Actor && !actor.Impersonation && actor.Live(sessions.Moment{Now: s.CreatedAt})
 		},
 		actor: func(actor *sessions.Session, m sessions.Moment) bool {
 			return actor != nil && !isOver(*actor, m.Now)
@@ -117,7 +117,7 @@ func good() *parts {
 
 // isOver is whether a session has ended or expired, idle or not.
 func isOver(s sessions.Session, now time.Time) bool {
-	return s.State(sessions.Moment{Now: now}) != sessions.StateLive
+	return !s.Live(sessions.Moment{Now: now})
 }
 
 func before(t, limit time.Time) bool { return !t.IsZero() && !limit.IsZero() && t.Before(limit) }
