@@ -43,42 +43,30 @@ var errNoAuditLog = errors.New("Config.AuditLog is not set")
 // Audit returns entries of the audit log, newest first: by At, then by ID. None is
 // an empty list and no error. It returns an error where Config.AuditLog is not set.
 func (s *Store) Audit(ctx context.Context, q AuditQuery) ([]AuditEntry, error) {
-	var where []string
-	args := map[string]any{}
-	if q.UserID != "" {
-		where, args["user_id"] = append(where, `user_id = @user_id`), q.UserID
-	}
-	if q.Actor != "" {
-		where, args["actor"] = append(where, `actor = @actor`), q.Actor
-	}
 	switch {
 	case !s.cfg.AuditLog:
 		return nil, wrap(ctx, "audit", errNoAuditLog)
-	case len(where) == 0:
+	case q.UserID == "" && q.Actor == "":
 		return nil, errors.New("store: audit: UserID or Actor is required")
 	case q.Before != nil && !isID(q.Before.ID):
 		return nil, errors.New("store: audit: Before.ID is not a UUID in its canonical spelling")
 	case !storable(q.UserID, q.Actor):
 		return nil, s.answer(ctx, "audit", nil)
 	}
+	args := named{"user_id": q.UserID, "actor": q.Actor, "limit": int64(q.Limit)}
 	if q.Before != nil {
-		where = append(where, `(at, id) < (@before_at, @before_id)`)
 		args["before_at"], args["before_id"] = q.Before.At.UnixMicro(), q.Before.ID
 	}
-	query := s.stmts.audit + strings.Join(where, ` AND `) + ` ORDER BY at DESC, id DESC`
-	if q.Limit > 0 {
-		query += ` LIMIT @limit`
-		args["limit"] = int64(q.Limit)
-	}
-	rows, err := read(ctx, s, "audit", query, args, (*auditRow).targets)
+	list := s.stmts.audit.with(q.UserID != "", q.Actor != "", q.Before != nil, q.Limit > 0)
+	rows, err := query(ctx, s, "audit", list, args, auditFields.targets)
 	if err != nil {
 		return nil, err
 	}
-	list := make([]AuditEntry, len(rows))
+	entries := make([]AuditEntry, len(rows))
 	for i := range rows {
-		list[i] = rows[i].entry()
+		entries[i] = rows[i].entry()
 	}
-	return list, nil
+	return entries, nil
 }
 
 // Record adds an event to the audit log that changed no row, such as
@@ -140,24 +128,6 @@ func newAuditRow(r Row, o occurrence) auditRow {
 	return a
 }
 
-// auditColumns are in the order of targets.
-const auditColumns = `id, at, type, session_id, user_id, actor, parent_session_id, reason, end_reason, by, client_ip, client_user_agent, refusal`
-
-// values are those of the columns after id.
-func (a *auditRow) values() []any {
-	return []any{
-		a.at, a.event, orNull(a.sessionID), a.userID, a.actor, orNull(a.parentSessionID),
-		a.reason, a.endReason, a.by, a.clientIP, a.clientUserAgent, a.refusal,
-	}
-}
-
-func (a *auditRow) targets() []any {
-	return []any{
-		&a.id, &a.at, &a.event, &a.sessionID, &a.userID, &a.actor, &a.parentSessionID,
-		&a.reason, &a.endReason, &a.by, &a.clientIP, &a.clientUserAgent, &a.refusal,
-	}
-}
-
 func (a *auditRow) entry() AuditEntry {
 	e := AuditEntry{
 		ID: a.id, At: fromMicro(a.at), Type: sessions.EventType(a.event),
@@ -184,27 +154,25 @@ const auditBatch = 500
 const idNow = `CAST(overlay(lpad(to_hex(CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT) * 512 / 125), 15, '0') PLACING '7' FROM 13 FOR 0)` +
 	` || '8' || substr(md5(CAST(random() AS TEXT)), 1, 15) AS UUID)`
 
-// record adds rows to the audit log, with new ids in their order.
+// record adds rows to the audit log, with new ids in their order. On Postgres it is called
+// for one row, because a change there adds its entries itself.
 func (s *Store) record(ctx context.Context, op string, rows []auditRow) error {
-	id := `?`
-	if s.dialect == Postgres {
-		id = idNow
-	}
-	values := `(` + id + strings.Repeat(`, ?`, strings.Count(auditColumns, ",")) + `)`
 	for batch := range slices.Chunk(rows, auditBatch) {
 		var args []any
-		for _, row := range batch {
-			if s.dialect != Postgres {
+		for i := range batch {
+			values := auditFields.values(&batch[i])
+			if s.dialect == Postgres {
+				values = values[1:] // the database makes the id
+			} else {
 				id, err := uuid.NewV7()
 				if err != nil {
 					return wrap(ctx, op, err)
 				}
-				args = append(args, id.String())
+				values[0] = id.String()
 			}
-			args = append(args, row.values()...)
+			args = append(args, values...)
 		}
-		query := s.stmts.record + values + strings.Repeat(`, `+values, len(batch)-1)
-		if _, err := s.exec(ctx, op, query, args...); err != nil {
+		if _, err := s.execute(ctx, op, s.stmts.record+strings.Repeat(`, `+s.stmts.entry, len(batch)-1), args); err != nil {
 			return err
 		}
 	}

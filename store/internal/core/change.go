@@ -8,17 +8,14 @@ import (
 	"github.com/sessile-go/sessile/sessions"
 )
 
-// change is a statement that changes sessions, and what the audit log says of it.
+// change is a statement that changes sessions and returns them as they are then.
 type change struct {
 	op string
-	// query is an UPDATE up to the end of its conditions.
-	query string
-	// args are its arguments; one of them is now.
-	args map[string]any
-	// event is what happened to each impersonation.
-	event eventOf
-	// client is who made the call, as far as that is known.
-	client sessions.Client
+	// single is true if it changes one session at most.
+	single bool
+	event  eventOf
+	// alone and joined are the statement by itself and in a transaction of the host.
+	alone, joined forms
 }
 
 // eventOf is the type of event of a changed row: as a function, and as an expression
@@ -36,7 +33,8 @@ var (
 			return sessions.EventHandoffReplay
 		}
 		return sessions.EventRedeemed
-	}, `CASE WHEN u.ended_at IS NULL THEN ` + literal(string(sessions.EventRedeemed)) + ` ELSE ` + literal(string(sessions.EventHandoffReplay)) + ` END`}
+	}, `CASE WHEN u.ended_at IS NULL THEN ` + literal(string(sessions.EventRedeemed)) +
+		` ELSE ` + literal(string(sessions.EventHandoffReplay)) + ` END`}
 )
 
 // outcomes is what a refresh was.
@@ -61,52 +59,60 @@ func outcomesSQL() string {
 
 func literal(word string) string { return `'` + word + `'` }
 
-// one makes a change to the session id. No row is ErrNotFound.
-func (s *Store) one(ctx context.Context, id string, c change) (Row, error) {
-	if !isID(id) {
-		return Row{}, s.answer(ctx, c.op, sessions.ErrNotFound)
+// newChange completes a statement, which is an UPDATE up to the end of its conditions.
+//
+// On Postgres it also adds the entries of the audit log, and in a transaction of the host
+// it returns the isolation of that, all in one statement. On SQLite it has one more
+// optional part, which leaves out the sessions that need an entry.
+func newChange(cfg Config, d Dialect, op string, single bool, event eventOf, update string) change {
+	c := change{op: op, single: single, event: event}
+	if d == SQLite {
+		c.alone = newForms(cfg.fill(update + `[[ AND impersonation = 0]] RETURNING ` + columns + `, ''`))
+		c.joined = c.alone
+		return c
 	}
-	var rows []Row
-	var err error
-	if s.cfg.AuditLog && s.dialect == SQLite && !s.joined {
-		// Nearly all sessions leave no entry: for them one statement is enough.
-		if rows, err = s.rows(ctx, c.op, c.query+` AND impersonation = 0 RETURNING `+columns, c.args); err != nil {
-			return Row{}, err
-		}
+	returning := update + ` RETURNING ` + columns
+	all := `WITH u AS (` + returning + `)`
+	if cfg.AuditLog {
+		all += `, a AS (INSERT INTO {audit} (` + auditColumns + `)
+SELECT ` + idNow + `, CAST(@now AS BIGINT), ` + event.sql + `, u.id, u.user_id, u.actor, u.parent_session_id, u.reason, u.end_reason, u.ended_by,
+CAST(@log_ip AS TEXT), CAST(@log_user_agent AS TEXT), '' FROM u WHERE u.impersonation <> 0)`
 	}
-	if len(rows) == 0 {
-		rows, err = s.change(ctx, c)
+	all += ` SELECT ` + columns + `, '' FROM u`
+	c.alone = newForms(cfg.fill(returning + `, ''`))
+	if cfg.AuditLog {
+		c.alone = newForms(cfg.fill(all))
 	}
-	if err != nil {
-		return Row{}, err
-	}
-	if len(rows) == 0 {
-		return Row{}, sessions.ErrNotFound
-	}
-	return rows[0], nil
+	c.joined = newForms(cfg.fill(all + ` UNION ALL SELECT ` + noRow + `, current_setting('transaction_isolation')`))
+	return c
 }
 
-// change makes a change and returns the rows as they are then. If there is an audit
-// log, an entry for each impersonation among them is part of the same transaction:
-// neither is ever there without the other.
-func (s *Store) change(ctx context.Context, c change) ([]Row, error) {
-	switch {
-	case s.dialect == Postgres && (s.cfg.AuditLog || s.joined):
-		return s.changeAtOnce(ctx, c)
-	case !s.cfg.AuditLog:
-		return s.rows(ctx, c.op, c.query+` RETURNING `+columns, c.args)
+// change makes a change and returns the sessions as they are then. parts are the optional
+// parts of the statement, and client is who made the call, if it is known. If there is an
+// audit log, an entry for each impersonation is part of the same transaction: neither is
+// ever there without the other.
+func (s *Store) change(ctx context.Context, c *change, client sessions.Client, args named, parts ...bool) ([]Row, error) {
+	args["log_ip"], args["log_user_agent"] = client.IP, client.UserAgent
+	if !s.cfg.AuditLog || s.dialect == Postgres {
+		return s.update(ctx, c, args, parts)
+	}
+	if c.single && !s.joined {
+		// Nearly all sessions need no entry: for them one statement is enough.
+		if rows, err := s.update(ctx, c, args, append(parts, true)); err != nil || len(rows) > 0 {
+			return rows, err
+		}
 	}
 	var rows []Row
 	err := s.step(ctx, c.op, func(in *Store) error {
 		var err error
-		if rows, err = in.rows(ctx, c.op, c.query+` RETURNING `+columns, c.args); err != nil {
+		if rows, err = in.update(ctx, c, args, parts); err != nil {
 			return err
 		}
-		at, _ := c.args["now"].(int64)
+		at, _ := args["now"].(int64)
 		var entries []auditRow
 		for _, r := range rows {
 			if r.Impersonation != 0 {
-				entries = append(entries, newAuditRow(r, occurrence{at: at, event: c.event.of(r), client: c.client}))
+				entries = append(entries, newAuditRow(r, occurrence{at: at, event: c.event.of(r), client: client}))
 			}
 		}
 		return in.record(ctx, c.op, entries)
@@ -117,50 +123,48 @@ func (s *Store) change(ctx context.Context, c change) ([]Row, error) {
 	return rows, nil
 }
 
-// changeAtOnce makes a change on Postgres, adds the entries of the audit log, and asks
-// for the isolation of the host's transaction, all in one statement.
-func (s *Store) changeAtOnce(ctx context.Context, c change) ([]Row, error) {
-	text := `WITH u AS (` + c.query + ` RETURNING ` + columns + `)`
-	if s.cfg.AuditLog {
-		text += `, a AS (` + s.stmts.log + idNow + `, CAST(@now AS BIGINT), ` + c.event.sql + `, u.id, u.user_id, u.actor, u.parent_session_id, u.reason,
-u.end_reason, u.ended_by, CAST(@log_ip AS TEXT), CAST(@log_user_agent AS TEXT), '' FROM u WHERE u.impersonation <> 0)`
-		c.args["log_ip"], c.args["log_user_agent"] = c.client.IP, c.client.UserAgent
+// changedRow is a changed row, or one that has nothing but the isolation of the
+// transaction.
+type changedRow struct {
+	Row
+	isolation string
+}
+
+func (r *changedRow) targets() []any { return append(rowFields.targets(&r.Row), &r.isolation) }
+
+// update runs the statement of a change.
+func (s *Store) update(ctx context.Context, c *change, args named, parts []bool) ([]Row, error) {
+	statements := c.alone
+	if s.joined {
+		statements = c.joined
 	}
-	text += ` SELECT '', ` + columns + ` FROM u`
-	if !s.joined {
-		rows, err := read(ctx, s, c.op, text, c.args, (*isolatedRow).targets)
-		return changed(rows), err
-	}
-	rows, err := read(ctx, s, c.op, text+` UNION ALL SELECT current_setting('transaction_isolation'), `+noRow, c.args, (*isolatedRow).targets)
+	changed, err := query(ctx, s, c.op, statements.with(parts...), args, (*changedRow).targets)
 	if err != nil {
 		return nil, err
 	}
-	for _, r := range rows {
-		if r.isolation != "" && !strings.HasPrefix(r.isolation, "read ") {
+	rows := make([]Row, 0, len(changed))
+	for _, r := range changed {
+		switch {
+		case r.isolation == "":
+			rows = append(rows, r.Row)
+		case !strings.HasPrefix(r.isolation, "read "):
 			return nil, fmt.Errorf("store: %s: the transaction is %s, so it may miss sessions that began after its "+
 				"first statement: roll it back, and begin it as read committed (sql.LevelReadCommitted)", c.op, r.isolation)
 		}
 	}
-	return changed(rows), nil
+	return rows, nil
 }
 
-// isolatedRow is a changed row, or one that has nothing but the isolation of the
-// transaction.
-type isolatedRow struct {
-	isolation string
-	Row
-}
-
-func (r *isolatedRow) targets() []any { return append([]any{&r.isolation}, r.Row.targets()...) }
-
-func changed(rows []isolatedRow) []Row {
-	var all []Row
-	for _, r := range rows {
-		if r.isolation == "" {
-			all = append(all, r.Row)
-		}
+// first is the row of a change of one session. If there is none, the error is
+// ErrNotFound.
+func first(rows []Row, err error) (Row, error) {
+	switch {
+	case err != nil:
+		return Row{}, err
+	case len(rows) == 0:
+		return Row{}, sessions.ErrNotFound
 	}
-	return all
+	return rows[0], nil
 }
 
 // noRow are columns with nothing in them, of the types that they have on Postgres.

@@ -42,12 +42,11 @@ func (s *Store) Create(ctx context.Context, sess sessions.Session) error {
 }
 
 func (s *Store) insert(ctx context.Context, row Row) error {
-	query, args := s.stmts.create, row.values()
+	insert := s.stmts.create
 	if row.ParentSessionID != nil {
-		query = s.stmts.createBehind
-		args = append(args, *row.ParentSessionID, row.Actor, row.CreatedAt)
+		insert = s.stmts.createDependent
 	}
-	n, err := s.exec(ctx, "create", query, args...)
+	n, err := s.execute(ctx, "create", insert.text, rowFields.values(&row))
 	switch {
 	case err != nil || n > 0:
 		return err
@@ -68,14 +67,11 @@ func (s *Store) get(ctx context.Context, op, id string) (sessions.Session, error
 	if !isID(id) {
 		return sessions.Session{}, s.answer(ctx, op, sessions.ErrNotFound)
 	}
-	rows, err := s.rows(ctx, op, s.stmts.get, map[string]any{"id": id})
+	row, err := first(query(ctx, s, op, s.stmts.get, named{"id": id}, rowFields.targets))
 	if err != nil {
 		return sessions.Session{}, err
 	}
-	if len(rows) == 0 {
-		return sessions.Session{}, sessions.ErrNotFound
-	}
-	return rows[0].Session(), nil
+	return row.Session(), nil
 }
 
 // Refresh implements [sessions.Store] with one UPDATE, which ends the session too
@@ -86,6 +82,9 @@ func (s *Store) Refresh(ctx context.Context, p sessions.RefreshParams) (sessions
 	}
 	if !storable(p.Client.IP, p.Client.UserAgent) {
 		return sessions.RefreshResult{}, errText("refresh")
+	}
+	if !isID(p.ID) {
+		return sessions.RefreshResult{}, s.answer(ctx, "refresh", sessions.ErrNotFound)
 	}
 
 	args := moment(p.Moment)
@@ -112,9 +111,7 @@ func (s *Store) Refresh(ctx context.Context, p sessions.RefreshParams) (sessions
 	args["parent_refused"] = int64(refused)
 	args["parent_refused_reason"] = string(refused.EndReason())
 
-	row, err := s.one(ctx, p.ID, change{
-		op: "refresh", query: s.stmts.refresh, args: args, event: refreshed, client: p.Client,
-	})
+	row, err := first(s.change(ctx, &s.stmts.refresh, p.Client, args))
 	if err != nil {
 		return sessions.RefreshResult{}, err
 	}
@@ -128,33 +125,19 @@ func (s *Store) Refresh(ctx context.Context, p sessions.RefreshParams) (sessions
 // List implements [sessions.Store] with one SELECT, by an index of one user's
 // sessions in the order of the list.
 func (s *Store) List(ctx context.Context, p sessions.ListParams) ([]sessions.Session, error) {
-	args := moment(p.Moment)
-	args["user_id"] = p.UserID
-	var b strings.Builder
-	b.WriteString(s.stmts.list)
 	if !storable(p.UserID) || p.OnlyID != "" && !isID(p.OnlyID) {
 		return nil, s.answer(ctx, "list", nil)
 	}
-	if p.OnlyID != "" {
-		b.WriteString(` AND id = @only_id`)
-		args["only_id"] = p.OnlyID
-	}
-	if !p.Impersonations {
-		b.WriteString(` AND impersonation = 0`)
-	}
+	args := moment(p.Moment)
+	args["user_id"], args["only_id"], args["limit"] = p.UserID, p.OnlyID, int64(p.Limit)
 	if p.After != nil {
 		if !isID(p.After.ID) {
 			return nil, errors.New("store: list: After.ID is not a UUID in its canonical spelling")
 		}
-		b.WriteString(` AND (created_at, id) < (@after_created_at, @after_id)`)
 		args["after_created_at"], args["after_id"] = p.After.CreatedAt.UnixMicro(), p.After.ID
 	}
-	b.WriteString(` ORDER BY created_at DESC, id DESC`)
-	if p.Limit > 0 {
-		b.WriteString(` LIMIT @limit`)
-		args["limit"] = int64(p.Limit)
-	}
-	rows, err := s.rows(ctx, "list", b.String(), args)
+	list := s.stmts.list.with(p.OnlyID != "", !p.Impersonations, p.After != nil, p.Limit > 0)
+	rows, err := query(ctx, s, "list", list, args, rowFields.targets)
 	if err != nil {
 		return nil, err
 	}
@@ -166,20 +149,11 @@ func (s *Store) End(ctx context.Context, p sessions.EndParams) (sessions.Session
 	if !storable(p.By, string(p.Reason)) {
 		return sessions.Session{}, errText("end")
 	}
-	args := map[string]any{"id": p.ID, "now": p.Now.UnixMicro(), "reason": string(p.Reason), "by": p.By}
-	var b strings.Builder
-	b.WriteString(s.stmts.end)
-	if p.UserID != "" {
-		if !storable(p.UserID) {
-			return sessions.Session{}, s.answer(ctx, "end", sessions.ErrNotFound)
-		}
-		b.WriteString(` AND user_id = @user_id`)
-		args["user_id"] = p.UserID
+	if !isID(p.ID) || !storable(p.UserID) {
+		return sessions.Session{}, s.answer(ctx, "end", sessions.ErrNotFound)
 	}
-	if p.NoImpersonation {
-		b.WriteString(` AND impersonation = 0`)
-	}
-	row, err := s.one(ctx, p.ID, change{op: "end", query: b.String(), args: args, event: ended})
+	args := named{"id": p.ID, "user_id": p.UserID, "now": p.Now.UnixMicro(), "reason": string(p.Reason), "by": p.By}
+	row, err := first(s.change(ctx, &s.stmts.end, sessions.Client{}, args, p.UserID != "", p.NoImpersonation))
 	if err != nil {
 		return sessions.Session{}, err
 	}
@@ -194,12 +168,9 @@ func (s *Store) EndMany(ctx context.Context, p sessions.EndManyParams) ([]sessio
 	if !storable(p.UserID) {
 		return nil, s.answer(ctx, "end many", nil)
 	}
-	args := map[string]any{"user_id": p.UserID, "now": p.Now.UnixMicro(), "reason": string(p.Reason), "by": p.By}
-	query := s.stmts.endMany
-	if p.ExceptID != "" && isID(p.ExceptID) { // no other spelling is the id of a row
-		query, args["except_id"] = s.stmts.endOthers, p.ExceptID
-	}
-	rows, err := s.change(ctx, change{op: "end many", query: query, args: args, event: ended})
+	args := named{"user_id": p.UserID, "except_id": p.ExceptID, "now": p.Now.UnixMicro(), "reason": string(p.Reason), "by": p.By}
+	// No other spelling of an id is the id of a row.
+	rows, err := s.change(ctx, &s.stmts.endMany, sessions.Client{}, args, isID(p.ExceptID))
 	if err != nil {
 		return nil, err
 	}
@@ -221,8 +192,8 @@ func (s *Store) EndDependents(ctx context.Context, p sessions.EndDependentsParam
 	if len(ids) == 0 {
 		return nil, s.answer(ctx, "end dependents", nil)
 	}
-	args := map[string]any{"ids": s.list(ids), "now": p.Now.UnixMicro(), "reason": string(p.Reason), "by": p.By}
-	rows, err := s.change(ctx, change{op: "end dependents", query: s.stmts.endDependents, args: args, event: ended})
+	args := named{"ids": s.list(ids), "now": p.Now.UnixMicro(), "reason": string(p.Reason), "by": p.By}
+	rows, err := s.change(ctx, &s.stmts.endDependents, sessions.Client{}, args)
 	if err != nil {
 		return nil, err
 	}
@@ -238,15 +209,13 @@ func (s *Store) Redeem(ctx context.Context, p sessions.RedeemParams) (sessions.S
 	if !storable(p.Client.IP, p.Client.UserAgent) {
 		return sessions.Session{}, errText("redeem")
 	}
-	if p.Hash == "" || !storable(p.Hash) { // neither is the hash of a code; "" is what other rows have
+	if !isID(p.ID) || p.Hash == "" || !storable(p.Hash) { // neither is the hash of a code; "" is what other rows have
 		return sessions.Session{}, s.answer(ctx, "redeem", sessions.ErrNotFound)
 	}
 	args := moment(p.Moment)
 	args["id"], args["hash"] = p.ID, p.Hash
 	args["client_ip"], args["client_user_agent"] = p.Client.IP, p.Client.UserAgent
-	row, err := s.one(ctx, p.ID, change{
-		op: "redeem", query: s.stmts.redeem, args: args, event: redeemed, client: p.Client,
-	})
+	row, err := first(s.change(ctx, &s.stmts.redeem, p.Client, args))
 	if err != nil {
 		return sessions.Session{}, err
 	}
@@ -257,21 +226,21 @@ func (s *Store) Redeem(ctx context.Context, p sessions.RedeemParams) (sessions.S
 // that have ended.
 func (s *Store) Ended(ctx context.Context, since time.Time) ([]sessions.EndedSession, error) {
 	type row struct {
-		id    string
-		at    int64
-		actor *string
+		id     string
+		at     int64
+		parent *string
 	}
-	args := map[string]any{"since": since.UnixMicro(), "forever": never}
-	targets := func(r *row) []any { return []any{&r.id, &r.at, &r.actor} }
-	rows, err := read(ctx, s, "ended", s.stmts.ended, args, targets)
+	args := named{"since": since.UnixMicro(), "forever": never}
+	targets := func(r *row) []any { return []any{&r.id, &r.at, &r.parent} }
+	rows, err := query(ctx, s, "ended", s.stmts.ended, args, targets)
 	if err != nil {
 		return nil, err
 	}
 	ended := make([]sessions.EndedSession, len(rows))
 	for i, r := range rows {
 		ended[i] = sessions.EndedSession{ID: r.id, EndedAt: fromMicro(r.at)}
-		if r.actor != nil {
-			ended[i].ParentSessionID = *r.actor
+		if r.parent != nil {
+			ended[i].ParentSessionID = *r.parent
 		}
 	}
 	return ended, nil
@@ -284,47 +253,29 @@ func (s *Store) Prune(ctx context.Context, p sessions.PruneParams) (int, error) 
 	if p.Limit < 1 {
 		return 0, errors.New("store: prune: Limit has to be at least 1")
 	}
-	// One part for each time, by an index of its own. A row is in one part only,
-	// or it would count twice against the limit.
-	args := map[string]any{"limit": int64(p.Limit)}
-	var parts, earlier []string
-	table := s.cfg.quoted(s.cfg.Table)
-	add := func(at time.Time, name, old, young string) {
-		if at.IsZero() {
-			return
+	args := named{"limit": int64(p.Limit)}
+	choice := 0
+	for i, at := range []struct {
+		name string
+		time time.Time
+	}{{"ended", p.EndedBefore}, {"expired", p.ExpiredBefore}, {"idle", p.IdleBefore}} {
+		if !at.time.IsZero() {
+			args[at.name] = at.time.UnixMicro()
+			choice |= 1 << i
 		}
-		args[name] = at.UnixMicro()
-		where := strings.Join(append([]string{old}, earlier...), ` AND `)
-		parts = append(parts, `SELECT id FROM `+table+` AS s WHERE `+where)
-		earlier = append(earlier, young)
 	}
-	add(p.EndedBefore, "ended", `ended_at < @ended`, `(ended_at IS NULL OR ended_at >= @ended)`)
-	add(p.ExpiredBefore, "expired", `expires_at < @expired`, `expires_at >= @expired`)
-	// The idle come last, so that their condition is in no other part: below NOT or OR,
-	// Postgres would look for the dependents of each row by itself. So it is an anti join.
-	free := `NOT EXISTS (SELECT 1 FROM ` + table + ` AS d WHERE d.parent_session_id = s.id AND d.ended_at IS NULL)`
-	add(p.IdleBefore, "idle", `last_used_at < @idle AND `+free, `last_used_at >= @idle`)
-	if len(parts) == 0 {
+	if choice == 0 {
 		return 0, s.answer(ctx, "prune", nil)
 	}
-	// The rows are judged again as they are locked: Postgres does not repeat the
-	// subselect after it waited for a row, and in the meantime an idle session may
-	// have been refreshed. Their dependents are not looked for again: the statement
-	// would see no later ones, because its snapshot is from before the wait.
-	old := inOrder(s.dialect, table,
-		`id IN (`+strings.Join(parts, ` UNION ALL `)+` LIMIT @limit) AND NOT (`+strings.Join(earlier, ` AND `)+`)`)
-	n, err := s.exec(ctx, "prune", `DELETE FROM `+table+` AS s WHERE `+old, args)
+	old := s.stmts.prune[choice]
+	n, err := s.execute(ctx, "prune", old.text, old.bind(args))
 	return int(n), err
 }
 
 // Now implements [sessions.Store]: the clock of the Postgres server, or of this
 // process on SQLite, at its millisecond.
 func (s *Store) Now(ctx context.Context) (time.Time, error) {
-	query := `SELECT CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) * 1000`
-	if s.dialect == Postgres {
-		query = `SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)`
-	}
-	rows, err := read(ctx, s, "now", query, nil, func(us *int64) []any { return []any{us} })
+	rows, err := query(ctx, s, "now", s.stmts.now, nil, func(us *int64) []any { return []any{us} })
 	if err != nil {
 		return time.Time{}, err
 	}
@@ -332,15 +283,6 @@ func (s *Store) Now(ctx context.Context) (time.Time, error) {
 		return time.Time{}, errors.New("store: now: the database did not answer with one row")
 	}
 	return fromMicro(rows[0]), nil
-}
-
-// inOrder is a condition under which several rows change. Two statements that lock the
-// same rows in different orders may wait for each other, so they are locked by id first.
-func inOrder(d Dialect, table, condition string) string {
-	if d == Postgres {
-		return `id = ANY(ARRAY(SELECT id FROM ` + table + ` AS s WHERE ` + condition + ` ORDER BY id FOR NO KEY UPDATE))`
-	}
-	return condition // SQLite has one writer
 }
 
 // list spells ids as the one argument of statements: an array of Postgres, or JSON.
@@ -352,8 +294,8 @@ func (s *Store) list(ids []string) string {
 }
 
 // moment are the arguments of the condition live.
-func moment(m sessions.Moment) map[string]any {
-	return map[string]any{"now": m.Now.UnixMicro(), "idle_cutoff": microOrAlways(m.IdleCutoff)}
+func moment(m sessions.Moment) named {
+	return named{"now": m.Now.UnixMicro(), "idle_cutoff": microOrAlways(m.IdleCutoff)}
 }
 
 // storable reports whether both databases take these texts: Postgres refuses zero

@@ -118,38 +118,6 @@ func newRow(s sessions.Session) Row {
 	return r
 }
 
-// columns lists the table's columns as the statements name them, in the order of
-// values and targets.
-const columns = `id, user_id, created_at, last_used_at, expires_at, auth_time, impersonation, actor, reason, created_by, ` +
-	`parent_session_id, client_ip, client_user_agent, handoff_hash, handoff_expires_at, handoff_uses, current, parent, answered_at, recoveries, refresh_outcome, ended_at, end_reason, ended_by`
-
-// targets are where to scan a row of columns. A uuid of Postgres scans as text.
-func (r *Row) targets() []any {
-	return []any{
-		&r.ID, &r.UserID, &r.CreatedAt, &r.LastUsedAt, &r.ExpiresAt, &r.AuthTime, &r.Impersonation, &r.Actor, &r.Reason, &r.CreatedBy,
-		&r.ParentSessionID, &r.ClientIP, &r.ClientUserAgent, &r.HandoffHash, &r.HandoffExpiresAt, &r.HandoffUses,
-		&r.Current, &r.Parent, &r.AnsweredAt, &r.Recoveries, &r.RefreshOutcome, &r.EndedAt, &r.EndReason, &r.EndedBy,
-	}
-}
-
-// values are the row as the arguments of an INSERT.
-func (r *Row) values() []any {
-	return []any{
-		r.ID, r.UserID, r.CreatedAt, r.LastUsedAt, r.ExpiresAt, r.AuthTime, r.Impersonation, r.Actor, r.Reason, r.CreatedBy,
-		orNull(r.ParentSessionID), r.ClientIP, r.ClientUserAgent, r.HandoffHash, r.HandoffExpiresAt, r.HandoffUses,
-		r.Current, r.Parent, r.AnsweredAt, r.Recoveries, r.RefreshOutcome, orNull(r.EndedAt), r.EndReason, r.EndedBy,
-	}
-}
-
-// orNull is what p points to as an argument, or NULL. What a driver makes of a
-// pointer is its own affair.
-func orNull[T any](p *T) any {
-	if p == nil {
-		return nil
-	}
-	return *p
-}
-
 func fromMicro(us int64) time.Time { return time.UnixMicro(us).UTC() }
 
 // Instants before and after all others, far from overflow in any sum.

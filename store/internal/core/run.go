@@ -33,30 +33,26 @@ func (s *Store) answer(ctx context.Context, op string, err error) error {
 	return err
 }
 
-// rows runs a statement that returns columns.
-func (s *Store) rows(ctx context.Context, op, query string, args map[string]any) ([]Row, error) {
-	return read(ctx, s, op, query, args, func(r *Row) []any { return r.targets() })
-}
-
-// read runs a statement and returns its rows, scanned into the targets of each.
-func read[T any](ctx context.Context, s *Store, op, query string, args map[string]any, targets func(*T) []any) ([]T, error) {
+// query runs a statement and returns its rows, scanned into the targets of each.
+func query[T any](ctx context.Context, s *Store, op string, st statement, args named, targets func(*T) []any) ([]T, error) {
 	var all []T
-	err := s.try(ctx, op, s.statement(ctx, func(db Executor) error {
-		var vars []any
-		if args != nil {
-			vars = []any{args}
-		}
-		rows, err := db.Query(ctx, query, vars...)
+	err := s.run(ctx, op, func(db Executor) error {
+		rows, err := db.Query(ctx, st.text, st.bind(args)...)
 		if err != nil {
 			return err
 		}
 		all, err = scan(rows, targets)
 		return err
-	}))
+	})
 	if err != nil {
 		return nil, err
 	}
 	return all, nil
+}
+
+// read is query for a text that is rarely needed.
+func read[T any](ctx context.Context, s *Store, op, text string, args named, targets func(*T) []any) ([]T, error) {
+	return query(ctx, s, op, compile(text), args, targets)
 }
 
 // scan reads rows to the end and closes them, and returns none unless both went
@@ -78,32 +74,42 @@ func scan[T any](rows *sql.Rows, targets func(*T) []any) (all []T, err error) {
 	return all, rows.Err()
 }
 
-// exec runs a statement and returns how many rows it changed.
-func (s *Store) exec(ctx context.Context, op, query string, args ...any) (int64, error) {
+// execute runs a statement and returns how many rows it changed.
+func (s *Store) execute(ctx context.Context, op, text string, args []any) (int64, error) {
 	var n int64
-	err := s.try(ctx, op, s.statement(ctx, func(db Executor) error {
+	err := s.run(ctx, op, func(db Executor) error {
 		var err error
-		n, err = db.Exec(ctx, query, args...)
+		n, err = db.Exec(ctx, text, args...)
 		return err
-	}))
+	})
 	if err != nil {
 		return 0, err
 	}
 	return n, nil
 }
 
-// statement returns a function that runs one statement. If the default isolation is
-// stricter than READ COMMITTED, what others commit meanwhile makes it fail, and on a
-// busy database that could go on. So after such a failure it gets a transaction of READ
-// COMMITTED at once, in which it waits for others instead.
-func (s *Store) statement(ctx context.Context, run func(db Executor) error) func() error {
-	return func() error {
-		err := run(s.db)
+// exec is execute for a text that is rarely needed.
+func (s *Store) exec(ctx context.Context, op, text string, args ...named) (int64, error) {
+	st := compile(text)
+	var values []any
+	for _, a := range args {
+		values = st.bind(a)
+	}
+	return s.execute(ctx, op, st.text, values)
+}
+
+// run calls f, which runs one statement. If the default isolation is stricter than READ
+// COMMITTED, what others commit meanwhile makes it fail, and on a busy database that could
+// go on. So after such a failure it gets a transaction of READ COMMITTED at once, in which
+// it waits for others instead.
+func (s *Store) run(ctx context.Context, op string, f func(db Executor) error) error {
+	return s.try(ctx, op, func() error {
+		err := f(s.db)
 		if s.joined || sqlState(err) != serializationFailure {
 			return err
 		}
-		return s.db.Transaction(ctx, readCommitted, run)
-	}
+		return s.db.Transaction(ctx, readCommitted, f)
+	})
 }
 
 // readCommitted is the isolation in which each statement sees what was there before it.

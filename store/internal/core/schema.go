@@ -28,65 +28,10 @@ const (
 )
 
 // columnsOf are the columns of the sessions in a dialect.
-func columnsOf(d Dialect) []column {
-	id, userID := column{"id", typeText, notNull + " PRIMARY KEY"}, column{"user_id", typeText, notNull}
-	parentSessionID := column{"parent_session_id", typeText, ""}
-	if d == Postgres {
-		// The order of a language would be of no use here, and changes with the
-		// operating system's library.
-		id.typ, parentSessionID.typ, userID.rest = typeUUID, typeUUID, `COLLATE "C" `+notNull
-	}
-	return []column{
-		id,
-		userID,
-		{"created_at", typeBig, notNull},
-		{"last_used_at", typeBig, notNull},
-		{"expires_at", typeBig, notNull},
-		{"auth_time", typeBig, notNull},
-		{"impersonation", typeSmall, notNull},
-		{"actor", typeText, notNull},
-		{"reason", typeText, notNull},
-		{"created_by", typeText, notNull},
-		parentSessionID,
-		{"client_ip", typeText, notNull},
-		{"client_user_agent", typeText, notNull},
-		{"handoff_hash", typeText, notNull},
-		{"handoff_expires_at", typeBig, notNull},
-		{"handoff_uses", typeBig, notNull},
-		{"current", typeBig, notNull},
-		{"parent", typeBig, notNull},
-		{"answered_at", typeBig, notNull},
-		{"recoveries", typeBig, notNull},
-		{"refresh_outcome", typeBig, notNull},
-		{"ended_at", typeBig, ""},
-		{"end_reason", typeText, notNull},
-		{"ended_by", typeText, notNull},
-	}
-}
+func columnsOf(d Dialect) []column { return rowFields.columns(d) }
 
-// auditColumnsOf are the columns of the audit log in a dialect, where session_id is
-// NULL if there is no session, since nothing is no uuid.
-func auditColumnsOf(d Dialect) []column {
-	id, text, ref := column{"id", typeText, notNull + " PRIMARY KEY"}, notNull, typeText
-	if d == Postgres {
-		id.typ, text, ref = typeUUID, `COLLATE "C" `+notNull, typeUUID
-	}
-	return []column{
-		id,
-		{"at", typeBig, notNull},
-		{"type", typeText, notNull},
-		{"session_id", ref, ""},
-		{"user_id", typeText, text},
-		{"actor", typeText, text},
-		{"parent_session_id", ref, ""},
-		{"reason", typeText, notNull},
-		{"end_reason", typeText, notNull},
-		{"by", typeText, notNull},
-		{"client_ip", typeText, notNull},
-		{"client_user_agent", typeText, notNull},
-		{"refusal", typeText, notNull},
-	}
-}
+// auditColumnsOf are the columns of the audit log in a dialect.
+func auditColumnsOf(d Dialect) []column { return auditFields.columns(d) }
 
 // table is one that Migrate makes.
 type table struct {

@@ -2,21 +2,25 @@ package core
 
 import "strings"
 
-// statements are the texts for one table. They are the same on both databases and
-// never end in a different plan for different arguments, so each is prepared once;
-// the optional conditions of a list, an end and a prune are added to theirs, and what
-// a change returns to those of changes, see change.go.
+// statements are those for one table. They are the same on both databases and never end
+// in a different plan for different arguments, so each is prepared once.
 //
-// An argument is written @name. GORM binds each occurrence as a parameter of its
-// own, whose type Postgres infers from where it stands: next to a column it is the
-// column's, next to a literal 1 it would be a four-byte integer. So what has to be
-// computed is computed before, and no argument stands next to a number.
+// Postgres infers the type of an argument from the place where it first stands: next to a
+// column it is the column's, next to a literal 1 it would be a four-byte integer. So what
+// has to be computed is computed before, and no argument stands next to a number first.
 type statements struct {
-	create, createBehind, get, list, end, endMany, endOthers, endDependents string
-	refresh, redeem, ended                                                  string
-	// record, log and audit go on with values, with a selection and with conditions.
-	record, log, audit string
+	create, createDependent, get, ended, now statement
+	list, audit                              forms
+	// prune has a statement for each choice of the three times.
+	prune [8]statement
+
+	refresh, redeem, end, endMany, endDependents change
+	// record adds an entry to the audit log; on SQLite, more of them follow.
+	record, entry string
 }
+
+// columns and auditColumns list the columns of the tables, as statements name them.
+var columns, auditColumns = rowFields.list("", ", "), auditFields.list("", ", ")
 
 // notOver is the condition under which a session can be ended, by its row alone.
 const notOver = `ended_at IS NULL AND expires_at > @now`
@@ -25,16 +29,15 @@ const notOver = `ended_at IS NULL AND expires_at > @now`
 const end = `UPDATE {table} SET ended_at = @now, end_reason = @reason, ended_by = @by WHERE `
 
 // live is the condition of sessions.Moment, for the arguments of moment, with that
-// of the actor's session if there is one. The table is named s for it.
+// of the parent if there is one. The table is named s for it.
 //
-// The EXISTS sees the other row as it was when the statement began, which is as it
-// should be: whatever was acknowledged before is seen, and what ends the actor's
-// session meanwhile may come after. Only of the statement's own row a newer version
-// counts, since who waited for its lock must see what its holder did; that is read
-// again, see refresh.
+// The EXISTS sees the parent as it was when the statement began, which is as it should
+// be: whatever was acknowledged before is seen, and what ends the parent meanwhile may
+// come after. Only of the statement's own row a newer version counts, since a caller
+// that waited for its lock must see what the holder did; that is read again, see refresh.
 const live = notOver + ` AND last_used_at > @idle_cutoff AND (s.parent_session_id IS NULL OR EXISTS (
-  SELECT 1 FROM {table} AS actor
-  WHERE actor.id = s.parent_session_id AND actor.ended_at IS NULL AND actor.expires_at > @now))`
+  SELECT 1 FROM {table} AS p
+  WHERE p.id = s.parent_session_id AND p.ended_at IS NULL AND p.expires_at > @now))`
 
 // success is the condition under which sessions.Rotation.Next ends no session.
 // Inside the window is answered_at > @window_cutoff: with NoOverlap the cutoff is
@@ -93,49 +96,111 @@ ended_at = CASE WHEN handoff_uses = 0 THEN ended_at ELSE @now END,
 end_reason = CASE WHEN handoff_uses = 0 THEN end_reason ELSE 'handoff_replay' END
 WHERE id = @id AND handoff_hash = @hash AND (handoff_uses > 0 OR handoff_expires_at > @now) AND ` + live
 
+// fill replaces the names of the tables.
+func (c Config) fill(text string) string {
+	return strings.NewReplacer("{table}", c.quoted(c.Table), "{audit}", c.quoted(c.auditTable())).Replace(text)
+}
+
 func newStatements(cfg Config, d Dialect) *statements {
-	text := func(s string) string {
-		return strings.NewReplacer("{table}", cfg.quoted(cfg.Table), "{audit}", cfg.quoted(cfg.auditTable())).Replace(s)
-	}
-	values := `?` + strings.Repeat(`, ?`, strings.Count(columns, ","))
-	// With the actor's row locked, its end waits for a creation that has seen it
-	// live, or the creation for the end; else an impersonation could begin after
-	// EndDependents looked for it. SQLite has one writer anyway.
+	// With the parent's row locked, its end waits for a creation that has seen it live, or
+	// the creation for the end; else a session could begin after EndDependents looked for
+	// it. SQLite has one writer anyway.
 	lock := ""
 	// A list of ids is one argument, whatever their number: the text stays the same,
 	// and no database's limit of arguments is met.
 	anyOf := `IN (SELECT value FROM json_each(@ids))`
-	// From what has ended to what depends on it, and never the other way, which would
-	// be to look at every impersonation. SQLite keeps the order of a
-	// CROSS JOIN; Postgres goes by its estimates, unless an OFFSET keeps them apart.
-	behind := `CROSS JOIN {table} AS s WHERE s.parent_session_id = actor.id AND s.ended_at IS NULL AND`
+	// The statement goes from what has ended to what depends on it, and never the other
+	// way, which would be to look at every session that has a parent. SQLite keeps the order
+	// of a CROSS JOIN; Postgres goes by its estimates, unless an OFFSET keeps them apart.
+	dependents := `CROSS JOIN {table} AS s WHERE s.parent_session_id = p.id AND s.ended_at IS NULL AND`
+	now := `SELECT CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) * 1000`
 	if d == Postgres {
 		lock = ` FOR SHARE`
 		anyOf = `= ANY(CAST(@ids AS uuid[]))`
-		behind = `CROSS JOIN LATERAL (SELECT id FROM {table} WHERE parent_session_id = actor.id AND ended_at IS NULL OFFSET 0) AS s WHERE`
+		dependents = `CROSS JOIN LATERAL (SELECT id FROM {table} WHERE parent_session_id = p.id AND ended_at IS NULL OFFSET 0) AS s WHERE`
+		now = `SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)`
 	}
-	return &statements{
-		create: text(`INSERT INTO {table} (` + columns + `) VALUES (` + values + `) ON CONFLICT DO NOTHING`),
-		createBehind: text(`INSERT INTO {table} (` + columns + `) SELECT ` + values + ` WHERE EXISTS (
-  SELECT 1 FROM {table} AS actor
-  WHERE actor.id = ? AND actor.user_id = ? AND actor.impersonation = 0 AND actor.ended_at IS NULL AND actor.expires_at > ?` + lock + `)
-ON CONFLICT DO NOTHING`),
-		get:           text(`SELECT ` + columns + ` FROM {table} WHERE id = @id`),
-		list:          text(`SELECT ` + columns + ` FROM {table} AS s WHERE user_id = @user_id AND ` + live),
-		end:           text(end + `id = @id AND ` + notOver),
-		endMany:       text(end + inOrder(d, `{table}`, `user_id = @user_id AND `+notOver)),
-		endOthers:     text(end + inOrder(d, `{table}`, `user_id = @user_id AND id <> @except_id AND `+notOver)),
-		endDependents: text(end + inOrder(d, `{table}`, `parent_session_id `+anyOf+` AND `+notOver)),
-		// The second half is for impersonations that nobody came to mark. A prepared
+	insert, values := `INSERT INTO {table} (`+columns+`) `, rowFields.list("@", ", ")
+	all := &statements{
+		create: compile(cfg.fill(insert + `VALUES (` + values + `) ON CONFLICT DO NOTHING`)),
+		createDependent: compile(cfg.fill(insert + `SELECT ` + values + ` WHERE EXISTS (
+  SELECT 1 FROM {table} AS p WHERE p.id = @parent_session_id AND p.user_id = @actor
+  AND p.impersonation = 0 AND p.ended_at IS NULL AND p.expires_at > @created_at` + lock + `)
+ON CONFLICT DO NOTHING`)),
+		get: compile(cfg.fill(`SELECT ` + columns + ` FROM {table} WHERE id = @id`)),
+		list: newForms(cfg.fill(`SELECT ` + columns + ` FROM {table} AS s WHERE user_id = @user_id AND ` + live +
+			`[[ AND id = @only_id]][[ AND impersonation = 0]][[ AND (created_at, id) < (@after_created_at, @after_id)]]
+ORDER BY created_at DESC, id DESC[[ LIMIT @limit]]`)),
+		// The second half is for dependents that nobody has marked yet. A prepared
 		// statement may get a plan for any argument, which takes an open range for a
 		// third of the table and reads all of it; one with two ends is taken for 0.5 %.
-		ended: text(`SELECT id, ended_at, NULL FROM {table} WHERE ended_at >= @since AND ended_at <= @forever
+		ended: compile(cfg.fill(`SELECT id, ended_at, NULL FROM {table} WHERE ended_at >= @since AND ended_at <= @forever
 UNION ALL
-SELECT s.id, actor.ended_at, actor.id FROM {table} AS actor ` + behind + ` actor.ended_at >= @since AND actor.ended_at <= @forever`),
-		refresh: text(refresh),
-		redeem:  text(redeem),
-		record:  text(`INSERT INTO {audit} (` + auditColumns + `) VALUES `),
-		log:     text(`INSERT INTO {audit} (` + auditColumns + `) SELECT `),
-		audit:   text(`SELECT ` + auditColumns + ` FROM {audit} WHERE `),
+SELECT s.id, p.ended_at, p.id FROM {table} AS p ` + dependents + ` p.ended_at >= @since AND p.ended_at <= @forever`)),
+		now: compile(now),
+		audit: newForms(cfg.fill(`SELECT ` + auditColumns + ` FROM {audit}
+WHERE TRUE[[ AND user_id = @user_id]][[ AND actor = @actor]][[ AND (at, id) < (@before_at, @before_id)]]
+ORDER BY at DESC, id DESC[[ LIMIT @limit]]`)),
+
+		refresh: newChange(cfg, d, "refresh", true, refreshed, refresh),
+		redeem:  newChange(cfg, d, "redeem", true, redeemed, redeem),
+		end: newChange(cfg, d, "end", true, ended,
+			end+`id = @id AND `+notOver+`[[ AND user_id = @user_id]][[ AND impersonation = 0]]`),
+		endMany: newChange(cfg, d, "end many", false, ended,
+			end+inOrder(d, `user_id = @user_id[[ AND id <> @except_id]] AND `+notOver)),
+		endDependents: newChange(cfg, d, "end dependents", false, ended,
+			end+inOrder(d, `parent_session_id `+anyOf+` AND `+notOver)),
 	}
+	// SQLite has no positions here, because it looks for those that have a name one by one.
+	all.entry = `(?` + strings.Repeat(`, ?`, len(auditFields)-1) + `)`
+	if d == Postgres {
+		all.entry = compile(`(` + idNow + `, ` + auditFields[1:].list("@", ", ") + `)`).text
+	}
+	all.record = cfg.fill(`INSERT INTO {audit} (` + auditColumns + `) VALUES ` + all.entry)
+	for choice := range all.prune {
+		all.prune[choice] = compile(cfg.fill(prune(d, choice&1 != 0, choice&2 != 0, choice&4 != 0)))
+	}
+	return all
+}
+
+// inOrder is a condition under which several rows change. Two statements that lock the
+// same rows in different orders may wait for each other, so they are locked by id first.
+func inOrder(d Dialect, condition string) string {
+	if d == Postgres {
+		return `id = ANY(ARRAY(SELECT id FROM {table} AS s WHERE ` + condition + ` ORDER BY id FOR NO KEY UPDATE))`
+	}
+	return condition // SQLite has one writer
+}
+
+// prune deletes what is older than the chosen times.
+func prune(d Dialect, ended, expired, idle bool) string {
+	// One part for each time, by an index of its own. A row is in one part only, or it
+	// would count twice against the limit.
+	var parts, earlier []string
+	add := func(old, young string) {
+		where := strings.Join(append([]string{old}, earlier...), ` AND `)
+		parts = append(parts, `SELECT id FROM {table} AS s WHERE `+where)
+		earlier = append(earlier, young)
+	}
+	if ended {
+		add(`ended_at < @ended`, `(ended_at IS NULL OR ended_at >= @ended)`)
+	}
+	if expired {
+		add(`expires_at < @expired`, `expires_at >= @expired`)
+	}
+	if idle {
+		// The idle come last, so that their condition is in no other part: below NOT or OR,
+		// Postgres would look for the dependents of each row by itself. So it is an anti join.
+		add(`last_used_at < @idle AND NOT EXISTS (SELECT 1 FROM {table} AS d WHERE d.parent_session_id = s.id AND d.ended_at IS NULL)`,
+			`last_used_at >= @idle`)
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	// The rows are judged again as they are locked: Postgres does not repeat the
+	// subselect after it waited for a row, and in the meantime an idle session may
+	// have been refreshed. Their dependents are not looked for again: the statement
+	// would see no later ones, because its snapshot is from before the wait.
+	return `DELETE FROM {table} AS s WHERE ` + inOrder(d,
+		`id IN (`+strings.Join(parts, ` UNION ALL `)+` LIMIT @limit) AND NOT (`+strings.Join(earlier, ` AND `)+`)`)
 }
