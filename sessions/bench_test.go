@@ -83,7 +83,7 @@ func BenchmarkDial(b *testing.B) {
 	k := sessionstest.New(b)
 	for range 10_000 {
 		g := k.SignIn(b, "bob").Grant
-		if _, err := k.End(b.Context(), g.Session.ID, "", ""); err != nil {
+		if _, err := k.End(b.Context(), sessions.EndParams{ID: g.Session.ID}); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -12,10 +12,9 @@ import (
 //   - A write begins only under a live context. From then on the caller cannot cancel
 //     it, nor what belongs to it: an end without its event, or without what this
 //     process remembers of it, would be an alarm that anybody can suppress by hanging
-//     up. The store's half of this is detached, the Manager's half is afterWrite.
-//   - A Manager from WithStore does neither. Its calls have the context of the host's
-//     transaction and nothing else: a statement that is cancelled in one takes the
-//     connection with it, or rolls back without a word, depending on the driver.
+//     up. The store's half of this is detached, the Manager's half is its effects.
+//   - A Joined does neither. Its calls have the context of the host's transaction and nothing else: a statement
+//     that is cancelled in one takes the connection with it, or rolls back silently, depending on the driver.
 //
 // Ended and Prune have limits of their own.
 
@@ -50,15 +49,6 @@ func (c Config) limited() Config {
 		}
 	}
 	return c
-}
-
-// afterWrite returns the context of what belongs to a write that was asked for under
-// ctx, whether the write succeeded or not.
-func (m *Manager) afterWrite(ctx context.Context) context.Context {
-	if m.joined != nil {
-		return ctx
-	}
-	return context.WithoutCancel(ctx)
 }
 
 // limitedStore gives each call of a Store its time.

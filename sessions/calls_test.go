@@ -116,15 +116,15 @@ var writes = []struct {
 		return w.byCookie(ctx, t, sessions.Grant{Session: w.alice.Session, AccessToken: w.alice.AccessToken, RefreshToken: w.spent})
 	}},
 	{"end", sessionstest.MethodEnd, func(ctx context.Context, _ *testing.T, w *interrupted) error {
-		_, err := w.End(ctx, w.alice.Session.ID, "", "console")
+		_, err := w.End(ctx, sessions.EndParams{ID: w.alice.Session.ID, By: "console"})
 		return err
 	}},
 	{"end many", sessionstest.MethodEndMany, func(ctx context.Context, _ *testing.T, w *interrupted) error {
-		_, err := w.EndMany(ctx, "alice", "", "", "console")
+		_, err := w.EndMany(ctx, sessions.EndManyParams{UserID: "alice", By: "console"})
 		return err
 	}},
 	{"end by refresh token", sessionstest.MethodEnd, func(ctx context.Context, _ *testing.T, w *interrupted) error {
-		_, err := w.EndByRefreshToken(ctx, w.alice.RefreshToken.Reveal(), sessions.EndSignedOut, "")
+		_, err := w.EndByRefreshToken(ctx, w.alice.RefreshToken.Reveal(), sessions.EndParams{Reason: sessions.EndSignedOut})
 		return err
 	}},
 	{"sign out", sessionstest.MethodEnd, func(ctx context.Context, t *testing.T, w *interrupted) error {
@@ -370,7 +370,7 @@ func TestADeadlineOfTheCallerCountsForReadsAlone(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		began := time.Now()
-		if _, err := w.End(ctx, w.alice.Session.ID, "", ""); err != nil {
+		if _, err := w.End(ctx, sessions.EndParams{ID: w.alice.Session.ID}); err != nil {
 			t.Error(err)
 		}
 		if took := time.Since(began); took != 4*time.Second { // End, and EndDependents

@@ -51,7 +51,7 @@ type Config struct {
 	// caller's context if that is shorter. A write is different: it begins only
 	// while that context is live, and then only this stops it, and what belongs to
 	// it, so that no session ends without its event because a client has hung up.
-	// Calls of a Manager from [Manager.WithStore] have the caller's context alone.
+	// Calls of a [Joined] have the caller's context alone.
 	// Defaults to 5 s: [RevocationBound] allows the commit of an end that much, so
 	// with a longer one bounded routes may hear of an end later, and clients and
 	// proxies commonly wait for longer.

@@ -137,7 +137,7 @@ func TestActingFromASessionThatIsOver(t *testing.T) {
 			}
 			b.take(w.Result())
 			// Another process ends the user's own session.
-			if _, err := s.WithStore(s.Faults).End(t.Context(), alice.Grant.Session.ID, "", ""); err != nil {
+			if _, err := s.Join(s.Faults).End(t.Context(), sessions.EndParams{ID: alice.Grant.Session.ID}); err != nil {
 				t.Fatal(err)
 			}
 			if s.Clock.Advance(5 * time.Minute); !test.fresh {
@@ -198,7 +198,7 @@ func TestMiddlewaresInARowAgreeOnADeadImpersonation(t *testing.T) {
 				}
 				b.take(w.Result())
 				// Another process ends the user's own session, and its access token runs out.
-				if _, err := s.WithStore(s.Faults).End(t.Context(), alice.Grant.Session.ID, "", ""); err != nil {
+				if _, err := s.Join(s.Faults).End(t.Context(), sessions.EndParams{ID: alice.Grant.Session.ID}); err != nil {
 					t.Fatal(err)
 				}
 				s.Clock.Advance(5 * time.Minute)
@@ -249,7 +249,7 @@ func TestARequestOfADeadImpersonationIsNeverTheUsersOwn(t *testing.T) {
 		},
 		"it was ended": func(t *testing.T, s *site, acting *sessionstest.SignedIn) {
 			t.Helper()
-			if _, err := s.End(t.Context(), acting.Grant.Session.ID, sessions.EndRevoked, ""); err != nil {
+			if _, err := s.End(t.Context(), sessions.EndParams{ID: acting.Grant.Session.ID, Reason: sessions.EndRevoked}); err != nil {
 				t.Fatal(err)
 			}
 		},

@@ -42,7 +42,7 @@ func TestMiddlewaresInARowRefreshOnce(t *testing.T) {
 			t.Errorf("%d refreshes for %d requests", got, n+1)
 		}
 	}
-	if _, err := s.End(t.Context(), alice.Grant.Session.ID, "", ""); err != nil {
+	if _, err := s.End(t.Context(), sessions.EndParams{ID: alice.Grant.Session.ID}); err != nil {
 		t.Fatal(err)
 	}
 	b.send(t, "GET", "/").want(t, 401, "REFRESH_TOKEN_NOT_FOUND_OR_EXPIRED ended", bothCleared)
@@ -323,7 +323,7 @@ func TestASessionThatEndsWhileItIsRefreshedSetsNoCookies(t *testing.T) {
 	for name, die := range map[string]func(t *testing.T, s *site, b *browser, id string){
 		"ended": func(t *testing.T, s *site, _ *browser, id string) {
 			t.Helper()
-			if _, err := s.End(t.Context(), id, "", ""); err != nil {
+			if _, err := s.End(t.Context(), sessions.EndParams{ID: id}); err != nil {
 				t.Error(err)
 			}
 		},

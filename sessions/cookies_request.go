@@ -269,7 +269,7 @@ func (m *Manager) endHeld(ctx context.Context, h held) (Session, error) {
 	case m.cookies.pairOf(s.Impersonation) != h.pair:
 		return Session{}, ErrMalformed
 	}
-	return m.EndByRefreshToken(ctx, h.refresh, EndSignedOut, "")
+	return m.EndByRefreshToken(ctx, h.refresh, EndParams{Reason: EndSignedOut})
 }
 
 // flight is a refresh that concurrent requests of one browser share.

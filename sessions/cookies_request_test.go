@@ -450,7 +450,7 @@ func FuzzCookies(f *testing.F) {
 	s := newSite(f)
 	alice := s.SignIn(f, "alice")
 	access, refresh := alice.Grant.AccessToken.Reveal(), alice.Grant.RefreshToken.Reveal()
-	if _, err := s.End(f.Context(), alice.Grant.Session.ID, "", ""); err != nil { // or the fuzzer may well find good ones
+	if _, err := s.End(f.Context(), sessions.EndParams{ID: alice.Grant.Session.ID}); err != nil { // or the fuzzer may well find good ones
 		f.Fatal(err)
 	}
 	for _, seed := range []string{

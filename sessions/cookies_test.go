@@ -426,7 +426,7 @@ func TestSignOutBrowserClearsWhateverComesOfIt(t *testing.T) {
 		}, nil, bothCleared},
 		"long gone": {func(t *testing.T, s *site, id string) {
 			t.Helper()
-			if _, err := s.End(t.Context(), id, "", ""); err != nil {
+			if _, err := s.End(t.Context(), sessions.EndParams{ID: id}); err != nil {
 				t.Fatal(err)
 			}
 			s.Clock.Advance(time.Hour)

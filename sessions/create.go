@@ -95,7 +95,7 @@ func (m *Manager) create(ctx context.Context, p CreateParams, now time.Time) (Gr
 		return Grant{}, err
 	}
 	err = m.cfg.Store.Create(ctx, s)
-	ctx = m.afterWrite(ctx)
+	ctx = m.effects.context(ctx)
 	switch {
 	case errors.Is(err, ErrNotFound) && p.caller != nil:
 		return Grant{}, &ExpiredError{ExpiredAt: now, UserID: p.caller.UserID, SessionID: p.caller.SessionID}
@@ -104,7 +104,7 @@ func (m *Manager) create(ctx context.Context, p CreateParams, now time.Time) (Gr
 		// doing.
 		return Grant{}, unavailable("create", err)
 	}
-	m.emit(ctx, Event{Type: event, At: now, Session: s, Client: s.Client})
+	m.effects.report(ctx, []Event{{Type: event, At: now, Session: s, Client: s.Client}})
 	if p.Handoff {
 		return Grant{Session: s, Handoff: code}, nil
 	}

@@ -31,9 +31,6 @@ var (
 	// ErrCrossOrigin: a request of an unsafe method that a page of another origin has
 	// sent, and that only cookies authenticate.
 	ErrCrossOrigin = newError(nil, "sessions: cross-origin request")
-	// ErrJoined: Refresh was called on a Manager from [Manager.WithStore]. The
-	// host's rollback would undo the end of a replayed session.
-	ErrJoined = newError(nil, "sessions: refresh cannot join a transaction")
 )
 
 // Leaves of ErrUnauthenticated.

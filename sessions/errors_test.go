@@ -35,7 +35,6 @@ var sentinels = map[string]error{
 	"ErrUnavailable":             sessions.ErrUnavailable,
 	"ErrImpersonationNotAllowed": sessions.ErrImpersonationNotAllowed,
 	"ErrCrossOrigin":             sessions.ErrCrossOrigin,
-	"ErrJoined":                  sessions.ErrJoined,
 	"ErrNoCredentials":           sessions.ErrNoCredentials,
 	"ErrInvalidToken":            sessions.ErrInvalidToken,
 	"ErrExpired":                 sessions.ErrExpired,
@@ -235,9 +234,9 @@ func (h *hooks) calls(t *testing.T, caller sessions.Identity, own, acting, hando
 	_, errs["get"] = h.Get(ctx, own.Session.ID)
 	_, errs["list"] = h.List(ctx, "bob", sessions.ListOptions{})
 	if h.failing("Store.End") != nil {
-		_, errs["end"] = h.End(ctx, own.Session.ID, "", "")
+		_, errs["end"] = h.End(ctx, sessions.EndParams{ID: own.Session.ID})
 	}
-	_, errs["end many"] = h.EndMany(ctx, "nobody", "", "", "")
+	_, errs["end many"] = h.EndMany(ctx, sessions.EndManyParams{UserID: "nobody"})
 	_, errs["prune"] = h.Prune(ctx)
 	errs["check the clock"] = h.CheckClock(ctx)
 	return errs

@@ -3,7 +3,6 @@ package sessions
 import (
 	"context"
 	"log/slog"
-	"sync"
 	"time"
 )
 
@@ -92,40 +91,9 @@ type Event struct {
 	OldSecret bool
 }
 
-// WithStore is m over another store, for joining a transaction of the host:
-//
-//	err := db.Transaction(func(tx *gorm.DB) error {
-//		joined = manager.WithStore(st.In(tx))
-//		_, err := joined.Create(ctx, params)
-//		return err
-//	})
-//	if err == nil {
-//		manager.Notify(ctx, joined.Events()...)
-//	}
-//
-// Create, End and EndMany join; Refresh returns [ErrJoined]. Events are held back
-// until the host has committed and hands them to [Manager.Notify]. Until then the
-// process goes on accepting access tokens of a session that was ended so.
-func (m *Manager) WithStore(store Store) *Manager {
-	joined := *m
-	joined.cfg = m.host
-	joined.cfg.Store = store
-	joined.joined = &heldEvents{}
-	return &joined
-}
-
-// Events returns the events held back by a Manager from [Manager.WithStore], and
-// forgets them. On any other Manager it returns nil.
-func (m *Manager) Events() []Event {
-	if m.joined == nil {
-		return nil
-	}
-	return m.joined.take()
-}
-
-// Notify sends events to [Config.OnEvent], but for those that are too many in a minute,
-// and from then on this process refuses the access tokens of the sessions that ended.
-func (m *Manager) Notify(ctx context.Context, events ...Event) {
+// notify sends events to [Config.OnEvent], except for those that are too many in a minute, and makes this process
+// refuse the access tokens of the sessions that have ended.
+func (m *Manager) notify(ctx context.Context, events ...Event) {
 	m.refuseEnded(events) // before any hook is called, for it may panic
 	if m.cfg.OnEvent == nil {
 		return
@@ -180,44 +148,14 @@ func (m *Manager) refuseEnded(events []Event) {
 	}
 }
 
-func (m *Manager) emit(ctx context.Context, events ...Event) {
-	if m.joined != nil {
-		m.joined.add(events)
-		return
-	}
-	m.Notify(ctx, events...)
-}
-
 // emitEnds reports the ends of sessions, after it has marked their dependents, and
 // reports those, too. The tokens are refused from the start.
 func (m *Manager) emitEnds(ctx context.Context, events ...Event) error {
-	if m.joined == nil {
-		m.refuseEnded(events)
-	}
+	m.effects.refuse(events)
 	dependents, err := m.endDependents(ctx, events)
 	if err != nil {
 		return err
 	}
-	m.emit(ctx, append(events, dependents...)...)
+	m.effects.report(ctx, append(events, dependents...))
 	return nil
-}
-
-// heldEvents are the events of calls in a transaction that is not committed.
-type heldEvents struct {
-	mu     sync.Mutex
-	events []Event
-}
-
-func (h *heldEvents) add(events []Event) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.events = append(h.events, events...)
-}
-
-func (h *heldEvents) take() []Event {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	events := h.events
-	h.events = nil
-	return events
 }

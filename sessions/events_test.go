@@ -196,18 +196,21 @@ func TestAHookThatPanicsLeavesNoEndedSessionAccepted(t *testing.T) {
 	t.Parallel()
 	for name, call := range map[string]func(*interrupted) error{
 		"end": func(w *interrupted) error {
-			_, err := w.End(context.Background(), w.alice.Session.ID, "", "")
+			_, err := w.End(context.Background(), sessions.EndParams{ID: w.alice.Session.ID})
 			return err
 		},
-		"end many": func(w *interrupted) error { _, err := w.EndMany(context.Background(), "alice", "", "", ""); return err },
+		"end many": func(w *interrupted) error {
+			_, err := w.EndMany(context.Background(), sessions.EndManyParams{UserID: "alice"})
+			return err
+		},
 		"replay": func(w *interrupted) error {
 			_, err := w.Refresh(context.Background(), w.spent.Reveal(), sessions.Client{})
 			return err
 		},
-		"notify": func(w *interrupted) error {
-			joined := w.WithStore(w.Store)
-			_, err := joined.EndMany(context.Background(), "alice", "", "", "")
-			w.Notify(context.Background(), joined.Events()...)
+		"committed": func(w *interrupted) error {
+			joined := w.Join(w.Store)
+			_, err := joined.EndMany(context.Background(), sessions.EndManyParams{UserID: "alice"})
+			joined.Committed(context.Background())
 			return err
 		},
 	} {
@@ -261,7 +264,7 @@ func TestAStampFromTheFutureCostsNoMemory(t *testing.T) {
 	k := newKit(t)
 	end := func() sessions.Grant {
 		g := k.create(t, sessions.CreateParams{})
-		if _, err := k.End(t.Context(), g.Session.ID, "", ""); err != nil {
+		if _, err := k.End(t.Context(), sessions.EndParams{ID: g.Session.ID}); err != nil {
 			t.Fatal(err)
 		}
 		return g
@@ -307,7 +310,7 @@ func TestPruneRefusesAClockThatIsWrong(t *testing.T) {
 func TestEventsOfDependentsFollowTheirCause(t *testing.T) {
 	t.Parallel()
 	w := newInterrupted(t)
-	if _, err := w.End(t.Context(), w.alice.Session.ID, "", ""); err != nil {
+	if _, err := w.End(t.Context(), sessions.EndParams{ID: w.alice.Session.ID}); err != nil {
 		t.Fatal(err)
 	}
 	var ids []string

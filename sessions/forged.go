@@ -15,7 +15,7 @@ func (m *Manager) reportForged(ctx context.Context, id Identity, why string) {
 	if client, ok := ctx.Value(clientKey{}).(func() Client); ok {
 		e.Client = m.client(client())
 	}
-	m.emit(ctx, e)
+	m.notify(ctx, e)
 }
 
 // clientKey is the context key of a func() Client, which says who makes the request.

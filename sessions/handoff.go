@@ -55,11 +55,8 @@ func parseHandoff(code string) (sessionID string, ok bool) {
 // (RFC 6749, section 4.1.2). So never retry it: ask for a new code.
 //
 // Errors: [ErrInvalidHandoff]; [ErrUserGone], [ErrUserRefused] and [ErrNotAllowed]
-// as at refresh; [ErrUnavailable], which may have used the code; [ErrJoined].
+// as at refresh; [ErrUnavailable], which may have used the code.
 func (m *Manager) Redeem(ctx context.Context, code string, client Client) (Grant, error) {
-	if m.joined != nil {
-		return Grant{}, ErrJoined
-	}
 	client = m.client(client)
 	now := m.now()
 	id, ok := parseHandoff(code)
@@ -78,7 +75,7 @@ func (m *Manager) Redeem(ctx context.Context, code string, client Client) (Grant
 			break
 		}
 	}
-	ctx = m.afterWrite(ctx)
+	ctx = m.effects.context(ctx)
 	switch {
 	case errors.Is(err, ErrNotFound):
 		return Grant{}, ErrInvalidHandoff // no event: anybody can present what is no code

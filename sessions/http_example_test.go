@@ -257,7 +257,7 @@ func ExampleManager_End() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	ended, err := manager.End(ctx, grant.Session.ID, sessions.EndRevoked, "admin-1")
+	ended, err := manager.End(ctx, sessions.EndParams{ID: grant.Session.ID, Reason: sessions.EndRevoked, By: "admin-1"})
 	fmt.Println(ended.EndReason, ended.EndedBy, err)
 
 	_, err = manager.Verify(grant.AccessToken.Reveal())
@@ -281,7 +281,7 @@ func ExampleManager_EndMany() {
 			log.Fatal(err)
 		}
 	}
-	ended, err := manager.EndMany(ctx, "alice", current.Session.ID, "password_changed", "alice")
+	ended, err := manager.EndMany(ctx, sessions.EndManyParams{UserID: "alice", ExceptID: current.Session.ID, Reason: "password_changed", By: "alice"})
 	fmt.Println(len(ended), err)
 	// Output: 2 <nil>
 }

@@ -159,7 +159,7 @@ func (h *Handler) revoke(w http.ResponseWriter, r *http.Request) error {
 	if token == "" {
 		return newSchemaError(r, "body.token", "is required")
 	}
-	_, err = h.m.EndByRefreshToken(r.Context(), token, EndRevoked, "")
+	_, err = h.m.EndByRefreshToken(r.Context(), token, EndParams{Reason: EndRevoked})
 	if errors.Is(err, ErrMalformed) {
 		var id Identity
 		if id, err = h.m.parseAccess(h.m.askedBy(r), token); err == nil {

@@ -602,7 +602,7 @@ func (h *Handler) endMany(w http.ResponseWriter, r *http.Request) error {
 	var ended []Session
 	switch {
 	case caller.Trusted():
-		ended, err = h.m.EndMany(r.Context(), userID, "", EndRevoked, caller.KeyName)
+		ended, err = h.m.EndMany(r.Context(), EndManyParams{UserID: userID, Reason: EndRevoked, By: caller.KeyName})
 	case caller.Impersonation:
 		return &APIError{Status: 403, Code: codeForbidden, Message: "An impersonation ends only itself."}
 	default:
@@ -634,7 +634,7 @@ func (h *Handler) signOut(w http.ResponseWriter, r *http.Request) error {
 	case tokenErr != nil:
 		return tokenErr
 	case present:
-		_, err = h.m.EndByRefreshToken(r.Context(), token, EndSignedOut, "")
+		_, err = h.m.EndByRefreshToken(r.Context(), token, EndParams{Reason: EndSignedOut})
 	case err != nil && h.m.cookies != nil: // ErrNoCredentials
 		_, err = h.m.SignOutBrowser(w, r)
 	default:

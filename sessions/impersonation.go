@@ -87,7 +87,7 @@ func (m *Manager) refuseImpersonation(ctx context.Context, p CreateParams, err e
 	if p.Actor == p.UserID && e.Refusal == refusalNotAllowed {
 		e.Refusal = refusalOneself
 	}
-	m.emit(ctx, e)
+	m.effects.report(ctx, []Event{e})
 }
 
 // refusals counts what was refused, by who asked, so that nobody can have any number of
@@ -182,12 +182,7 @@ func (m *Manager) markDependents(ctx context.Context, actorSessionIDs []string, 
 		ParentSessionIDs: actorSessionIDs, Now: now, Reason: EndParentEnded, By: by,
 	})
 	if err != nil {
-		if m.joined != nil {
-			return nil, unavailable("end dependents", err)
-		}
-		m.logFailure(ctx, "sessions: impersonations of an ended session are not marked",
-			codeTemporarilyUnavailable, err)
-		return nil, nil
+		return nil, m.effects.unmarked(ctx, err)
 	}
 	return endings(ended, now), nil
 }

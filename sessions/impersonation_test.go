@@ -119,7 +119,7 @@ func TestImpersonationIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	ended, grant := g.signIn(t, "alice")
-	if _, err := g.End(t.Context(), grant.Session.ID, "", ""); err != nil {
+	if _, err := g.End(t.Context(), sessions.EndParams{ID: grant.Session.ID}); err != nil {
 		t.Fatal(err)
 	}
 	g.takeEvents()
@@ -226,15 +226,15 @@ func TestRefusalsOfOneActorAreBounded(t *testing.T) {
 	if n := ask(bob, 1); n != 1 {
 		t.Errorf("after the clock was set back: %d events", n)
 	}
-	// A joined Manager counts with the one that it is made of.
-	joined := g.WithStore(g.Store)
+	// A Joined counts with the Manager that it is made of.
+	joined := g.Join(g.Store)
 	for range 20 {
-		_, _ = joined.Impersonate(t.Context(), bob, sessions.CreateParams{UserID: "root"})
+		_, _ = joined.Create(t.Context(), sessions.CreateParams{UserID: "nobody", By: "bob", Impersonation: true})
 	}
 	g.TakeEvents()
-	g.Notify(t.Context(), joined.Events()...)
+	joined.Committed(t.Context())
 	if n := len(g.TakeEvents()); n != 9 {
-		t.Errorf("of a joined Manager: %d events", n)
+		t.Errorf("of a Joined: %d events", n)
 	}
 	// What a key says of its actors is told apart.
 	g.TakeEvents()
@@ -252,8 +252,10 @@ func TestRefusalsThatAreNeverSentDoNotCount(t *testing.T) {
 	t.Parallel()
 	k := newKit(t)
 	eve := sessions.CreateParams{UserID: "nobody", Impersonation: true, Actor: "eve"}
-	joined := k.WithStore(k.Store)
-	ask := func(m *sessions.Manager) {
+	joined := k.Join(k.Store)
+	ask := func(m interface {
+		Create(ctx context.Context, p sessions.CreateParams) (sessions.Grant, error)
+	}) {
 		t.Helper()
 		for range 200 {
 			if _, err := m.Create(t.Context(), eve); !errors.Is(err, sessions.ErrUserNotFound) {
@@ -270,7 +272,7 @@ func TestRefusalsThatAreNeverSentDoNotCount(t *testing.T) {
 		t.Errorf("after a rollback, 200 refusals are %d events", n)
 	}
 	k.Clock.Advance(time.Minute)
-	k.Notify(t.Context(), joined.Events()...)
+	joined.Committed(t.Context())
 	ask(k.Manager)
 	if n := len(k.takeEvents()); n != 10 {
 		t.Errorf("after a commit, 400 refusals are %d events", n)
@@ -328,17 +330,17 @@ func TestImpersonationEndsByItself(t *testing.T) {
 		late bool
 	}{
 		{"the actor signs out", func(t *testing.T, g *governed, actor sessions.Grant) {
-			if _, err := g.EndByRefreshToken(t.Context(), actor.RefreshToken.Reveal(), sessions.EndSignedOut, "alice"); err != nil {
+			if _, err := g.EndByRefreshToken(t.Context(), actor.RefreshToken.Reveal(), sessions.EndParams{Reason: sessions.EndSignedOut, By: "alice"}); err != nil {
 				t.Error(err)
 			}
 		}, sessions.EndParentEnded, sessions.ErrSessionEnded, false},
 		{"the actor's session is revoked", func(t *testing.T, g *governed, actor sessions.Grant) {
-			if _, err := g.End(t.Context(), actor.Session.ID, "", "key"); err != nil {
+			if _, err := g.End(t.Context(), sessions.EndParams{ID: actor.Session.ID, By: "key"}); err != nil {
 				t.Error(err)
 			}
 		}, sessions.EndParentEnded, sessions.ErrSessionEnded, false},
 		{"all sessions of the actor are ended", func(t *testing.T, g *governed, _ sessions.Grant) {
-			if ended, err := g.EndMany(t.Context(), "alice", "", "", "key"); err != nil || len(ended) != 1 {
+			if ended, err := g.EndMany(t.Context(), sessions.EndManyParams{UserID: "alice", By: "key"}); err != nil || len(ended) != 1 {
 				t.Errorf("%v, %v", ended, err)
 			}
 		}, sessions.EndParentEnded, sessions.ErrSessionEnded, false},
@@ -428,22 +430,22 @@ func TestAnImpersonationOutlivesItsIdleActor(t *testing.T) {
 	t.Parallel()
 	for name, end := range map[string]func(g *governed, actor, imp sessions.Grant) error{
 		"End": func(g *governed, _, imp sessions.Grant) error {
-			_, err := g.End(context.Background(), imp.Session.ID, "", "admin")
+			_, err := g.End(context.Background(), sessions.EndParams{ID: imp.Session.ID, By: "admin"})
 			return err
 		},
 		"EndMany": func(g *governed, _, _ sessions.Grant) error {
-			ended, err := g.EndMany(context.Background(), "bob", "", "", "admin")
+			ended, err := g.EndMany(context.Background(), sessions.EndManyParams{UserID: "bob", By: "admin"})
 			if len(ended) != 1 {
 				err = fmt.Errorf("ended %d, %w", len(ended), err)
 			}
 			return err
 		},
 		"the end of the actor's session": func(g *governed, actor, _ sessions.Grant) error {
-			_, err := g.End(context.Background(), actor.Session.ID, "", "admin")
+			_, err := g.End(context.Background(), sessions.EndParams{ID: actor.Session.ID, By: "admin"})
 			return err
 		},
 		"the end of all of the actor's sessions": func(g *governed, _, _ sessions.Grant) error {
-			_, err := g.EndMany(context.Background(), "alice", "", "", "admin")
+			_, err := g.EndMany(context.Background(), sessions.EndManyParams{UserID: "alice", By: "admin"})
 			return err
 		},
 	} {
@@ -491,7 +493,7 @@ func TestEndingAnImpersonationTouchesNothingElse(t *testing.T) {
 	id, actor := g.signIn(t, "alice")
 	_, own := g.signIn(t, "bob")
 	imp := g.impersonate(t, id, sessions.CreateParams{})
-	if _, err := g.End(t.Context(), imp.Session.ID, sessions.EndSignedOut, "bob"); err != nil {
+	if _, err := g.End(t.Context(), sessions.EndParams{ID: imp.Session.ID, Reason: sessions.EndSignedOut, By: "bob"}); err != nil {
 		t.Fatal(err)
 	}
 	g.refresh(t, actor.RefreshToken)

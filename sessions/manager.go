@@ -14,7 +14,7 @@ import (
 // store and one set of secrets.
 type Manager struct {
 	cfg      Config // limited
-	host     Config // the same without limits, for joined
+	host     Config // the same without limits, for Join
 	clientID string
 	// audiences are all whose tokens are taken. The first one's are given.
 	audiences []string
@@ -29,8 +29,8 @@ type Manager struct {
 	cookies   *cookieMode // nil if it is off
 	refusals  *refusals   // by who asks for impersonations
 	disabled  *refusals   // by user
-	// joined is set on a Manager from WithStore and holds back its events.
-	joined *heldEvents
+	// effects are prompt but for a Joined.
+	effects effects
 }
 
 // New makes a Manager. It does no I/O and starts nothing. The error joins every
@@ -65,6 +65,7 @@ func New(cfg Config) (*Manager, error) {
 		refusals:  &refusals{},
 		disabled:  &refusals{},
 	}
+	m.effects = promptEffects{m}
 	if m.clientID == "" {
 		m.clientID = cfg.Audience
 	}
@@ -142,11 +143,8 @@ func (m *Manager) grant(ctx context.Context, s Session, user User, counter int64
 // [Rotation.MaxRecoveries] says otherwise.
 //
 // Errors: the leaves of [ErrRefused], after which the user has to sign in again;
-// [ErrUnavailable], after which token still works as it says; [ErrJoined].
+// [ErrUnavailable], after which token still works as it says.
 func (m *Manager) Refresh(ctx context.Context, token string, client Client) (Grant, error) {
-	if m.joined != nil {
-		return Grant{}, ErrJoined
-	}
 	presented, err := m.ring.parseRefresh(token)
 	if err != nil {
 		return Grant{}, err
@@ -162,7 +160,7 @@ func (m *Manager) Refresh(ctx context.Context, token string, client Client) (Gra
 		ImpersonationMargin: minFreshness,
 		Client:              client,
 	})
-	ctx = m.afterWrite(ctx)
+	ctx = m.effects.context(ctx)
 	switch {
 	case errors.Is(err, ErrNotFound):
 		return Grant{}, m.whyRefused(ctx, presented.sessionID, moment)
@@ -195,11 +193,11 @@ func (m *Manager) regrant(ctx context.Context, e Event, counter int64) (Grant, e
 		return Grant{}, err // the session has ended, which is an event of its own
 	case err != nil:
 		if e.Type == EventRecovered || e.Type == EventAhead {
-			m.emit(ctx, e)
+			m.notify(ctx, e)
 		}
 		e.Type, e.Refusal = EventRefused, refusalOf(err)
 	}
-	m.emit(ctx, e)
+	m.notify(ctx, e)
 	return grant, err
 }
 
@@ -266,7 +264,7 @@ func (m *Manager) whyRefused(ctx context.Context, id string, moment Moment) erro
 		if err != nil {
 			return err
 		}
-		m.emit(ctx, events...)
+		m.notify(ctx, events...)
 		return ErrParentEnded
 	case s.Impersonation:
 		return ErrSessionExpired // in its last 30 s
@@ -363,65 +361,66 @@ func (m *Manager) Get(ctx context.Context, id string) (Session, error) {
 	return s, nil
 }
 
-// End ends a session, an idle one too: impersonations may depend on it. Its access
-// tokens are refused at once in this process.
-// An empty reason is [EndRevoked]; by says who does it, and may be empty.
+// End ends the session p.ID, even if it is idle: impersonations may depend on it. Set p.UserID and
+// p.NoImpersonation to end it on these conditions only. p.Reason defaults to [EndRevoked], and End sets p.Now. This
+// process refuses the session's access tokens at once.
 //
-// Errors: [ErrNotFound] (no such session, or it has ended or expired already),
-// [ErrInvalidParams], [ErrUnavailable].
-func (m *Manager) End(ctx context.Context, id string, reason EndReason, by string) (Session, error) {
-	if !validSessionID(id) {
+// Errors: [ErrNotFound] if there is no such session, it has ended or expired already, or it does not meet the
+// conditions; [ErrInvalidParams], [ErrUnavailable].
+func (m *Manager) End(ctx context.Context, p EndParams) (Session, error) {
+	if !validSessionID(p.ID) || p.UserID != "" && !validUserID(p.UserID) {
 		return Session{}, ErrNotFound
 	}
-	return m.end(ctx, EndParams{ID: id, Reason: reason, By: by})
+	return m.end(ctx, p)
 }
 
-// EndMany ends all sessions of a user, impersonations and idle ones included, except
-// the one with exceptID, if that is set. A host calls it when a password changes or a user is
-// deleted. None to end is an empty list and no error.
+// EndMany ends all sessions of the user p.UserID, impersonations and idle ones included, and returns them. Set
+// p.ExceptID to keep one. p.Reason defaults to [EndRevoked], and EndMany sets p.Now. A host calls it when a password
+// changes or a user is deleted. A user without sessions is no error.
 //
 // Errors: [ErrInvalidParams], [ErrUnavailable].
-func (m *Manager) EndMany(ctx context.Context, userID, exceptID string, reason EndReason, by string) ([]Session, error) {
-	if !validUserID(userID) || exceptID != "" && !validSessionID(exceptID) {
-		return nil, fmt.Errorf("%w: user id, or the id of the session to keep", ErrInvalidParams)
-	}
-	if err := checkCause(&reason, by); err != nil {
+func (m *Manager) EndMany(ctx context.Context, p EndManyParams) ([]Session, error) {
+	var f faults
+	f.form(validUserID(p.UserID), "UserID", mustBeID)
+	f.form(p.ExceptID == "" || validSessionID(p.ExceptID), "ExceptID", "must be the ID of a session")
+	f.cause(&p.Reason, p.By)
+	if err := f.err(); err != nil {
 		return nil, err
 	}
-	now := m.now()
-	ended, err := m.cfg.Store.EndMany(ctx, EndManyParams{
-		UserID: userID, ExceptID: exceptID, Now: now, Reason: reason, By: by,
-	})
-	ctx = m.afterWrite(ctx)
+	p.Now = m.now()
+	ended, err := m.cfg.Store.EndMany(ctx, p)
+	ctx = m.effects.context(ctx)
 	if err != nil {
 		return nil, unavailable("end many", err)
 	}
-	if err := m.emitEnds(ctx, endings(ended, now)...); err != nil {
+	if err := m.emitEnds(ctx, endings(ended, p.Now)...); err != nil {
 		return nil, err
 	}
 	return ended, nil
 }
 
-// EndByRefreshToken ends the session of a refresh token, spent ones included:
-// sign-out and RFC 7009 revocation for a client that has no access token.
+// EndByRefreshToken ends the session of a refresh token, which may be spent, under the conditions of p as [Manager.End]
+// does; p.ID is ignored. It is for the sign-out, and the RFC 7009 revocation, of a client that has no access token.
 //
-// Errors: [ErrMalformed]; [ErrNotFound] (the session is over already);
-// [ErrInvalidParams], [ErrUnavailable].
-func (m *Manager) EndByRefreshToken(ctx context.Context, token string, reason EndReason, by string) (Session, error) {
+// Errors: [ErrMalformed]; those of [Manager.End].
+func (m *Manager) EndByRefreshToken(ctx context.Context, token string, p EndParams) (Session, error) {
 	presented, err := m.ring.parseRefresh(token)
 	if err != nil {
 		return Session{}, err
 	}
-	return m.end(ctx, EndParams{ID: presented.sessionID, Reason: reason, By: by})
+	p.ID = presented.sessionID
+	return m.End(ctx, p)
 }
 
 func (m *Manager) end(ctx context.Context, p EndParams) (Session, error) {
-	if err := checkCause(&p.Reason, p.By); err != nil {
+	var f faults
+	f.cause(&p.Reason, p.By)
+	if err := f.err(); err != nil {
 		return Session{}, err
 	}
 	p.Now = m.now()
 	s, err := m.cfg.Store.End(ctx, p)
-	ctx = m.afterWrite(ctx)
+	ctx = m.effects.context(ctx)
 	switch {
 	case errors.Is(err, ErrNotFound):
 		return Session{}, ErrNotFound
@@ -434,13 +433,11 @@ func (m *Manager) end(ctx context.Context, p EndParams) (Session, error) {
 	return s, nil
 }
 
-func checkCause(reason *EndReason, by string) error {
+// cause judges why and by whom a session ends. An empty reason becomes EndRevoked.
+func (f *faults) cause(reason *EndReason, by string) {
 	setDefault(reason, EndRevoked)
-	if !validText(string(*reason), 64) || !validText(by, maxName) {
-		return fmt.Errorf("%w: reason of up to 64 bytes, by of up to %d, without control or format characters",
-			ErrInvalidParams, maxName)
-	}
-	return nil
+	f.form(validText(string(*reason), maxCause), "Reason", mustBeCause)
+	f.form(validText(by, maxName), "By", mustBeName)
 }
 
 const pruneBatch = 1000

@@ -86,13 +86,13 @@ func TestEnd(t *testing.T) {
 	}
 	k.takeEvents()
 	k.Clock.Advance(time.Second)
-	s, err := k.End(t.Context(), g.Session.ID, "", "root")
+	s, err := k.End(t.Context(), sessions.EndParams{ID: g.Session.ID, By: "root"})
 	if err != nil || s.EndReason != sessions.EndRevoked || s.EndedBy != "root" || s.EndedAt != k.Clock.Now() {
 		t.Fatalf("End: %+v, %v", s, err)
 	}
 	equalTypes(t, k.takeEvents(), sessions.EventEnded)
 	for _, missing := range []string{g.Session.ID, "01890a5d-ac96-774b-bcce-b302099a8057", "{" + g.Session.ID + "}", ""} {
-		if s, err := k.End(t.Context(), missing, "", ""); !errors.Is(err, sessions.ErrNotFound) || s != (sessions.Session{}) {
+		if s, err := k.End(t.Context(), sessions.EndParams{ID: missing}); !errors.Is(err, sessions.ErrNotFound) || s != (sessions.Session{}) {
 			t.Errorf("End(%q): %+v, %v", missing, s, err)
 		}
 	}
@@ -118,7 +118,7 @@ func TestEndMany(t *testing.T) {
 	k.create(t, sessions.CreateParams{Impersonation: true, By: "support"})
 	k.create(t, sessions.CreateParams{UserID: "bob"})
 	k.takeEvents()
-	ended, err := k.EndMany(t.Context(), "alice", keep.Session.ID, "password_changed", "alice")
+	ended, err := k.EndMany(t.Context(), sessions.EndManyParams{UserID: "alice", ExceptID: keep.Session.ID, Reason: "password_changed", By: "alice"})
 	if err != nil || len(ended) != 2 {
 		t.Fatalf("EndMany: %v, %v", ended, err)
 	}
@@ -128,10 +128,10 @@ func TestEndMany(t *testing.T) {
 			t.Errorf("%s has %v, %v", user, list.Sessions, err)
 		}
 	}
-	if _, err := k.EndMany(t.Context(), "", "", "", ""); !errors.Is(err, sessions.ErrInvalidParams) {
+	if _, err := k.EndMany(t.Context(), sessions.EndManyParams{}); !errors.Is(err, sessions.ErrInvalidParams) {
 		t.Errorf("no user: %v", err)
 	}
-	if _, err := k.EndMany(t.Context(), "alice", "", "a\nb", ""); !errors.Is(err, sessions.ErrInvalidParams) {
+	if _, err := k.EndMany(t.Context(), sessions.EndManyParams{UserID: "alice", Reason: "a\nb"}); !errors.Is(err, sessions.ErrInvalidParams) {
 		t.Errorf("a reason in two lines: %v", err)
 	}
 }
@@ -157,7 +157,7 @@ func TestPrune(t *testing.T) {
 	ended := k.create(t, sessions.CreateParams{}).Session.ID
 	expired := k.create(t, sessions.CreateParams{TTL: time.Hour}).Session.ID
 	idle := k.create(t, sessions.CreateParams{}).Session.ID
-	if _, err := k.End(t.Context(), ended, "", ""); err != nil {
+	if _, err := k.End(t.Context(), sessions.EndParams{ID: ended}); err != nil {
 		t.Fatal(err)
 	}
 	for _, step := range []struct {

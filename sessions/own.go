@@ -90,7 +90,7 @@ func (m *Manager) EndOthers(ctx context.Context, caller Identity) ([]Session, er
 		return nil, fmt.Errorf("%w: to end others", ErrImpersonationNotAllowed)
 	}
 	moment := m.moment(m.now())
-	ended, err := m.EndMany(ctx, caller.UserID, caller.SessionID, EndRevoked, caller.UserID)
+	ended, err := m.EndMany(ctx, EndManyParams{UserID: caller.UserID, ExceptID: caller.SessionID, Reason: EndRevoked, By: caller.UserID})
 	if err != nil {
 		return nil, err
 	}

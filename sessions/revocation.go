@@ -185,7 +185,7 @@ func (m *Manager) endLeft(ctx context.Context, actorSessionIDs []string) {
 		if ctx.Err() != nil {
 			return
 		}
-		events, _ := m.markDependents(ctx, batch, "") // only joined it returns an error
+		events, _ := m.markDependents(ctx, batch, "") // it fails only in a transaction
 		m.refuseEnded(events)
 		for _, e := range events {
 			m.notifyAlone(ctx, e)
@@ -193,7 +193,7 @@ func (m *Manager) endLeft(ctx context.Context, actorSessionIDs []string) {
 	}
 }
 
-// notifyAlone is Notify where nobody recovers from the panic of a hook: it would end the
+// notifyAlone is notify where nobody recovers from the panic of a hook: it would end the
 // process.
 func (m *Manager) notifyAlone(ctx context.Context, e Event) {
 	defer func() {
@@ -201,7 +201,7 @@ func (m *Manager) notifyAlone(ctx context.Context, e Event) {
 			_ = m.logPanic(ctx, p) // there is nobody to answer
 		}
 	}()
-	m.Notify(ctx, e)
+	m.notify(ctx, e)
 }
 
 // Health reports the state of the revocation feed, for the host's health endpoint. A

@@ -78,7 +78,7 @@ func (r *replicas) wantAdmitted(t *testing.T, s *sessionstest.SignedIn, dial ses
 
 func end(t *testing.T, m *sessions.Manager, s *sessionstest.SignedIn) {
 	t.Helper()
-	if _, err := m.End(t.Context(), s.Grant.Session.ID, "", ""); err != nil {
+	if _, err := m.End(t.Context(), sessions.EndParams{ID: s.Grant.Session.ID}); err != nil {
 		t.Fatal(err)
 	}
 }

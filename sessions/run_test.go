@@ -87,7 +87,7 @@ func TestRunKeepsTheFeedAndPrunesEveryHour(t *testing.T) {
 		r := newReplicas(t, func(c *sessions.Config) { c.Retention = 3 * time.Hour })
 		alice, bob := sessionstest.SignIn(t, r.here, "alice"), sessionstest.SignIn(t, r.here, "bob")
 		old := sessionstest.SignIn(t, r.here, "alice").Grant.Session.ID
-		if _, err := r.here.End(t.Context(), old, "", ""); err != nil {
+		if _, err := r.here.End(t.Context(), sessions.EndParams{ID: old}); err != nil {
 			t.Fatal(err)
 		}
 		run := r.run(t)

@@ -227,6 +227,7 @@ const (
 	maxUserID    = 255
 	maxReason    = 500
 	maxName      = 255
+	maxCause     = 64 // of an EndReason
 	maxUserAgent = 255
 	maxIP        = 64
 )

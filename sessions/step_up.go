@@ -85,7 +85,7 @@ func (m *Manager) Reauthenticate(ctx context.Context, sessionID string) (Grant, 
 		Client: old.Client,
 		By:     old.CreatedBy,
 	})
-	ctx = m.afterWrite(ctx)
+	ctx = m.effects.context(ctx)
 	if err != nil {
 		return Grant{}, err
 	}

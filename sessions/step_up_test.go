@@ -260,7 +260,7 @@ func TestReauthenticateIsRefused(t *testing.T) {
 		"a refresh token": {func(_ *testing.T, _ *sessionstest.Kit, g sessions.Grant) string { return g.RefreshToken.Reveal() }, sessions.ErrExpired, "", true},
 		"it has ended": {func(t *testing.T, k *sessionstest.Kit, g sessions.Grant) string {
 			t.Helper()
-			if _, err := k.End(t.Context(), g.Session.ID, sessions.EndSignedOut, "alice"); err != nil {
+			if _, err := k.End(t.Context(), sessions.EndParams{ID: g.Session.ID, Reason: sessions.EndSignedOut, By: "alice"}); err != nil {
 				t.Fatal(err)
 			}
 			return g.Session.ID
@@ -271,7 +271,7 @@ func TestReauthenticateIsRefused(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := k.End(t.Context(), next.Session.ID, "", ""); err != nil {
+			if _, err := k.End(t.Context(), sessions.EndParams{ID: next.Session.ID}); err != nil {
 				t.Fatal(err)
 			}
 			return g.Session.ID
@@ -287,7 +287,7 @@ func TestReauthenticateIsRefused(t *testing.T) {
 		"it is an impersonation": {func(t *testing.T, k *sessionstest.Kit, g sessions.Grant) string {
 			t.Helper()
 			acting := k.Impersonate(t, "bob", "alice").Grant.Session.ID
-			if _, err := k.End(t.Context(), g.Session.ID, "", ""); err != nil {
+			if _, err := k.End(t.Context(), sessions.EndParams{ID: g.Session.ID}); err != nil {
 				t.Fatal(err)
 			}
 			return acting
@@ -422,25 +422,5 @@ func TestReauthenticateDoesNotOutliveAnEndThatCameMeanwhile(t *testing.T) {
 		if s, err := k.Get(t.Context(), old.Session.ID); err != nil || s.EndedBy != "root" {
 			t.Errorf("the old session is %+v, error %v", s, err)
 		}
-	}
-}
-
-func TestReauthenticateInATransactionHoldsItsEventsBack(t *testing.T) {
-	t.Parallel()
-	k := sessionstest.New(t)
-	old := k.SignIn(t, "alice").Grant
-	k.TakeEvents()
-	joined := k.WithStore(k.Store)
-	if _, err := joined.Reauthenticate(t.Context(), old.Session.ID); err != nil {
-		t.Fatal(err)
-	}
-	wantEvents(t, k.TakeEvents())
-	if _, err := k.Verify(old.AccessToken.Reveal()); err != nil {
-		t.Errorf("before the commit the old access token is refused: %v", err)
-	}
-	k.Notify(t.Context(), joined.Events()...)
-	wantEvents(t, k.TakeEvents(), sessions.EventCreated, sessions.EventEnded)
-	if _, err := k.Verify(old.AccessToken.Reveal()); !errors.Is(err, sessions.ErrExpired) {
-		t.Errorf("after the commit: error %v", err)
 	}
 }

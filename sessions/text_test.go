@@ -30,7 +30,7 @@ func TestTextThatPeopleReadHidesAndReordersNothing(t *testing.T) {
 				t.Errorf("%s in the %s: %v, want ErrInvalidParams", name, field, err)
 			}
 		}
-		if _, err := k.EndMany(t.Context(), text, "", "", ""); !errors.Is(err, sessions.ErrInvalidParams) {
+		if _, err := k.EndMany(t.Context(), sessions.EndManyParams{UserID: text}); !errors.Is(err, sessions.ErrInvalidParams) {
 			t.Errorf("%s in the user id of EndMany: %v", name, err)
 		}
 		if _, err := k.List(t.Context(), text, sessions.ListOptions{}); !errors.Is(err, sessions.ErrInvalidParams) {

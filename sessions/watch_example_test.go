@@ -66,7 +66,7 @@ func ExampleWatch() {
 		}
 		if !signedOut {
 			signedOut = true
-			if _, err := elsewhere.End(context.Background(), grant.Session.ID, sessions.EndSignedOut, "alice"); err != nil {
+			if _, err := elsewhere.End(context.Background(), sessions.EndParams{ID: grant.Session.ID, Reason: sessions.EndSignedOut, By: "alice"}); err != nil {
 				log.Fatal(err)
 			}
 		}

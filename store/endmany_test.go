@@ -43,7 +43,7 @@ func TestTheEndOfManyIsAsManyStatementsAsThatOfOne(t *testing.T) {
 				}
 				must(t, db.Table(store.DefaultTable).CreateInBatches(rows, 500).Error)
 				tp.cut()
-				ended, err := m.EndMany(t.Context(), user, "", sessions.EndRevoked, "admin")
+				ended, err := m.EndMany(t.Context(), sessions.EndManyParams{UserID: user, Reason: sessions.EndRevoked, By: "admin"})
 				if err != nil || len(ended) != n {
 					t.Fatalf("ended %d of %d: %v", len(ended), n, err)
 				}
@@ -164,14 +164,17 @@ func TestAnImpersonationBehindAnIdleActorIsSeenAndEnded(t *testing.T) {
 			})
 			must(t, err)
 			for name, end := range map[string]func(actor, imp sessions.Session) error{
-				"End":     func(_, imp sessions.Session) error { _, err := m.End(ctx, imp.ID, "", ""); return err },
-				"EndMany": func(_, imp sessions.Session) error { _, err := m.EndMany(ctx, imp.UserID, "", "", ""); return err },
+				"End": func(_, imp sessions.Session) error { _, err := m.End(ctx, sessions.EndParams{ID: imp.ID}); return err },
+				"EndMany": func(_, imp sessions.Session) error {
+					_, err := m.EndMany(ctx, sessions.EndManyParams{UserID: imp.UserID})
+					return err
+				},
 				"the end of the actor's session": func(actor, _ sessions.Session) error {
-					_, err := m.End(ctx, actor.ID, "", "")
+					_, err := m.End(ctx, sessions.EndParams{ID: actor.ID})
 					return err
 				},
 				"the end of the actor's sessions": func(actor, _ sessions.Session) error {
-					_, err := m.EndMany(ctx, actor.UserID, "", "", "")
+					_, err := m.EndMany(ctx, sessions.EndManyParams{UserID: actor.UserID})
 					return err
 				},
 			} {

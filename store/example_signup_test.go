@@ -65,13 +65,13 @@ func accounts(db *gorm.DB) func(context.Context, string) (sessions.User, error) 
 // signUp adds an account, signs it in and uses up its invitation: all or nothing.
 func signUp(ctx context.Context, db *gorm.DB, st *store.Store, manager *sessions.Manager, a account, code string) (sessions.Grant, error) {
 	var grant sessions.Grant
-	var joined *sessions.Manager
+	var joined *sessions.Joined
 	err := inTransaction(ctx, db, func(ctx context.Context, tx *gorm.DB) error {
 		if err := tx.Create(&a).Error; err != nil {
 			return err
 		}
 		var err error
-		joined = manager.WithStore(st.In(tx))
+		joined = manager.Join(st.In(tx))
 		if grant, err = joined.Create(ctx, sessions.CreateParams{UserID: a.ID}); err != nil {
 			return err
 		}
@@ -84,7 +84,7 @@ func signUp(ctx context.Context, db *gorm.DB, st *store.Store, manager *sessions
 	if err != nil {
 		return sessions.Grant{}, err // and nobody hears of a session that is not there
 	}
-	manager.Notify(ctx, joined.Events()...)
+	joined.Committed(ctx)
 	return grant, nil
 }
 

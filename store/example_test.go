@@ -46,7 +46,7 @@ func Example() {
 	}
 
 	// An app hands st to sessions.New. Together with its own rows it creates a
-	// session through Manager.WithStore(st.In(tx)); both are kept, or neither.
+	// session through Manager.Join(st.In(tx)); both are kept, or neither.
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	s := sessions.Session{ID: uuid.Must(uuid.NewV7()).String(), UserID: "alice", CreatedAt: now, LastUsedAt: now, ExpiresAt: now.AddDate(1, 0, 0)}
 	err = db.Transaction(func(tx *gorm.DB) error {

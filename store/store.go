@@ -83,7 +83,7 @@ func New(db *gorm.DB, cfg Config) (*Store, error) {
 // transaction that the host began and ends:
 //
 //	err := db.Transaction(func(tx *gorm.DB) error {
-//		_, err := manager.WithStore(st.In(tx)).Create(ctx, params)
+//		_, err := manager.Join(st.In(tx)).Create(ctx, params)
 //		return err
 //	})
 //
@@ -92,7 +92,7 @@ func New(db *gorm.DB, cfg Config) (*Store, error) {
 // the context of the call; the Examples show how that carries tx.
 //
 // Nothing is tried again there, since only the whole transaction can be. Refresh
-// and Redeem are refused with [sessions.ErrJoined]: a rollback would undo the end of
+// and Redeem return an error there: a rollback would undo the end of
 // a replayed session. End, EndMany and EndDependents are refused if the transaction is
 // REPEATABLE READ or SERIALIZABLE on Postgres, because its snapshot may lack sessions
 // that must end; what they have ended by then is for the host to roll back. Where tx is

@@ -46,11 +46,11 @@ func TestInJoinsTheHostsTransaction(t *testing.T) {
 						if _, err := in.Get(ctx, "no id"); !errors.Is(err, sessions.ErrNotFound) {
 							t.Errorf("get nonsense: %v, want ErrNotFound", err)
 						}
-						if _, err := in.Refresh(ctx, presentation(old.ID, 1, t0)); !errors.Is(err, sessions.ErrJoined) {
-							t.Errorf("refresh: %v, want ErrJoined", err)
+						if _, err := in.Refresh(ctx, presentation(old.ID, 1, t0)); !cannotJoin(err) {
+							t.Errorf("refresh: %v, want that it cannot join", err)
 						}
-						if _, err := in.Redeem(ctx, sessions.RedeemParams{ID: old.ID, Hash: "hash", Moment: at(t0)}); !errors.Is(err, sessions.ErrJoined) {
-							t.Errorf("redeem: %v, want ErrJoined", err)
+						if _, err := in.Redeem(ctx, sessions.RedeemParams{ID: old.ID, Hash: "hash", Moment: at(t0)}); !cannotJoin(err) {
+							t.Errorf("redeem: %v, want that it cannot join", err)
 						}
 						list, err := in.List(ctx, sessions.ListParams{UserID: "u", Moment: at(t0)})
 						if err != nil || len(list) != 2 {
@@ -248,4 +248,9 @@ func TestAStrictTransactionOfTheHostEndsNothing(t *testing.T) {
 			})
 		}
 	}
+}
+
+// cannotJoin reports whether err refuses a call because of the transaction that it is in.
+func cannotJoin(err error) bool {
+	return err != nil && strings.Contains(err.Error(), "cannot join a transaction")
 }

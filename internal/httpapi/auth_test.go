@@ -16,7 +16,7 @@ func (e *env) credentials(t *testing.T) *strings.Replacer {
 	t.Helper()
 	own := e.signIn(t, alice)
 	ended := e.signIn(t, alice)
-	if _, err := e.manager.WithStore(e.rows.Store).End(t.Context(), ended.id, "", ""); err != nil { // as another process would
+	if _, err := e.manager.Join(e.rows.Store).End(t.Context(), sessions.EndParams{ID: ended.id}); err != nil { // as another process would
 		t.Fatal(err)
 	}
 	foreign := newEnv(t, func(c *sessions.Config) { c.Secrets = [][]byte{[]byte(strings.Repeat("foreign ", 4))} }).signIn(t, alice)
@@ -322,14 +322,14 @@ func TestOurEndpointsAreStrict(t *testing.T) {
 		"ended by this process": {func(t *testing.T, e *env, own grant) {
 			t.Helper()
 			e.clock.Advance(time.Minute)
-			if _, err := e.manager.End(t.Context(), own.id, "", ""); err != nil {
+			if _, err := e.manager.End(t.Context(), sessions.EndParams{ID: own.id}); err != nil {
 				t.Fatal(err)
 			}
 		}, time.Minute},
 		"ended by another process": {func(t *testing.T, e *env, own grant) {
 			t.Helper()
 			e.clock.Advance(time.Minute)
-			if _, err := e.manager.WithStore(e.rows.Store).End(t.Context(), own.id, "", ""); err != nil {
+			if _, err := e.manager.Join(e.rows.Store).End(t.Context(), sessions.EndParams{ID: own.id}); err != nil {
 				t.Fatal(err)
 			}
 			e.clock.Advance(time.Minute)
@@ -337,7 +337,7 @@ func TestOurEndpointsAreStrict(t *testing.T) {
 		"expired": {func(_ *testing.T, e *env, _ grant) { e.clock.Advance(5 * time.Minute) }, 5 * time.Minute},
 		"pruned": {func(t *testing.T, e *env, own grant) {
 			t.Helper()
-			if _, err := e.manager.WithStore(e.rows.Store).End(t.Context(), own.id, "", ""); err != nil {
+			if _, err := e.manager.Join(e.rows.Store).End(t.Context(), sessions.EndParams{ID: own.id}); err != nil {
 				t.Fatal(err)
 			}
 			if n, err := e.rows.Prune(t.Context(), sessions.PruneParams{EndedBefore: began.Add(time.Hour), Limit: 10}); n != 1 || err != nil {

@@ -129,7 +129,7 @@ func TestEveryEndpointTakesCookies(t *testing.T) {
 				send(g.own()).want(t, 200).did(t, set)
 
 				dead := e.signIn(t, alice)
-				if _, err := e.manager.WithStore(e.rows.Store).End(t.Context(), dead.id, "", ""); err != nil { // as another process would
+				if _, err := e.manager.Join(e.rows.Store).End(t.Context(), sessions.EndParams{ID: dead.id}); err != nil { // as another process would
 					t.Fatal(err)
 				}
 				before := e.snapshot(t)
@@ -286,7 +286,7 @@ func TestRedeemByABrowser(t *testing.T) {
 		return o.ask(t, bearer(o.serverKey), target(alice, append(members, `"handoff":true`)...)).want(t, 200).text("handoff_code")
 	}
 	admin, dead := o.signIn(t, root), o.signIn(t, bob)
-	if _, err := o.manager.End(t.Context(), dead.id, "", ""); err != nil {
+	if _, err := o.manager.End(t.Context(), sessions.EndParams{ID: dead.id}); err != nil {
 		t.Fatal(err)
 	}
 	acting := `"is_impersonation":true`
@@ -463,7 +463,7 @@ func TestSignOutAlwaysClearsTheCookies(t *testing.T) {
 	}
 	end := func(t *testing.T, e *env, g grant) {
 		t.Helper()
-		if _, err := e.manager.WithStore(e.rows.Store).End(t.Context(), g.id, "", ""); err != nil {
+		if _, err := e.manager.Join(e.rows.Store).End(t.Context(), sessions.EndParams{ID: g.id}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -300,7 +300,7 @@ func TestARefusedImpersonation(t *testing.T) {
 				acting := o.signIn(t, alice, impersonating(root), because)
 				endedActing := o.signIn(t, alice, impersonating(root), because)
 				for _, g := range []grant{ended, endedActing} {
-					if _, err := o.manager.End(t.Context(), g.id, "", ""); err != nil {
+					if _, err := o.manager.End(t.Context(), sessions.EndParams{ID: g.id}); err != nil {
 						t.Fatal(err)
 					}
 				}
@@ -957,7 +957,7 @@ func TestRedeemBesideOtherCredentials(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t)
 	ended := o.signIn(t, bob)
-	if _, err := o.manager.End(t.Context(), ended.id, "", ""); err != nil {
+	if _, err := o.manager.End(t.Context(), sessions.EndParams{ID: ended.id}); err != nil {
 		t.Fatal(err)
 	}
 	for name, as := range map[string]option{

@@ -100,7 +100,7 @@ func TestListOverHTTPHasLiveSessionsOnly(t *testing.T) {
 	idle := e.signIn(t, alice)
 	e.clock.Advance(90*24*time.Hour - time.Hour)
 	used := e.signIn(t, alice)
-	if _, err := e.manager.End(t.Context(), ended.id, "", ""); err != nil {
+	if _, err := e.manager.End(t.Context(), sessions.EndParams{ID: ended.id}); err != nil {
 		t.Fatal(err)
 	}
 	list := func() []string {
@@ -173,7 +173,7 @@ func TestListPagesOverHTTP(t *testing.T) {
 		first, next := page(t, "&limit=3")
 		e.clock.Advance(time.Second)
 		e.signIn(t, alice)
-		if _, err := e.manager.End(t.Context(), first[2], "", ""); err != nil { // the one the cursor stands on
+		if _, err := e.manager.End(t.Context(), sessions.EndParams{ID: first[2]}); err != nil { // the one the cursor stands on
 			t.Fatal(err)
 		}
 		rest, last := page(t, "&limit=200&cursor="+next)

@@ -143,7 +143,7 @@ func TestWhoMayDoWhat(t *testing.T) {
 					own := e.signIn(t, alice)
 					acting := e.signIn(t, alice, impersonating("admin-1"))
 					ended := e.signIn(t, alice)
-					if _, err := e.manager.End(t.Context(), ended.id, "", ""); err != nil {
+					if _, err := e.manager.End(t.Context(), sessions.EndParams{ID: ended.id}); err != nil {
 						t.Fatal(err)
 					}
 					paths := []string{
@@ -206,7 +206,7 @@ func TestSessionsOfOthersLookAsIfTheyWereNotThere(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	own, ended := e.signIn(t, alice), e.signIn(t, alice)
-	if _, err := e.manager.End(t.Context(), ended.id, "", ""); err != nil {
+	if _, err := e.manager.End(t.Context(), sessions.EndParams{ID: ended.id}); err != nil {
 		t.Fatal(err)
 	}
 	var first string

@@ -29,7 +29,7 @@ func TestNobodysBodyIsNotRead(t *testing.T) {
 	old := o.signIn(t, root)
 	o.clock.Advance(3 * 365 * 24 * time.Hour)
 	ended := o.signIn(t, root)
-	if _, err := o.manager.End(t.Context(), ended.id, "", ""); err != nil {
+	if _, err := o.manager.End(t.Context(), sessions.EndParams{ID: ended.id}); err != nil {
 		t.Fatal(err)
 	}
 	good := o.signIn(t, root)

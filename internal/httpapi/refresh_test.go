@@ -541,7 +541,7 @@ func TestSignOutMatrix(t *testing.T) {
 		"of one expired": func(_ *testing.T, e *env, own grant) string { e.clock.Advance(3 * time.Hour); return own.access },
 		"of one ended": func(t *testing.T, e *env, own grant) string {
 			t.Helper()
-			if _, err := e.manager.End(t.Context(), own.id, "", ""); err != nil {
+			if _, err := e.manager.End(t.Context(), sessions.EndParams{ID: own.id}); err != nil {
 				t.Fatal(err)
 			}
 			return own.access
@@ -558,7 +558,7 @@ func TestSignOutMatrix(t *testing.T) {
 		},
 		"of one ended": func(t *testing.T, e *env, other grant) string {
 			t.Helper()
-			if _, err := e.manager.End(t.Context(), other.id, "", ""); err != nil {
+			if _, err := e.manager.End(t.Context(), sessions.EndParams{ID: other.id}); err != nil {
 				t.Fatal(err)
 			}
 			return other.refresh

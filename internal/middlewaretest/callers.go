@@ -17,10 +17,10 @@ func (s *suite) callers(t *testing.T) {
 	own := token(h.SignIn(t, "alice"))
 	acting := token(h.Impersonate(t, "admin-1", "alice"))
 	ended, elsewhere := h.SignIn(t, "alice"), h.SignIn(t, "alice")
-	if _, err := h.End(t.Context(), ended.Grant.Session.ID, "", ""); err != nil {
+	if _, err := h.End(t.Context(), sessions.EndParams{ID: ended.Grant.Session.ID}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := h.WithStore(h.Faults).End(t.Context(), elsewhere.Grant.Session.ID, "", ""); err != nil {
+	if _, err := h.Join(h.Faults).End(t.Context(), sessions.EndParams{ID: elsewhere.Grant.Session.ID}); err != nil {
 		t.Fatal(err)
 	}
 	project := h.Config.ProjectID

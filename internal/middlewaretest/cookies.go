@@ -97,7 +97,7 @@ func (s *suite) cookies(t *testing.T) {
 		h := newHost(t)
 		alice := h.SignIn(t, "alice")
 		app, jar := app(t, h), jarOf(t, alice)
-		if _, err := h.End(t.Context(), alice.Grant.Session.ID, "", ""); err != nil {
+		if _, err := h.End(t.Context(), sessions.EndParams{ID: alice.Grant.Session.ID}); err != nil {
 			t.Fatal(err)
 		}
 		for path, want := range map[string]string{
@@ -114,7 +114,7 @@ func (s *suite) cookies(t *testing.T) {
 		h := newHost(t)
 		ended, disabled := h.SignIn(t, "alice"), h.SignIn(t, "bob")
 		app := app(t, h)
-		if _, err := h.End(t.Context(), ended.Grant.Session.ID, "", ""); err != nil {
+		if _, err := h.End(t.Context(), sessions.EndParams{ID: ended.Grant.Session.ID}); err != nil {
 			t.Fatal(err)
 		}
 		h.SetUser(sessions.User{ID: "bob"}, sessions.ErrUserDisabled)
@@ -209,7 +209,7 @@ func (s *suite) cookies(t *testing.T) {
 			hold(t, w, http.MethodPost, "client||alice|acted by bob", false)
 			holdCookies(t, w, "")
 			h.Faults.Before = nil
-			if _, err := h.WithStore(h.Faults).End(t.Context(), bob.Grant.Session.ID, "", ""); err != nil {
+			if _, err := h.Join(h.Faults).End(t.Context(), sessions.EndParams{ID: bob.Grant.Session.ID}); err != nil {
 				t.Fatal(err)
 			}
 			w = s.send(t, app, http.MethodPost, path, jar)

@@ -98,7 +98,7 @@ func (s *suite) feed(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer func() { _ = response.Body.Close() }()
-		if _, err := h.End(t.Context(), alice.Grant.Session.ID, sessions.EndSignedOut, "alice"); err != nil {
+		if _, err := h.End(t.Context(), sessions.EndParams{ID: alice.Grant.Session.ID, Reason: sessions.EndSignedOut, By: "alice"}); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := response.Body.Read(make([]byte, 1)); err == nil {
@@ -116,7 +116,7 @@ func (s *suite) endedElsewhere(t *testing.T, dial sessions.Revocation, watching 
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := elsewhere.End(t.Context(), alice.Grant.Session.ID, "", ""); err != nil {
+	if _, err := elsewhere.End(t.Context(), sessions.EndParams{ID: alice.Grant.Session.ID}); err != nil {
 		t.Fatal(err)
 	}
 	if watching {

@@ -81,10 +81,10 @@ func (s *suite) mount(t *testing.T) {
 			if n := len(h.list(t)); n != 2 {
 				t.Errorf("%d sessions are left", n)
 			}
-			if _, err := h.End(t.Context(), other.Grant.Session.ID, "", ""); err != nil { // everyRoute counts
+			if _, err := h.End(t.Context(), sessions.EndParams{ID: other.Grant.Session.ID}); err != nil { // everyRoute counts
 				t.Fatal(err)
 			}
-			if _, err := h.End(t.Context(), alice.Grant.Session.ID, "", ""); err != nil {
+			if _, err := h.End(t.Context(), sessions.EndParams{ID: alice.Grant.Session.ID}); err != nil {
 				t.Fatal(err)
 			}
 			s.everyRoute(t, h, app, path)

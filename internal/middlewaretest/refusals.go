@@ -101,7 +101,7 @@ func (s *suite) refusalsOfMiddlewares(t *testing.T, shaped func(*testing.T, ...f
 		h := shaped(t, func(c *sessions.Config) { c.Cookies.Enabled = true })
 		alice := h.SignIn(t, "alice")
 		jar := jarOf(t, alice)
-		if _, err := h.End(t.Context(), alice.Grant.Session.ID, "", ""); err != nil {
+		if _, err := h.End(t.Context(), sessions.EndParams{ID: alice.Grant.Session.ID}); err != nil {
 			t.Fatal(err)
 		}
 		with := []Middleware{require(h)}

@@ -84,7 +84,7 @@ func (s *suite) revocation(t *testing.T) {
 			if w := s.send(t, app, http.MethodGet, "/me", bearer(asked)); w.Code != http.StatusOK {
 				t.Fatalf("before: %d %s", w.Code, w.Body)
 			}
-			if _, err := h.End(t.Context(), actorsSession, "", ""); err != nil {
+			if _, err := h.End(t.Context(), sessions.EndParams{ID: actorsSession}); err != nil {
 				t.Fatal(err)
 			}
 			if w := s.send(t, app, http.MethodGet, "/me", bearer(asked)); w.Code != http.StatusUnauthorized {

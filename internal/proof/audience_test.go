@@ -227,7 +227,7 @@ func TestServicesThatShareAStoreTakeTheirOwnTokensOnly(t *testing.T) {
 			}
 			// The user is the same, so a password change ends both.
 			shop.signIn(t)
-			if ended, err := desk.EndMany(t.Context(), "ada", "", "", ""); err != nil || len(ended) < 2 {
+			if ended, err := desk.EndMany(t.Context(), sessions.EndManyParams{UserID: "ada"}); err != nil || len(ended) < 2 {
 				t.Errorf("%d, %v", len(ended), err)
 			}
 		})

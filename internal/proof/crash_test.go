@@ -58,7 +58,7 @@ func TestWhatACrashLeavesAliveIsEndedByAReplica(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := dying.End(t.Context(), actor.Session.ID, "", ""); err != nil {
+			if _, err := dying.End(t.Context(), sessions.EndParams{ID: actor.Session.ID}); err != nil {
 				t.Fatal(err)
 			}
 			clock.Advance(sessions.RevocationBound + time.Second) // by then it would have been done

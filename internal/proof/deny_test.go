@@ -196,7 +196,7 @@ func (p *twoProcesses) signIn(t testing.TB) sessions.Grant {
 
 func (p *twoProcesses) end(t testing.TB, g sessions.Grant) {
 	t.Helper()
-	if _, err := p.End(t.Context(), g.Session.ID, sessions.EndSignedOut, "alice"); err != nil {
+	if _, err := p.End(t.Context(), sessions.EndParams{ID: g.Session.ID, Reason: sessions.EndSignedOut, By: "alice"}); err != nil {
 		t.Fatal(err)
 	}
 }

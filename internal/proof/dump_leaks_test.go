@@ -359,17 +359,17 @@ func dumpManagerErrors(t testing.TB, w *dumpWorld, sinks *dumpSinks, g sessions.
 			},
 			func() error { _, err := w.manager.Get(ctx, g.Session.ID); return err },
 			func() error { _, err := w.manager.List(ctx, "alice", sessions.ListOptions{}); return err },
-			func() error { _, err := w.manager.End(ctx, sessions.Session{}.ID, "", ""); return err },
-			func() error { _, err := w.manager.EndMany(ctx, "bob", "", "", ""); return err },
+			func() error { _, err := w.manager.End(ctx, sessions.EndParams{ID: sessions.Session{}.ID}); return err },
+			func() error { _, err := w.manager.EndMany(ctx, sessions.EndManyParams{UserID: "bob"}); return err },
 			func() error {
-				_, err := w.manager.EndByRefreshToken(ctx, g.RefreshToken.Reveal()+"x", "", "")
+				_, err := w.manager.EndByRefreshToken(ctx, g.RefreshToken.Reveal()+"x", sessions.EndParams{})
 				return err
 			},
 			func() error { _, err := w.manager.Prune(ctx); return err },
 			func() error { return w.manager.CheckClock(ctx) },
 			func() error {
-				joined := w.manager.WithStore(w.config.Store)
-				_, err := joined.Refresh(ctx, g.RefreshToken.Reveal(), sessions.Client{})
+				joined := w.manager.Join(w.config.Store)
+				_, err := joined.End(ctx, sessions.EndParams{ID: g.Session.ID, By: g.RefreshToken.Reveal() + "\n"})
 				return err
 			},
 			func() error {
@@ -562,7 +562,7 @@ func dumpExportedTypes(t testing.TB) (names []string) {
 func dumpHolding(t testing.TB, w *dumpWorld, db *gorm.DB, st *store.Store) map[string][]any {
 	t.Helper()
 	g := w.create(t, "alice", "")
-	ended, err := w.manager.End(t.Context(), g.Session.ID, sessions.EndRevoked, "backend")
+	ended, err := w.manager.End(t.Context(), sessions.EndParams{ID: g.Session.ID, Reason: sessions.EndRevoked, By: "backend"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -601,7 +601,7 @@ func dumpHolding(t testing.TB, w *dumpWorld, db *gorm.DB, st *store.Store) map[s
 	if err != nil {
 		t.Fatal(err)
 	}
-	joined := w.manager.WithStore(w.config.Store)
+	joined := w.manager.Join(w.config.Store)
 	if _, err := joined.Create(t.Context(), sessions.CreateParams{UserID: "bob"}); err != nil {
 		t.Fatal(err)
 	}
@@ -638,7 +638,8 @@ func dumpHolding(t testing.TB, w *dumpWorld, db *gorm.DB, st *store.Store) map[s
 		"sessions.ListOptions":               {sessions.ListOptions{Cursor: list.Next, Limit: 1}},
 		"sessions.ListParams":                {sessions.ListParams{UserID: "alice", Moment: moment}},
 		"sessions.ListPosition":              {sessions.ListPosition{CreatedAt: theftStart, ID: g.Session.ID}},
-		"sessions.Manager":                   {w.manager, withKMS, joined, *w.manager, *withKMS},
+		"sessions.Joined":                    {joined, *joined},
+		"sessions.Manager":                   {w.manager, withKMS, *w.manager, *withKMS},
 		"sessions.Moment":                    {moment},
 		"sessions.Need":                      {sessions.NeedServer},
 		"sessions.Outcome":                   {sessions.OutcomeReplay},

@@ -190,7 +190,7 @@ func TestPruneKeepsTheRowsOfTokensThatAreGood(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := m.End(t.Context(), g.Session.ID, "", ""); err != nil {
+			if _, err := m.End(t.Context(), sessions.EndParams{ID: g.Session.ID}); err != nil {
 				t.Fatal(err)
 			}
 			for step := range 25 { // a minute each, past the end of the token and of the row

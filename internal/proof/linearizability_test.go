@@ -613,9 +613,9 @@ func (h *linHistory) do(ctx context.Context, r *linReplica, c linCommand) {
 		}
 	case linEnd:
 		if c.token != "" {
-			one, c.err = r.EndByRefreshToken(ctx, c.token, sessions.EndSignedOut, c.in.by)
+			one, c.err = r.EndByRefreshToken(ctx, c.token, sessions.EndParams{Reason: sessions.EndSignedOut, By: c.in.by})
 		} else {
-			one, c.err = r.End(ctx, c.id, sessions.EndRevoked, c.in.by)
+			one, c.err = r.End(ctx, sessions.EndParams{ID: c.id, Reason: sessions.EndRevoked, By: c.in.by})
 		}
 		if c.err == nil {
 			c.seen = []sessions.Session{one}
@@ -625,7 +625,7 @@ func (h *linHistory) do(ctx context.Context, r *linReplica, c linCommand) {
 			c.seen = []sessions.Session{one}
 		}
 	case linEndMany:
-		c.seen, c.err = r.EndMany(ctx, c.user, c.id, sessions.EndRevoked, c.in.by)
+		c.seen, c.err = r.EndMany(ctx, sessions.EndManyParams{UserID: c.user, ExceptID: c.id, Reason: sessions.EndRevoked, By: c.in.by})
 	case linList:
 		var list sessions.SessionList
 		list, c.err = r.List(ctx, c.user, sessions.ListOptions{})

@@ -59,8 +59,11 @@ func TestAWriteThatWaitsForALockIsGivenUp(t *testing.T) {
 				t.Fatal(err)
 			}
 			for what, call := range map[string]func() error{
-				"end":      func() error { _, err := m.End(context.Background(), g.Session.ID, "", ""); return err },
-				"end many": func() error { _, err := m.EndMany(context.Background(), "alice", "", "", ""); return err },
+				"end": func() error { _, err := m.End(context.Background(), sessions.EndParams{ID: g.Session.ID}); return err },
+				"end many": func() error {
+					_, err := m.EndMany(context.Background(), sessions.EndManyParams{UserID: "alice"})
+					return err
+				},
 				"refresh": func() error {
 					_, err := m.Refresh(context.Background(), g.RefreshToken.Reveal(), sessions.Client{})
 					return err
@@ -87,7 +90,7 @@ func TestAWriteThatWaitsForALockIsGivenUp(t *testing.T) {
 			if s, err := patient.Get(t.Context(), g.Session.ID); err != nil || !s.EndedAt.IsZero() {
 				t.Errorf("%+v, %v", s, err)
 			}
-			if _, err := patient.End(t.Context(), g.Session.ID, "", ""); err != nil {
+			if _, err := patient.End(t.Context(), sessions.EndParams{ID: g.Session.ID}); err != nil {
 				t.Error(err)
 			}
 		})

@@ -596,7 +596,7 @@ func (m *machine) end(t *rapid.T, r *machineReplica) {
 	case "id", "token":
 		var err error
 		if token := s.all[0]; how == "token" {
-			_, err = r.manager.EndByRefreshToken(m.ctx, m.texts[token], sessions.EndSignedOut, "host")
+			_, err = r.manager.EndByRefreshToken(m.ctx, m.texts[token], sessions.EndParams{Reason: sessions.EndSignedOut, By: "host"})
 			if !slices.Contains(machineRing(r.step), token.secret) {
 				if !errors.Is(err, sessions.ErrMalformed) {
 					m.wrong(checkModel, "sign-out with a dropped secret: %v", err)
@@ -604,7 +604,7 @@ func (m *machine) end(t *rapid.T, r *machineReplica) {
 				return
 			}
 		} else {
-			_, err = r.manager.End(m.ctx, s.row.session.ID, sessions.EndSignedOut, "host")
+			_, err = r.manager.End(m.ctx, sessions.EndParams{ID: s.row.session.ID, Reason: sessions.EndSignedOut, By: "host"})
 		}
 		m.say("end of %s by %s: %v", s.name, how, err)
 		switch {
@@ -619,7 +619,7 @@ func (m *machine) end(t *rapid.T, r *machineReplica) {
 		if how == "others" {
 			except = s.row.session.ID
 		}
-		ended, err := r.manager.EndMany(m.ctx, s.row.session.UserID, except, sessions.EndRevoked, "host")
+		ended, err := r.manager.EndMany(m.ctx, sessions.EndManyParams{UserID: s.row.session.UserID, ExceptID: except, Reason: sessions.EndRevoked, By: "host"})
 		m.must(err)
 		m.say("end of %s of %s: %d", how, s.row.session.UserID, len(ended))
 		for _, other := range m.sessions {

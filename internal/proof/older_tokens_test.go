@@ -88,7 +88,7 @@ func TestARefreshDoesNotRetireTheOlderAccessToken(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := a.here.End(t.Context(), first.Session.ID, "", ""); err != nil {
+			if _, err := a.here.End(t.Context(), sessions.EndParams{ID: first.Session.ID}); err != nil {
 				t.Fatal(err)
 			}
 			for _, g := range []sessions.Grant{second, third} {
@@ -117,7 +117,7 @@ func TestADisabledUsersAccessTokenWorksUntilItExpires(t *testing.T) {
 				taken(t, a.there, g, true, everyDial...)
 			}
 
-			if ended, err := a.here.EndMany(t.Context(), "ada", waits.Session.ID, "", ""); err != nil || len(ended) != 1 {
+			if ended, err := a.here.EndMany(t.Context(), sessions.EndManyParams{UserID: "ada", ExceptID: waits.Session.ID}); err != nil || len(ended) != 1 {
 				t.Fatalf("%d ended, %v", len(ended), err)
 			}
 			taken(t, a.here, ends, false, everyDial...)

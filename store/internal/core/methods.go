@@ -78,7 +78,7 @@ func (s *Store) get(ctx context.Context, op, id string) (sessions.Session, error
 // where the protocol says so. It is refused in a transaction, see [Store.In].
 func (s *Store) Refresh(ctx context.Context, p sessions.RefreshParams) (sessions.RefreshResult, error) {
 	if s.joined && s.fault == nil {
-		return sessions.RefreshResult{}, sessions.ErrJoined
+		return sessions.RefreshResult{}, errJoined("refresh")
 	}
 	if !storable(p.Client.IP, p.Client.UserAgent) {
 		return sessions.RefreshResult{}, errText("refresh")
@@ -204,7 +204,7 @@ func (s *Store) EndDependents(ctx context.Context, p sessions.EndDependentsParam
 // where the code was used before. It is refused in a transaction, see [Store.In].
 func (s *Store) Redeem(ctx context.Context, p sessions.RedeemParams) (sessions.Session, error) {
 	if s.joined && s.fault == nil {
-		return sessions.Session{}, sessions.ErrJoined
+		return sessions.Session{}, errJoined("redeem")
 	}
 	if !storable(p.Client.IP, p.Client.UserAgent) {
 		return sessions.Session{}, errText("redeem")
@@ -296,6 +296,10 @@ func (s *Store) list(ids []string) string {
 // moment are the arguments of the condition live.
 func moment(m sessions.Moment) named {
 	return named{"now": m.Now.UnixMicro(), "idle_cutoff": microOrAlways(m.IdleCutoff)}
+}
+
+func errJoined(op string) error {
+	return fmt.Errorf("store: %s: cannot join a transaction, whose rollback would undo the end of a replayed session", op)
 }
 
 // storable reports whether both databases take these texts: Postgres refuses zero
