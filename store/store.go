@@ -83,9 +83,13 @@ func New(db *gorm.DB, cfg Config) (*Store, error) {
 // transaction that the host began and ends:
 //
 //	err := db.Transaction(func(tx *gorm.DB) error {
-//		_, err := manager.Join(st.In(tx)).Create(ctx, params)
+//		joined = manager.Join(st.In(tx))
+//		_, err := joined.Create(ctx, params)
 //		return err
 //	})
+//	if err == nil {
+//		joined.Committed(ctx)
+//	}
 //
 // Everything inside has to go through tx, the lookup of Config.Users too, or it
 // waits for the connection that tx holds where there is only one. The lookup gets
