@@ -240,9 +240,6 @@ type Impersonation struct {
 // no method and shows everything.
 func (Config) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "sessions.Config{…}") }
 
-// LogValue shows no field.
-func (Config) LogValue() slog.Value { return slog.StringValue("sessions.Config{…}") }
-
 // MarshalJSON shows no field.
 func (Config) MarshalJSON() ([]byte, error) { return []byte(`"sessions.Config{…}"`), nil }
 

@@ -2,8 +2,6 @@ package sessions
 
 import (
 	"errors"
-	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"path"
@@ -36,9 +34,6 @@ func NewHandler(m *Manager) *Handler {
 	h.routes = h.table()
 	return h
 }
-
-// Format shows no field whatever the verb.
-func (*Handler) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "sessions.Handler") }
 
 // ServeHTTP serves all routes. It never redirects, and it refuses with 404 a path
 // that is not already clean: a redirect would take credentials to a path that

@@ -31,12 +31,6 @@ func (t Token) Reveal() string {
 	return *t.text
 }
 
-// String returns "[redacted]".
-func (Token) String() string { return redacted }
-
-// GoString returns "[redacted]".
-func (Token) GoString() string { return redacted }
-
 // Format writes "[redacted]" whatever the verb.
 func (Token) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
 
