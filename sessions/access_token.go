@@ -114,7 +114,9 @@ func (r *ring) sign(payload []byte) (string, error) {
 	}
 	// A signer answers in ASN.1, JWS wants r ‖ s in 32 bytes each.
 	var point struct{ R, S *big.Int }
-	if rest, err := asn1.Unmarshal(der, &point); err != nil || len(rest) > 0 || point.R.Sign() <= 0 || point.S.Sign() <= 0 || point.R.BitLen() > 256 || point.S.BitLen() > 256 {
+	rest, err := asn1.Unmarshal(der, &point)
+	if err != nil || len(rest) > 0 || point.R.Sign() <= 0 || point.S.Sign() <= 0 ||
+		point.R.BitLen() > 256 || point.S.BitLen() > 256 {
 		return "", errors.New("the signer returned a malformed signature")
 	}
 	var signature [signatureLen]byte
@@ -158,9 +160,8 @@ func verifyES256(public *ecdsa.PublicKey, digest, signature []byte) bool {
 	return ecdsa.Verify(public, digest, new(big.Int).SetBytes(signature[:32]), new(big.Int).SetBytes(signature[32:]))
 }
 
-// tokenClaims are the claims of every access token, in the order they are written.
-// Those without a value are null and not absent: the published SDK takes a token
-// that lacks one for no token.
+// tokenClaims are the claims of every access token, in the order in which they are
+// written. What is said of the user follows: stackClaims or userClaims.
 type tokenClaims struct {
 	Issuer           string   `json:"iss"`
 	Subject          string   `json:"sub"`
@@ -173,7 +174,20 @@ type tokenClaims struct {
 	SessionExpiresAt int64    `json:"session_expires_at"`
 	AuthTime         *int64   `json:"auth_time,omitempty"`
 	Actor            *actorIs `json:"act,omitempty"`
+}
 
+// userClaims follow in the tokens of a Manager without [Config.ProjectID], as far as the
+// host's [User] has them (OpenID Connect Core 1.0, section 5.1).
+type userClaims struct {
+	Name          string `json:"name,omitempty"`
+	Email         string `json:"email,omitempty"`
+	EmailVerified bool   `json:"email_verified,omitempty"`
+}
+
+// stackClaims follow in the tokens of a Manager with [Config.ProjectID]. Those without a
+// value are null and not absent: the published SDK takes a token that lacks one for no
+// token.
+type stackClaims struct {
 	ProjectID        string  `json:"project_id"`
 	BranchID         string  `json:"branch_id"`
 	RefreshTokenID   string  `json:"refresh_token_id"`
@@ -194,8 +208,9 @@ type actorIs struct {
 	Subject string `json:"sub"`
 }
 
-// registeredClaims are names that [Config.Claims] may not set: ours, and those of
-// RFC 7519, section 4.1 that we leave out on purpose.
+// registeredClaims are names that [Config.Claims] may not set: those of both forms of our
+// tokens, whichever this Manager issues, so that a host may set [Config.ProjectID] later;
+// and nbf (RFC 7519, section 4.1.5), which we leave out on purpose.
 var registeredClaims = []string{
 	"iss", "sub", "aud", "iat", "exp", "nbf", "jti", "client_id", "sid", "session_expires_at", "auth_time", "act",
 	"project_id", "branch_id", "refresh_token_id", "role", "name", "email", "email_verified", "selected_team_id",
@@ -203,48 +218,21 @@ var registeredClaims = []string{
 }
 
 // issue makes an access token for a session. extra comes from [Config.Claims].
-func (m *Manager) issue(s Session, user User, extra map[string]any, now time.Time) (token Token, issued, expires time.Time, err error) {
+func (m *Manager) issue(
+	s Session, user User, extra map[string]any, now time.Time,
+) (token Token, issued, expires time.Time, err error) {
 	issued = now.Truncate(time.Second)
 	expires = m.accessExpiry(s, now)
 
-	claims := tokenClaims{
-		Issuer:           m.cfg.Issuer,
-		Subject:          s.UserID,
-		Audience:         m.cfg.Audience,
-		IssuedAt:         issued.Unix(),
-		ExpiresAt:        expires.Unix(),
-		ID:               uuid.NewString(),
-		ClientID:         m.clientID,
-		SessionID:        s.ID,
-		SessionExpiresAt: s.ExpiresAt.Unix(),
-		ProjectID:        m.clientID,
-		BranchID:         branchID,
-		RefreshTokenID:   s.ID,
-		Role:             "authenticated",
-		Name:             orNull(cutEncoded(user.Name, maxNameClaim)),
-		Email:            orNull(user.Email),
-		EmailVerified:    user.EmailVerified,
-	}
-	if !utf8.ValidString(user.Email) || cutEncoded(user.Email, maxEmailClaim) != user.Email {
-		claims.Email, claims.EmailVerified = nil, false // the rest of an address is another one
-	}
-	if !user.SignedUpAt.IsZero() {
-		claims.SignedUpAt = user.SignedUpAt.Unix()
-	}
-	if !s.AuthTime.IsZero() {
-		// No further ahead than we would accept: this clock may be behind that of the
-		// replica where the user has authenticated.
-		at := min(s.AuthTime.Unix(), issued.Add(maxIssuedAhead).Unix())
-		claims.AuthTime = &at
-	}
-	if s.Impersonation {
-		claims.Actor = &actorIs{Subject: s.Actor}
-	}
-
-	payload, err := encodeClaims(claims)
+	payload, err := encodeClaims(m.tokenClaims(s, issued, expires))
 	if err != nil {
 		return Token{}, time.Time{}, time.Time{}, err
 	}
+	about, err := encodeClaims(m.claimsOf(user, s))
+	if err != nil {
+		return Token{}, time.Time{}, time.Time{}, err
+	}
+	payload = joinObjects(payload, about)
 	if len(extra) > 0 {
 		for name := range extra {
 			if slices.ContainsFunc(registeredClaims, func(r string) bool { return strings.EqualFold(r, name) }) {
@@ -255,7 +243,7 @@ func (m *Manager) issue(s Session, user User, extra map[string]any, now time.Tim
 		if err != nil {
 			return Token{}, time.Time{}, time.Time{}, fmt.Errorf("Config.Claims: %w", err)
 		}
-		payload = append(append(payload[:len(payload)-1], ','), more[1:]...)
+		payload = joinObjects(payload, more)
 		// What we would not accept we must not issue.
 		if _, err := parseObject(payload); err != nil {
 			return Token{}, time.Time{}, time.Time{}, fmt.Errorf("Config.Claims: the access token's claims: %w", err)
@@ -267,9 +255,79 @@ func (m *Manager) issue(s Session, user User, extra map[string]any, now time.Tim
 		return Token{}, time.Time{}, time.Time{}, fmt.Errorf("sign the access token: %w", err)
 	}
 	if limit := m.cookies.limit(maxAccessToken); len(text) > limit {
-		return Token{}, time.Time{}, time.Time{}, fmt.Errorf("the access token has %d bytes, at most %d are allowed", len(text), limit)
+		err := fmt.Errorf("the access token has %d bytes, at most %d are allowed", len(text), limit)
+		return Token{}, time.Time{}, time.Time{}, err
 	}
 	return NewToken(text), issued, expires, nil
+}
+
+func (m *Manager) tokenClaims(s Session, issued, expires time.Time) tokenClaims {
+	claims := tokenClaims{
+		Issuer:           m.cfg.Issuer,
+		Subject:          s.UserID,
+		Audience:         m.cfg.Audience,
+		IssuedAt:         issued.Unix(),
+		ExpiresAt:        expires.Unix(),
+		ID:               m.newTokenID(),
+		ClientID:         m.clientID,
+		SessionID:        s.ID,
+		SessionExpiresAt: s.ExpiresAt.Unix(),
+	}
+	if !s.AuthTime.IsZero() {
+		// No further ahead than we would accept: this clock may be behind that of the
+		// replica where the user has authenticated.
+		at := min(s.AuthTime.Unix(), issued.Add(maxIssuedAhead).Unix())
+		claims.AuthTime = &at
+	}
+	if s.Impersonation {
+		claims.Actor = &actorIs{Subject: s.Actor}
+	}
+	return claims
+}
+
+// newTokenID makes a jti. 96 random bits do not repeat while tokens live, and 16 bytes
+// are less than half of what a UUID takes.
+func (m *Manager) newTokenID() string {
+	if m.cfg.ProjectID != "" {
+		return uuid.NewString()
+	}
+	var b [12]byte
+	_, _ = rand.Read(b[:]) // it never returns an error
+	return segmentEncoding.EncodeToString(b[:])
+}
+
+// claimsOf returns the claims about a user: stackClaims or userClaims.
+func (m *Manager) claimsOf(user User, s Session) any {
+	about := userClaims{Name: cutEncoded(user.Name, maxNameClaim)}
+	// The beginning of an address is another address, so it is not cut.
+	if utf8.ValidString(user.Email) && cutEncoded(user.Email, maxEmailClaim) == user.Email {
+		about.Email, about.EmailVerified = user.Email, user.EmailVerified
+	}
+	if m.cfg.ProjectID == "" {
+		about.EmailVerified = about.EmailVerified && about.Email != ""
+		return about
+	}
+	claims := stackClaims{
+		ProjectID:      m.cfg.ProjectID,
+		BranchID:       branchID,
+		RefreshTokenID: s.ID,
+		Role:           "authenticated",
+		Name:           orNull(about.Name),
+		Email:          orNull(about.Email),
+		EmailVerified:  about.EmailVerified,
+	}
+	if !user.SignedUpAt.IsZero() {
+		claims.SignedUpAt = user.SignedUpAt.Unix()
+	}
+	return claims
+}
+
+// joinObjects appends the members of a JSON object to another one, which has some.
+func joinObjects(object, more []byte) []byte {
+	if string(more) == "{}" {
+		return object
+	}
+	return append(append(object[:len(object)-1], ','), more[1:]...)
 }
 
 // accessExpiry caps an access token's life at the end of its session, but lets a
@@ -361,11 +419,15 @@ func (m *Manager) parseAccess(ctx context.Context, token string) (Identity, erro
 
 // addressed reports whether claims are those of a token for this service, under its name
 // or a former one. Another service may share the secrets.
+//
+// A token has all claims of the x-stack family or none, and both forms count whether
+// [Config.ProjectID] is set or not: the tokens of before go on when a host sets it.
 func (m *Manager) addressed(claims jsonObject) bool {
 	client := claims.text("client_id")
 	return claims.is("iss", m.cfg.Issuer) && slices.Contains(m.audiences, claims.text("aud")) &&
 		(client == m.clientID || slices.Contains(m.audiences, client)) &&
-		claims.is("project_id", client) && claims.is("branch_id", branchID)
+		(claims.get("project_id") == nil && claims.get("branch_id") == nil ||
+			claims.is("project_id", client) && claims.is("branch_id", branchID))
 }
 
 // readClaims reads the claims of a payload whose signature is good, and holds them to
@@ -376,8 +438,9 @@ func readClaims(claims jsonObject) (id Identity, issued time.Time, ok bool) {
 		return time.Unix(n, 0).UTC(), isInt && n > 0 && n <= maxNumericDate
 	}
 	id = Identity{Access: AccessClient, UserID: claims.text("sub"), SessionID: claims.text("sid")}
-	ok = validUserID(id.UserID) && validSessionID(id.SessionID) && claims.is("refresh_token_id", id.SessionID) &&
-		claims.get("nbf") == nil
+	ok = validUserID(id.UserID) && validSessionID(id.SessionID) && claims.get("nbf") == nil &&
+		(claims.get("project_id") == nil && claims.get("refresh_token_id") == nil ||
+			claims.get("project_id") != nil && claims.is("refresh_token_id", id.SessionID))
 	if raw := claims.get("act"); raw != nil {
 		// One level only: an impersonation is never made from another.
 		act, err := parseObject(raw)

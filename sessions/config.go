@@ -94,9 +94,11 @@ type Config struct {
 	// Defaults to none, and then no metadata is served, for hosts that have their own.
 	BaseURL string
 
-	// ProjectID is what clients of the x-stack family name as their project, and
-	// the client_id and project_id of access tokens: letters, digits, '-', '_'
-	// and '.'; a UUID for the published SDK. Required where Audience is not set.
+	// ProjectID makes the API that of a Stack Auth project, for its published SDK. It is the
+	// project that clients name, and the client_id and project_id of access tokens, which
+	// then carry all claims that the SDK asks for. It has letters, digits, '-', '_' and '.';
+	// the SDK needs a UUID. Set it only if you have such clients; without it access tokens
+	// are about half as long. Required if Audience is not set.
 	ProjectID string
 
 	// Audience is the aud of access tokens, and what refresh tokens and hand-off codes

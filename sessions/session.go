@@ -211,14 +211,16 @@ type User struct {
 	// case or accents must not answer with the spelling that it was asked for.
 	// Required.
 	ID string
-	// Name is what the user is called. The access token has up to 255 bytes of it.
+	// Name is what the user is called. The access token carries up to 255 bytes of it.
+	// Leave Name and Email empty to keep them out of the token.
 	Name string
-	// Email is the user's primary address. One of more than 320 bytes is null in the
-	// access token: a part of it would be somebody else's.
+	// Email is the user's primary address. The access token carries it unless it has more
+	// than 320 bytes: a part of it would be somebody else's.
 	Email string
 	// EmailVerified says whether the host has proof of it.
 	EmailVerified bool
-	// SignedUpAt is when the account was made.
+	// SignedUpAt is when the account was made. Only a token with [Config.ProjectID]
+	// carries it.
 	SignedUpAt time.Time
 }
 

@@ -99,12 +99,12 @@ func TestAStrictRouteHoldsATokenToItsRow(t *testing.T) {
 				"as it was issued":                   {own.AccessToken, nil, ""},
 				"an impersonation as it was issued":  {acting.AccessToken, nil, ""},
 				"another user":                       {own.AccessToken, map[string]any{"sub": "eve"}, "contradiction"},
-				"another user's session":             {own.AccessToken, map[string]any{"sid": other.Session.ID, "refresh_token_id": other.Session.ID}, "contradiction"},
+				"another user's session":             {own.AccessToken, map[string]any{"sid": other.Session.ID}, "contradiction"},
 				"an impersonation without its actor": {acting.AccessToken, map[string]any{"act": nil, "auth_time": now.Unix()}, "contradiction"},
 				"an impersonation by somebody else":  {acting.AccessToken, map[string]any{"act": map[string]any{"sub": "eve"}}, "contradiction"},
 				"a user's own session with an actor": {own.AccessToken, map[string]any{"act": map[string]any{"sub": "eve"}, "auth_time": nil}, "contradiction"},
-				"an impersonation's row, as oneself": {own.AccessToken, map[string]any{"sid": acting.Session.ID, "refresh_token_id": acting.Session.ID}, "contradiction"},
-				"a session that is not there":        {own.AccessToken, map[string]any{"sid": unknown, "refresh_token_id": unknown}, "unknown_session"},
+				"an impersonation's row, as oneself": {own.AccessToken, map[string]any{"sid": acting.Session.ID}, "contradiction"},
+				"a session that is not there":        {own.AccessToken, map[string]any{"sid": unknown}, "unknown_session"},
 				"a life of 24 h and a second":        {own.AccessToken, map[string]any{"exp": now.Unix() + 24*60*60 + 1}, "contradiction"},
 			} {
 				token := forger.forge(t, test.token, test.claim)
