@@ -33,7 +33,8 @@ func exampleManager() (manager *sessions.Manager, alice, root string) {
 		}
 		return grant.AccessToken.Reveal()
 	}
-	return manager, token(sessions.CreateParams{UserID: "alice"}), token(sessions.CreateParams{UserID: "alice", Impersonation: true, Actor: "root"})
+	return manager, token(sessions.CreateParams{UserID: "alice"}),
+		token(sessions.CreateParams{UserID: "alice", Impersonation: true, Actor: "root"})
 }
 
 func send(h http.Handler, method, path, token string) {

@@ -27,7 +27,8 @@ func TestWriteErrorOfAMiddleware(t *testing.T) {
 	t.Parallel()
 	k := sessionstest.New(t, func(c *sessions.Config) { c.WriteError = form("manager") })
 	plain := sessionstest.New(t)
-	const none = `{"code":"ACCESS_TYPE_REQUIRED","error":"Credentials are required: a server key or an access token as Authorization: Bearer, or an access type."}`
+	const none = `{"code":"ACCESS_TYPE_REQUIRED","error":"Credentials are required: a server key or an access token ` +
+		`as Authorization: Bearer, or an access type."}`
 	const noManager = `{"code":"INTERNAL","error":"The middleware has no Manager."}`
 	of := func(k *sessionstest.Kit, name string) middleware.Config {
 		c := middleware.Config{Manager: k.Manager}
@@ -47,17 +48,23 @@ func TestWriteErrorOfAMiddleware(t *testing.T) {
 		header http.Header
 		want   string
 	}{
-		"neither":                          {of(plain, "").Require, nil, none},
-		"the Manager's":                    {of(k, "").Require, nil, "manager ACCESS_TYPE_REQUIRED"},
-		"its own":                          {of(plain, "own").Require, nil, "own ACCESS_TYPE_REQUIRED"},
-		"its own before the Manager's":     {of(k, "own").Require, nil, "own ACCESS_TYPE_REQUIRED"},
-		"no Manager":                       {middleware.Config{}.Require, nil, noManager},
-		"its own, without a Manager":       {middleware.Config{WriteError: form("own")}.Require, nil, "own INTERNAL"},
-		"a guard after neither":            {guarded(of(plain, "")), actingPlain, forbidden},
-		"a guard after the Manager's":      {guarded(of(k, "")), acting, "manager IMPERSONATION_NOT_ALLOWED"},
-		"a guard after one of its own":     {guarded(of(k, "own")), acting, "own IMPERSONATION_NOT_ALLOWED"},
-		"a guard without a middleware":     {middleware.ForbidImpersonation, acting, `{"code":"INTERNAL","error":"None of Require, Optional and RequireServer has run before."}`},
-		"the innermost of two middlewares": {func(next http.Handler) http.Handler { return of(k, "outer").Optional(guarded(of(k, "inner"))(next)) }, acting, "inner IMPERSONATION_NOT_ALLOWED"},
+		"neither":                      {of(plain, "").Require, nil, none},
+		"the Manager's":                {of(k, "").Require, nil, "manager ACCESS_TYPE_REQUIRED"},
+		"its own":                      {of(plain, "own").Require, nil, "own ACCESS_TYPE_REQUIRED"},
+		"its own before the Manager's": {of(k, "own").Require, nil, "own ACCESS_TYPE_REQUIRED"},
+		"no Manager":                   {middleware.Config{}.Require, nil, noManager},
+		"its own, without a Manager":   {middleware.Config{WriteError: form("own")}.Require, nil, "own INTERNAL"},
+		"a guard after neither":        {guarded(of(plain, "")), actingPlain, forbidden},
+		"a guard after the Manager's":  {guarded(of(k, "")), acting, "manager IMPERSONATION_NOT_ALLOWED"},
+		"a guard after one of its own": {guarded(of(k, "own")), acting, "own IMPERSONATION_NOT_ALLOWED"},
+		"a guard without a middleware": {
+			middleware.ForbidImpersonation, acting,
+			`{"code":"INTERNAL","error":"None of Require, Optional and RequireServer has run before."}`,
+		},
+		"the innermost of two middlewares": {
+			func(next http.Handler) http.Handler { return of(k, "outer").Optional(guarded(of(k, "inner"))(next)) },
+			acting, "inner IMPERSONATION_NOT_ALLOWED",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -296,18 +296,29 @@ func tooLong(name, src string) []fault {
 func TestTheListFindsWhatItNames(t *testing.T) {
 	t.Parallel()
 	page := "# A\n\nbeside\n\n" + listHeading + "\n\nHow to write.\n\n| not | but | fine |\n|---|---|---|\n" +
-		"| `where` | *if* | `is/says where`, `where … lives` |\n| `beside/besides` | next to | |\n| `of ours` | our | |\n\n## After\n\nof ours\n"
+		"| `where` | *if* | `is/says where`, `where … lives` |\n| `beside/besides` | next to | |\n| `of ours` | our " +
+		"| |\n\n## After\n\nof ours\n"
 	files := fstest.MapFS{
 		listPage: {Data: []byte(page)},
-		"a.go": {Data: []byte("// Package a says where it is.\n//\n//go:generate beside\npackage a\n\n// b is one of\n// ours.\nvar b = \"beside\"\n\n" +
-			"/*\nc, Where it is set,\n*/\nvar c = \"SELECT 1 WHERE 2 beside 3\" // where the code of c lives\n\nvar d = `beside\nit`\n")},
-		"a_test.go":     {Data: []byte("package a\n\nvar e = \"one beside the other\" // besides\n")},
-		"b.md":          {Data: []byte("`where` is a word\n\nWhere it\nis set\n\n| a | " + strings.Repeat("b ", 80) + "|\n" + strings.Repeat("b ", 80) + "\n")},
-		"c.html":        {Data: []byte("<p>beside" + strings.Repeat(" b", 80) + "\n")},
-		"d.yaml":        {Data: []byte("a: somewhere\nb: wherever\nc: WHERE\n# https://example.org/" + strings.Repeat("b", 120) + "\n")},
+		"a.go": {Data: []byte("// Package a says where it is.\n//\n//go:generate beside\npackage a\n\n// b is one " +
+			"of\n// ours.\nvar b = \"beside\"\n\n" +
+			"/*\nc, Where it is set,\n*/\nvar c = \"SELECT 1 WHERE 2 beside 3\" // where the code of c lives\n\nvar " +
+			"d = `beside\nit`\n")},
+		"a_test.go": {Data: []byte("package a\n\nvar e = \"one beside the other\" // besides\n")},
+		"b.md": {
+			Data: []byte("`where` is a word\n\nWhere it\nis set\n\n| a | " + strings.Repeat("b ", 80) + "|\n" +
+				strings.Repeat("b ", 80) + "\n"),
+		},
+		"c.html": {Data: []byte("<p>beside" + strings.Repeat(" b", 80) + "\n")},
+		"d.yaml": {
+			Data: []byte("a: somewhere\nb: wherever\nc: WHERE\n# https://example.org/" +
+				strings.Repeat("b", 120) + "\n"),
+		},
 		"testdata/a.md": {Data: []byte("beside\n")},
 		".ci/a.md":      {Data: []byte("beside\n")},
-		"w.go":          {Data: []byte("package w\n\n" + strings.Repeat("\t", 20) + "var w = \"" + strings.Repeat("w ", 18) + "\"\n")},
+		"w.go": {
+			Data: []byte("package w\n\n" + strings.Repeat("\t", 20) + "var w = \"" + strings.Repeat("w ", 18) + "\"\n"),
+		},
 	}
 	list, err := readList(files)
 	if err != nil {

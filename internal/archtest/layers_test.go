@@ -105,7 +105,8 @@ func TestTheDomainUsesNoNameOfHTTP(t *testing.T) {
 
 func TestTheDomainRuleBites(t *testing.T) {
 	t.Parallel()
-	const carrier = "package p\nimport \"net/http\"\ntype answer struct{ status int }\nfunc write(w http.ResponseWriter) {}\n" +
+	const carrier = "package p\nimport \"net/http\"\ntype answer struct{ status int }\nfunc write(w " +
+		"http.ResponseWriter) {}\n" +
 		"func (m *Manager) reply() {}\nconst limitOf = 1\n"
 	for use, want := range map[string]string{
 		"func f() { write(nil) }":              "p/a.go uses write, which is defined in p/http.go",

@@ -32,7 +32,8 @@ var (
 
 	testLibraries = []string{
 		"testing/...", "net/http/httptest", "flag",
-		"pgregory.net/rapid/...", "github.com/anishathalye/porcupine/...", "github.com/stretchr/...", "go.uber.org/goleak/...",
+		"pgregory.net/rapid/...", "github.com/anishathalye/porcupine/...", "github.com/stretchr/...",
+		"go.uber.org/goleak/...",
 		"github.com/google/go-cmp/...", "github.com/pb33f/...", "github.com/getkin/...", "gorm.io/gorm/utils/tests",
 		"./sessions/storetest", "./sessions/sessionstest", "./internal/...",
 	}
@@ -83,16 +84,18 @@ var rules = []rule{
 		only:   []string{"std", "./sessions", "./middleware", "github.com/labstack/echo/v5/..."},
 	},
 	{
-		name:   "the test kits stand on sessions",
-		reason: "authors of other stores and hosts import them in their tests; they must not get our store, our drivers or our test libraries with them",
-		in:     []string{"./sessions/storetest", "./sessions/sessionstest"},
-		only:   []string{"std", "./sessions", "./sessions/sessionstest", "github.com/google/uuid"},
+		name: "the test kits stand on sessions",
+		reason: "authors of other stores and hosts import them in their tests; they must not get our store, our " +
+			"drivers or our test libraries with them",
+		in:   []string{"./sessions/storetest", "./sessions/sessionstest"},
+		only: []string{"std", "./sessions", "./sessions/sessionstest", "github.com/google/uuid"},
 	},
 	{
-		name:   "the contract of the adapters knows no router",
-		reason: "it runs in the tests of every adapter, those of interop too: what one framework needs would be linked, and believed, everywhere",
-		in:     []string{"./internal/middlewaretest"},
-		only:   []string{"std", "./sessions", "./sessions/sessionstest"},
+		name: "the contract of the adapters knows no router",
+		reason: "it runs in the tests of every adapter, those of interop too: what one framework needs would be " +
+			"linked, and believed, everywhere",
+		in:   []string{"./internal/middlewaretest"},
+		only: []string{"std", "./sessions", "./sessions/sessionstest"},
 	},
 	{
 		name:      "store never meets middleware",
@@ -172,16 +175,20 @@ var rules = []rule{
 		neverUse: clock,
 	},
 	{
-		name:   "no math/rand and no log in what ships",
-		reason: "math/rand is guessable, and package log writes to the host's standard error without asking; use crypto/rand and the *slog.Logger of the config",
-		in:     shipping,
-		never:  []string{"math/rand", "log"},
+		name: "no math/rand and no log in what ships",
+		reason: "math/rand is guessable, and package log writes to the host's standard error without asking; use " +
+			"crypto/rand and the *slog.Logger of the config",
+		in:    shipping,
+		never: []string{"math/rand", "log"},
 	},
 	{
-		name:     "what ships reads no environment and prints nothing",
-		reason:   "the one config literal shows every setting, and standard output is the host's",
-		in:       shipping,
-		neverUse: []string{"os.Getenv", "os.LookupEnv", "os.Environ", "os.Stdout", "os.Stderr", "fmt.Print", "fmt.Printf", "fmt.Println"},
+		name:   "what ships reads no environment and prints nothing",
+		reason: "the one config literal shows every setting, and standard output is the host's",
+		in:     shipping,
+		neverUse: []string{
+			"os.Getenv", "os.LookupEnv", "os.Environ", "os.Stdout", "os.Stderr", "fmt.Print", "fmt.Printf",
+			"fmt.Println",
+		},
 	},
 }
 
@@ -197,7 +204,8 @@ var rooms = []string{
 	"store", "store/internal/core",
 	"middleware", "middleware/echov4", "middleware/echov5",
 	"examples/...",
-	"internal", "internal/archtest", "internal/pgtest", "internal/explorer", "internal/httpapi", "internal/middlewaretest", "internal/proof",
+	"internal", "internal/archtest", "internal/pgtest", "internal/explorer", "internal/httpapi",
+	"internal/middlewaretest", "internal/proof",
 	"interop/...", "benchmarks/...", "tools",
 	"docs/...",
 }

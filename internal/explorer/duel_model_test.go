@@ -89,7 +89,11 @@ func (m duel) steps(s duelState, emit func(step, duelState, string)) {
 }
 
 func (m duel) use(s duelState, by party, token counter, emit func(step, duelState, string)) {
-	st := step{token: token, what: [...]string{victim: "victim uses", deaf: "victim, reply lost, uses", robber: "thief uses"}[by]}
+	st := step{
+		token: token, what: [...]string{
+			victim: "victim uses", deaf: "victim, reply lost, uses", robber: "thief uses",
+		}[by],
+	}
 	s.row, st.outcome = m.present(s.row, token, 0)
 	if st.outcome.Refused() {
 		// The thief may be refused, too, and has nothing from it.
@@ -166,6 +170,7 @@ func (m duel) key(s duelState) duelState {
 	}
 	s.row = m.protocol.key(row)
 	s.row.current, s.row.parent = 3, min(row.parent, 1)*2
-	s.held, s.previous, s.unread, s.first, s.loot = rename(s.held), rename(s.previous), rename(s.unread), rename(s.first), loot
+	s.held, s.previous, s.unread, s.first, s.loot = rename(s.held), rename(s.previous), rename(s.unread),
+		rename(s.first), loot
 	return s
 }

@@ -29,7 +29,9 @@ func TestTurnsOfVictimAndThief(t *testing.T) {
 		{"strict", overwrite, hoards, 1},
 		{"strict", static, hoards, 1},
 	} {
-		name := fmt.Sprintf("%s, %s victim, %s thief", c.setting, map[memory]string{overwrite: "adopting", static: "static"}[c.victim],
+		name := fmt.Sprintf("%s, %s victim, %s thief", c.setting, map[memory]string{
+			overwrite: "adopting", static: "static",
+		}[c.victim],
 			[]string{hoards: "hoarding", adopts: "adopting", clings: "static"}[c.thief])
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -58,7 +60,9 @@ func TestTurnsWithoutBound(t *testing.T) {
 		name, trace string
 		m           duel
 	}{
-		{"caught at the second use, as if the thief forgot its old token", "steal 1; thief uses 1 rotated →2; tick; tick; tick; victim uses 1 recovered →3; tick; tick; tick; thief uses 1 recovered →4",
+		{"caught at the second use, as if the thief forgot its old token",
+			"steal 1; thief uses 1 rotated →2; tick; tick; tick; victim uses 1 recovered →3; tick; tick; tick; thief " +
+				"uses 1 recovered →4",
 			duel{protocol: with(3, 0), victim: overwrite, uses: 2}},
 		{"static against static", "",
 			duel{protocol: with(3, 0), victim: static, thief: clings, uses: 20}},
@@ -66,9 +70,13 @@ func TestTurnsWithoutBound(t *testing.T) {
 			duel{protocol: with(3, 0), victim: overwrite, uses: 20, rides: true}},
 		{"a thief who steals again and again", "",
 			duel{protocol: with(3, 0), victim: overwrite, uses: 20, restolen: true}},
-		{"a replay does not end the session", "steal 1; thief uses 1 rotated →2; tick; tick; tick; victim uses 1 recovered →3; tick; tick; tick; thief uses 1 recovered →4; tick; tick; tick; victim uses 3 later; thief uses 4 rotated →5",
+		{"a replay does not end the session",
+			"steal 1; thief uses 1 rotated →2; tick; tick; tick; victim uses 1 recovered →3; tick; tick; tick; thief " +
+				"uses 1 recovered →4; tick; tick; tick; victim uses 3 later; thief uses 4 rotated →5",
 			duel{protocol: with(3, 0).but(replayRefuses), victim: overwrite, uses: 3}},
-		{"every token is accepted", "steal 1; thief uses 1 rotated →2; thief uses 2 rotated →3; tick; tick; tick; victim uses 1 overlap →3; thief uses 1 overlap →3; victim uses 3 rotated →4",
+		{"every token is accepted",
+			"steal 1; thief uses 1 rotated →2; thief uses 2 rotated →3; tick; tick; tick; victim uses 1 overlap →3; " +
+				"thief uses 1 overlap →3; victim uses 3 rotated →4",
 			duel{protocol: with(3, 0).but(anyPrevious), victim: overwrite, uses: 3}},
 		{"a displaced successor is accepted", "",
 			duel{protocol: with(3, 0).but(siblingsLive), victim: overwrite, uses: 3}},

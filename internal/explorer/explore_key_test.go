@@ -20,10 +20,18 @@ func TestKeysDropNothingThatMatters(t *testing.T) {
 		"two stores":       func(t *testing.T) { sameFuture(t, two.paced(0), 7) },
 		"restored":         func(t *testing.T) { sameFuture(t, hot, 10) },
 		"limited":          func(t *testing.T) { sameFuture(t, tabs(1, overwrite).using(with(5, 2)).losing(2), 25) },
-		"thief":            func(t *testing.T) { sameFuture(t, duel{protocol: with(3, 0), victim: overwrite, uses: 6, lost: 2}, 16) },
-		"static victim":    func(t *testing.T) { sameFuture(t, duel{protocol: with(3, 2), victim: static, uses: 6, lost: 2}, 16) },
-		"anyone":           func(t *testing.T) { sameFuture(t, anyone{protocol: with(3, 0), newest: 5, live: isLive}, 16) },
-		"anyone, strict":   func(t *testing.T) { sameFuture(t, anyone{protocol: strict(), newest: 5, live: isLive}, 16) },
+		"thief": func(t *testing.T) {
+			sameFuture(t, duel{protocol: with(3, 0), victim: overwrite, uses: 6, lost: 2}, 16)
+		},
+		"static victim": func(t *testing.T) {
+			sameFuture(t, duel{protocol: with(3, 2), victim: static, uses: 6, lost: 2}, 16)
+		},
+		"anyone": func(t *testing.T) {
+			sameFuture(t, anyone{protocol: with(3, 0), newest: 5, live: isLive}, 16)
+		},
+		"anyone, strict": func(t *testing.T) {
+			sameFuture(t, anyone{protocol: strict(), newest: 5, live: isLive}, 16)
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -43,7 +43,8 @@ func TestRulesAgainstForcedRefreshes(t *testing.T) {
 				r := explore(m, 0)
 				t.Logf("store %d, next refresh after %d: %v", try.store, try.pace, r)
 				if got := r.broken == ""; got != try.want {
-					t.Errorf("store %d, next refresh after %d: holds is %t, want %t", try.store, try.pace, got, try.want)
+					t.Errorf("store %d, next refresh after %d: holds is %t, want %t", try.store, try.pace,
+						got, try.want)
 				}
 			}
 			// None of them changes the bound of (b), which counts uses outside
@@ -71,9 +72,11 @@ func TestForcedRefreshOdds(t *testing.T) {
 		{5 * time.Second, 0, 0, 0},
 	} {
 		got := []float64{
-			forcedRefreshes(inUse, c.pause, 1), forcedRefreshes(staleOnce, c.pause, 2), forcedRefreshes(frozen, c.pause, 2),
+			forcedRefreshes(inUse, c.pause, 1), forcedRefreshes(staleOnce, c.pause, 2),
+			forcedRefreshes(frozen, c.pause, 2),
 		}
-		t.Logf("pause %5v: %4.1f %% in use, %4.1f %% stale once and a third refresh, %4.1f %% frozen", c.pause, got[0], got[1], got[2])
+		t.Logf("pause %5v: %4.1f %% in use, %4.1f %% stale once and a third refresh, %4.1f %% frozen", c.pause, got[0],
+			got[1], got[2])
 		for i, want := range []float64{c.inUse, c.again, c.frozen} {
 			if math.Abs(got[i]-want) > 1 {
 				t.Errorf("pause %v, rules %d: %.1f %%, want %.0f %%", c.pause, i, got[i], want)

@@ -97,7 +97,8 @@ func TestHonestClientsWithLimitedRecoveries(t *testing.T) {
 		{"limit 3, two tabs, one reply lost", tabs(2, overwrite).using(with(5, 3)).losing(1), refused},
 		{"limit 3, a static client", tabs(1, static).using(with(5, 3)).losing(0), refused},
 		{"no recovery, nothing lost", tabs(2, overwrite).using(with(5, sessions.NoRecovery)).losing(0), ""},
-		{"no recovery, nothing lost, restored", tabs(2, overwrite).using(with(5, sessions.NoRecovery)).losing(0).restoring(3), ""},
+		{"no recovery, nothing lost, restored", tabs(2, overwrite).using(with(5, sessions.NoRecovery)).losing(0).
+			restoring(3), ""},
 		{"no recovery, one reply lost", tabs(1, overwrite).using(with(5, sessions.NoRecovery)).losing(1), refused},
 		{"strict, one tab, nothing lost", tabs(1, overwrite).using(strict()).losing(0), ""},
 		{"strict, one tab, nothing lost, restored", tabs(1, overwrite).using(strict()).losing(0).restoring(4), ""},
@@ -142,7 +143,8 @@ func TestTimesThatHonestClientsNeed(t *testing.T) {
 						setups++
 						r := explore(m, 0)
 						if got, want := r.broken == "", w > f+z+skew && pace > z; got != want {
-							t.Errorf("F=%d Z=%d S=%d W=%d, next refresh after %d: %v, want it to hold: %t", f, z, skew, w, pace, r, want)
+							t.Errorf("F=%d Z=%d S=%d W=%d, next refresh after %d: %v, want it to hold: %t", f, z, skew,
+								w, pace, r, want)
 						}
 					}
 				}
@@ -166,33 +168,75 @@ func TestHonestClientsOutsideTheAssumptions(t *testing.T) {
 		trace string
 	}{
 		{"a recovery does not restart the window",
-			func(m honest) honest { return m.using(m.but(windowNotRestarted)) }, "send 1; arrive 1 rotated →2; tick; give up 1; tick; tick; send 1; send 1; arrive 1 recovered →3; reply to 1 →3; tick; arrive 1 recovered →4; give up 1; tick; send 3; arrive 3 replay"},
+			func(m honest) honest {
+				return m.using(m.but(windowNotRestarted))
+			}, "send 1; arrive 1 rotated →2; tick; give up 1; tick; tick; send 1; send 1; arrive 1 recovered →3; " +
+				"reply to 1 →3; tick; arrive 1 recovered →4; give up 1; tick; send 3; arrive 3 replay"},
 		{"an overlap answer does not restart the window",
-			func(m honest) honest { return m.using(m.but(windowFixed)) }, "send 1; arrive 1 rotated →2; tick; send 1; give up 1; tick; send 1; arrive 1 overlap →2; reply to 1 →2; tick; arrive 1 recovered →3; give up 1; tick; send 2; arrive 2 replay"},
+			func(m honest) honest {
+				return m.using(m.but(windowFixed))
+			}, "send 1; arrive 1 rotated →2; tick; send 1; give up 1; tick; send 1; arrive 1 overlap →2; reply to 1 " +
+				"→2; tick; arrive 1 recovered →3; give up 1; tick; send 2; arrive 2 replay"},
 		{"no overlap with unlimited recoveries",
-			func(m honest) honest { return m.using(with(0, 0)) }, "send 1; send 1; arrive 1 rotated →2; reply to 1 →2; tick; arrive 1 recovered →3; give up 1; tick; send 2; arrive 2 replay"},
+			func(m honest) honest {
+				return m.using(with(0, 0))
+			}, "send 1; send 1; arrive 1 rotated →2; reply to 1 →2; tick; arrive 1 recovered →3; give up 1; tick; " +
+				"send 2; arrive 2 replay"},
 		{"an overlap of twice the time-out",
-			func(m honest) honest { return m.using(with(2, 0)) }, "send 1; arrive 1 rotated →2; tick; send 1; reply to 1 →2; tick; arrive 1 recovered →3; give up 1; tick; send 2; arrive 2 replay"},
+			func(m honest) honest {
+				return m.using(with(2, 0))
+			}, "send 1; arrive 1 rotated →2; tick; send 1; reply to 1 →2; tick; arrive 1 recovered →3; give up 1; " +
+				"tick; send 2; arrive 2 replay"},
 		{"a request that was given up arrives later than the overlap allows",
-			func(m honest) honest { m.linger = 2; return m.paced(3) }, "send 1; arrive 1 rotated →2; tick; send 1; reply to 1 →2; tick; give up 1; tick; reply lost: arrive 1 recovered →3; tick; send 2; arrive 2 replay"},
+			func(m honest) honest {
+				m.linger = 2
+				return m.paced(3)
+			}, "send 1; arrive 1 rotated →2; tick; send 1; reply to 1 →2; tick; give up 1; tick; reply lost: arrive " +
+				"1 recovered →3; tick; send 2; arrive 2 replay"},
 		{"a forced second refresh",
-			func(m honest) honest { return m.paced(0) }, "send 1; send 1; arrive 1 rotated →2; reply to 1 →2; forget 1; send 2; arrive 2 rotated →3; arrive 1 replay"},
+			func(m honest) honest {
+				return m.paced(0)
+			}, "send 1; send 1; arrive 1 rotated →2; reply to 1 →2; forget 1; send 2; arrive 2 rotated →3; arrive 1 " +
+				"replay"},
 		{"one tab, a forced refresh while an abandoned request is under way",
-			func(m honest) honest { m.tabs = 1; return m.paced(0) }, "send 1; give up 1; send 1; arrive 1 rotated →2; reply to 1 →2; forget 1; send 2; arrive 2 rotated →3; arrive 1 replay"},
+			func(m honest) honest {
+				m.tabs = 1
+				return m.paced(0)
+			}, "send 1; give up 1; send 1; arrive 1 rotated →2; reply to 1 →2; forget 1; send 2; arrive 2 rotated " +
+				"→3; arrive 1 replay"},
 		{"tabs that each keep their own copy",
-			func(m honest) honest { m.stores, m.tabs = []memory{overwrite, overwrite}, 1; return m }, "send 1; arrive 1 rotated →2; reply to 1 →2; tick; tick; send 2; send 1; arrive 2 rotated →3; arrive 1 replay"},
+			func(m honest) honest { m.stores, m.tabs = []memory{overwrite, overwrite}, 1; return m },
+			"send 1; arrive 1 rotated →2; reply to 1 →2; tick; tick; send 2; send 1; arrive 2 rotated →3; arrive 1 " +
+				"replay"},
 		{"one program adopts and one does not",
-			func(m honest) honest { m.stores, m.tabs = []memory{overwrite, static}, 1; return m }, "send 1; arrive 1 rotated →2; reply to 1 →2; tick; tick; send 2; send 1; arrive 2 rotated →3; arrive 1 replay"},
+			func(m honest) honest { m.stores, m.tabs = []memory{overwrite, static}, 1; return m },
+			"send 1; arrive 1 rotated →2; reply to 1 →2; tick; tick; send 2; send 1; arrive 2 rotated →3; arrive 1 " +
+				"replay"},
 		{"a restart brings the first token back",
-			func(m honest) honest { m.stores, m.tabs = []memory{volatile}, 1; return m }, "send 1; arrive 1 rotated →2; reply to 1 →2; tick; tick; send 2; restart with 1; arrive 2 rotated →3; give up 2; send 1; arrive 1 replay"},
+			func(m honest) honest { m.stores, m.tabs = []memory{volatile}, 1; return m },
+			"send 1; arrive 1 rotated →2; reply to 1 →2; tick; tick; send 2; restart with 1; arrive 2 rotated →3; " +
+				"give up 2; send 1; arrive 1 replay"},
 		{"a frozen tab sends what it read two refreshes ago",
-			func(m honest) honest { m.linger = 3; return m }, "send 1; send 1; arrive 1 rotated →2; reply to 1 →2; tick; forget 1; give up 1; tick; send 2; arrive 2 rotated →3; arrive 1 replay"},
+			func(m honest) honest {
+				m.linger = 3
+				return m
+			}, "send 1; send 1; arrive 1 rotated →2; reply to 1 →2; tick; forget 1; give up 1; tick; send 2; arrive " +
+				"2 rotated →3; arrive 1 replay"},
 		{"clocks that are apart",
-			func(m honest) honest { m.skew = 1; return m }, "send 1; arrive 1 rotated →2; tick; send 1; reply to 1 →2; tick; arrive 1 recovered →3; give up 1; tick; send 2; arrive 2 replay"},
+			func(m honest) honest {
+				m.skew = 1
+				return m
+			}, "send 1; arrive 1 rotated →2; tick; send 1; reply to 1 →2; tick; arrive 1 recovered →3; give up 1; " +
+				"tick; send 2; arrive 2 replay"},
 		// A restore takes back that the window was restarted. It does no harm
 		// where the requests of the time before it died with the connections.
 		{"a request from before a restore arrives after it",
-			func(m honest) honest { m.survive = true; return m.restoring(1) }, "send 1; arrive 1 rotated →2; tick; send 1; give up 1; tick; send 1; give up 1; backup at 2; arrive 1 overlap →2; reply to 1 →2; tick; restore 2; reply lost: arrive 1 recovered →3; tick; send 2; arrive 2 replay"},
+			func(m honest) honest {
+				m.survive = true
+				return m.restoring(1)
+			}, "send 1; arrive 1 rotated →2; tick; send 1; give up 1; tick; send 1; give up 1; backup at 2; arrive 1 " +
+				"overlap →2; reply to 1 →2; tick; restore 2; reply lost: arrive 1 recovered →3; tick; send 2; arrive " +
+				"2 replay"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -205,8 +249,15 @@ func TestHonestClientsOutsideTheAssumptions(t *testing.T) {
 		m    honest
 	}{
 		{"as it is", two},
-		{"forced refreshes, one at a time", honest{protocol: with(3, 0), stores: []memory{overwrite}, tabs: 1, flight: 1, timeout: 1, lost: anyNumber, linger: -1}},
-		{"a request from before a restore, one at a time", honest{protocol: with(3, 0), stores: []memory{overwrite}, tabs: 1, flight: 1, timeout: 1, lost: anyNumber, linger: -1, once: true, rollback: 6, survive: true}},
+		{"forced refreshes, one at a time", honest{
+			protocol: with(3, 0), stores: []memory{
+				overwrite,
+			}, tabs: 1, flight: 1, timeout: 1, lost: anyNumber, linger: -1,
+		}},
+		{"a request from before a restore, one at a time", honest{
+			protocol: with(3, 0), stores: []memory{overwrite}, tabs: 1, flight: 1, timeout: 1, lost: anyNumber,
+			linger: -1, once: true, rollback: 6, survive: true,
+		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -225,7 +276,8 @@ func TestHonestClientsFindBrokenRules(t *testing.T) {
 		{"overlap ends the session", tabs(1, swap).using(with(5, 0).but(overlapEnds))},
 		{"the parent is forgotten", tabs(1, swap).using(with(5, 0).but(parentBack))},
 		{"a token newer than the row is refused", tabs(1, swap).using(with(5, 0).but(aheadRefused)).restoring(2)},
-		{"a token newer than the row does not become the parent", tabs(1, swap).using(with(5, 0).but(aheadKeepsParent)).restoring(2)},
+		{"a token newer than the row does not become the parent",
+			tabs(1, swap).using(with(5, 0).but(aheadKeepsParent)).restoring(2)},
 		{"recoveries are counted for ever", tabs(1, swap).using(with(5, 1).but(recoveriesForEver)).losing(1)},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -42,9 +42,11 @@ type row struct {
 
 // rules is a rule table. The one in use is [sessions.Rotation.Next]; the tests
 // also pass broken and alternative ones, to see what would happen.
-type rules func(r sessions.Rotation, s sessions.RefreshState, minted time.Time, presented int64, now time.Time) (sessions.RefreshState, sessions.Outcome)
+type rules func(r sessions.Rotation, s sessions.RefreshState, minted time.Time, presented int64,
+	now time.Time) (sessions.RefreshState, sessions.Outcome)
 
-func inUse(r sessions.Rotation, s sessions.RefreshState, _ time.Time, presented int64, now time.Time) (sessions.RefreshState, sessions.Outcome) {
+func inUse(r sessions.Rotation, s sessions.RefreshState, _ time.Time, presented int64,
+	now time.Time) (sessions.RefreshState, sessions.Outcome) {
 	return r.Next(s, presented, now)
 }
 

@@ -59,7 +59,8 @@ func keepOpen(p protocol, phase time.Duration) int {
 	nextThief := time.Duration(0)
 	for n := range weeks {
 		nextVictim := phase + time.Duration(n)*lifetime
-		for ; nextThief < nextVictim; nextThief = min(nextThief+overlap-time.Second, nextThief.Truncate(lifetime)+lifetime) {
+		for ; nextThief < nextVictim; nextThief = min(nextThief+overlap-time.Second,
+			nextThief.Truncate(lifetime)+lifetime) {
 			if nextThief%lifetime == 0 {
 				base = newest
 			}
@@ -102,7 +103,8 @@ func TestPinning(t *testing.T) {
 			}
 			t.Logf("lived through %d to %d refreshes of the victim", least, most)
 			if most != c.most || c.most == weeks && least != weeks {
-				t.Errorf("lived through %d to %d refreshes, want at most %d, and never fewer if that is for ever", least, most, c.most)
+				t.Errorf("lived through %d to %d refreshes, want at most %d, and never fewer if that is for ever",
+					least, most, c.most)
 			}
 		})
 	}
@@ -179,7 +181,10 @@ func TestQuietWindow(t *testing.T) {
 		{"two tabs, compare and swap", tabs(2, swap)},
 		{"three tabs, last write wins", tabs(3, overwrite)},
 		{"two static tabs", tabs(2, static)},
-		{"two tabs, restored in no time", honest{stores: []memory{overwrite}, tabs: 2, flight: 2, timeout: 2, linger: 2, pace: 3, lost: anyNumber, rollback: 2, survive: true}},
+		{"two tabs, restored in no time", honest{
+			stores: []memory{overwrite}, tabs: 2, flight: 2, timeout: 2, linger: 2, pace: 3, lost: anyNumber,
+			rollback: 2, survive: true,
+		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

@@ -35,9 +35,15 @@ func sound() *adapter {
 	}
 	return &adapter{
 		Surface: middlewaretest.Surface[wrap]{
-			Require:               func(m *sessions.Manager, dial sessions.Revocation) wrap { return config(m, dial).Require },
-			Optional:              func(m *sessions.Manager, dial sessions.Revocation) wrap { return config(m, dial).Optional },
-			RequireServer:         func(m *sessions.Manager, dial sessions.Revocation) wrap { return config(m, dial).RequireServer },
+			Require: func(m *sessions.Manager, dial sessions.Revocation) wrap {
+				return config(m, dial).Require
+			},
+			Optional: func(m *sessions.Manager, dial sessions.Revocation) wrap {
+				return config(m, dial).Optional
+			},
+			RequireServer: func(m *sessions.Manager, dial sessions.Revocation) wrap {
+				return config(m, dial).RequireServer
+			},
 			ForbidImpersonation:   middleware.ForbidImpersonation,
 			ReadOnlyImpersonation: middleware.ReadOnlyImpersonation,
 			RequireRecent:         func(maxAge time.Duration) wrap { return middleware.RequireRecent(maxAge) },
@@ -78,7 +84,8 @@ func (a *adapter) add(mux *http.ServeMux, g middlewaretest.Group, prefix string,
 }
 
 // admit is a middleware made by hand, to leave things out.
-func admit(need sessions.Need, serve func(w http.ResponseWriter, r *http.Request, ctx context.Context, err error, next http.Handler)) func(*sessions.Manager, sessions.Revocation) wrap {
+func admit(need sessions.Need, serve func(w http.ResponseWriter, r *http.Request, ctx context.Context, err error,
+	next http.Handler)) func(*sessions.Manager, sessions.Revocation) wrap {
 	return func(m *sessions.Manager, dial sessions.Revocation) wrap {
 		return func(next http.Handler) http.Handler {
 			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -90,7 +97,8 @@ func admit(need sessions.Need, serve func(w http.ResponseWriter, r *http.Request
 }
 
 // eachRoute mounts routes by hand.
-func eachRoute(methods func(sessions.Route) []string, handler func(sessions.Route) http.Handler) func(*http.ServeMux, string, *sessions.Handler) {
+func eachRoute(methods func(sessions.Route) []string,
+	handler func(sessions.Route) http.Handler) func(*http.ServeMux, string, *sessions.Handler) {
 	return func(mux *http.ServeMux, prefix string, h *sessions.Handler) {
 		for _, route := range h.Routes() {
 			for _, method := range methods(route) {
@@ -135,7 +143,8 @@ var faults = []struct {
 	with          func(a *adapter)
 }{
 	{"the identity is not handed on", "callers", func(a *adapter) {
-		a.Require = admit(sessions.NeedUser, func(w http.ResponseWriter, r *http.Request, _ context.Context, err error, next http.Handler) {
+		a.Require = admit(sessions.NeedUser, func(w http.ResponseWriter, r *http.Request, _ context.Context, err error,
+			next http.Handler) {
 			if err != nil {
 				sessions.WriteError(w, r, err)
 				return
@@ -144,7 +153,8 @@ var faults = []struct {
 		})
 	}},
 	{"a refusal does not end the request", "callers", func(a *adapter) {
-		a.Require = admit(sessions.NeedUser, func(w http.ResponseWriter, r *http.Request, _ context.Context, err error, next http.Handler) {
+		a.Require = admit(sessions.NeedUser, func(w http.ResponseWriter, r *http.Request, _ context.Context, err error,
+			next http.Handler) {
 			if err != nil {
 				sessions.WriteError(w, r, err)
 			}
@@ -152,16 +162,19 @@ var faults = []struct {
 		})
 	}},
 	{"refusals have no headers", "callers", func(a *adapter) {
-		a.RequireServer = admit(sessions.NeedServer, func(w http.ResponseWriter, r *http.Request, ctx context.Context, err error, next http.Handler) {
+		a.RequireServer = admit(sessions.NeedServer, func(w http.ResponseWriter, r *http.Request, ctx context.Context,
+			err error, next http.Handler) {
 			if err != nil {
-				http.Error(w, `{"code":"`+sessions.NewAPIError(err).Code+`","error":"-"}`, sessions.NewAPIError(err).Status)
+				http.Error(w, `{"code":"`+sessions.NewAPIError(err).Code+`","error":"-"}`,
+					sessions.NewAPIError(err).Status)
 				return
 			}
 			next.ServeHTTP(w, r.WithContext(ctx))
 		})
 	}},
 	{"Optional takes bad credentials for none", "callers", func(a *adapter) {
-		a.Optional = admit(sessions.NeedNothing, func(w http.ResponseWriter, r *http.Request, ctx context.Context, err error, next http.Handler) {
+		a.Optional = admit(sessions.NeedNothing, func(w http.ResponseWriter, r *http.Request, ctx context.Context,
+			err error, next http.Handler) {
 			if err != nil {
 				ctx = r.Context()
 			}
@@ -191,7 +204,8 @@ var faults = []struct {
 		}
 	}},
 	{"the identity is handed on alone", "feed", func(a *adapter) {
-		a.Require = admit(sessions.NeedUser, func(w http.ResponseWriter, r *http.Request, ctx context.Context, err error, next http.Handler) {
+		a.Require = admit(sessions.NeedUser, func(w http.ResponseWriter, r *http.Request, ctx context.Context,
+			err error, next http.Handler) {
 			if err != nil {
 				sessions.WriteError(w, r, err)
 				return
@@ -200,7 +214,9 @@ var faults = []struct {
 			next.ServeHTTP(w, r.WithContext(sessions.NewContext(r.Context(), id)))
 		})
 	}},
-	{"ForbidImpersonation is ReadOnlyImpersonation", "guards", func(a *adapter) { a.ForbidImpersonation = a.ReadOnlyImpersonation }},
+	{"ForbidImpersonation is ReadOnlyImpersonation", "guards", func(a *adapter) {
+		a.ForbidImpersonation = a.ReadOnlyImpersonation
+	}},
 	{"a method is safe in any letters", "guards", func(a *adapter) {
 		guard := a.ReadOnlyImpersonation
 		a.ReadOnlyImpersonation = func(next http.Handler) http.Handler {
@@ -224,7 +240,9 @@ var faults = []struct {
 			})
 		}
 	}},
-	{"RequireRecent is not connected", "recent", func(a *adapter) { a.RequireRecent = func(time.Duration) wrap { return through } }},
+	{"RequireRecent is not connected", "recent", func(a *adapter) {
+		a.RequireRecent = func(time.Duration) wrap { return through }
+	}},
 	{"RequireRecent asks for less", "recent", func(a *adapter) {
 		a.RequireRecent = func(maxAge time.Duration) wrap { return middleware.RequireRecent(maxAge + time.Millisecond) }
 	}},
@@ -243,7 +261,8 @@ var faults = []struct {
 		}
 	}},
 	{"Optional refuses dead cookies", "cookies", func(a *adapter) {
-		a.Optional = admit(sessions.NeedNothing, func(w http.ResponseWriter, r *http.Request, ctx context.Context, err error, next http.Handler) {
+		a.Optional = admit(sessions.NeedNothing, func(w http.ResponseWriter, r *http.Request, ctx context.Context,
+			err error, next http.Handler) {
 			if err == nil && r.Header.Get("Cookie") != "" {
 				if _, ok := sessions.FromContext(ctx); !ok {
 					err = sessions.ErrNoCredentials
@@ -257,7 +276,8 @@ var faults = []struct {
 		})
 	}},
 	{"only the last two cookies are set", "cookies", func(a *adapter) {
-		a.Require = admit(sessions.NeedUser, func(w http.ResponseWriter, r *http.Request, ctx context.Context, err error, next http.Handler) {
+		a.Require = admit(sessions.NeedUser, func(w http.ResponseWriter, r *http.Request, ctx context.Context,
+			err error, next http.Handler) {
 			if lines := w.Header()["Set-Cookie"]; len(lines) > 2 {
 				w.Header()["Set-Cookie"] = lines[len(lines)-2:]
 			}
@@ -269,7 +289,8 @@ var faults = []struct {
 		})
 	}},
 	{"a refusal takes the cookies off again", "cookies", func(a *adapter) {
-		a.Require = admit(sessions.NeedUser, func(w http.ResponseWriter, r *http.Request, ctx context.Context, err error, next http.Handler) {
+		a.Require = admit(sessions.NeedUser, func(w http.ResponseWriter, r *http.Request, ctx context.Context,
+			err error, next http.Handler) {
 			if err != nil {
 				w.Header().Del("Set-Cookie")
 				sessions.WriteError(w, r, err)
@@ -279,7 +300,8 @@ var faults = []struct {
 		})
 	}},
 	{"the context of the request is lost", "groups", func(a *adapter) {
-		a.Require = admit(sessions.NeedUser, func(w http.ResponseWriter, r *http.Request, ctx context.Context, err error, next http.Handler) {
+		a.Require = admit(sessions.NeedUser, func(w http.ResponseWriter, r *http.Request, ctx context.Context,
+			err error, next http.Handler) {
 			if err != nil {
 				sessions.WriteError(w, r, err)
 				return
@@ -291,7 +313,8 @@ var faults = []struct {
 	{"a caller is remembered", "groups", func(a *adapter) {
 		var mu sync.Mutex
 		var last sessions.Identity
-		a.Optional = admit(sessions.NeedNothing, func(w http.ResponseWriter, r *http.Request, ctx context.Context, err error, next http.Handler) {
+		a.Optional = admit(sessions.NeedNothing, func(w http.ResponseWriter, r *http.Request, ctx context.Context,
+			err error, next http.Handler) {
 			mu.Lock()
 			defer mu.Unlock()
 			if id, ok := sessions.FromContext(ctx); err == nil && ok {
@@ -304,32 +327,35 @@ var faults = []struct {
 		a.mount = eachRoute(func(r sessions.Route) []string { return []string{r.Method} }, onlyGET)
 	}},
 	{"path parameters are forgotten", "mount", func(a *adapter) {
-		a.mount = eachRoute(func(r sessions.Route) []string { return []string{r.Method} }, func(route sessions.Route) http.Handler {
-			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				r.SetPathValue("sessile_id", "")
-				route.Handler.ServeHTTP(w, r)
+		a.mount = eachRoute(func(r sessions.Route) []string { return []string{r.Method} },
+			func(route sessions.Route) http.Handler {
+				return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					r.SetPathValue("sessile_id", "")
+					route.Handler.ServeHTTP(w, r)
+				})
 			})
-		})
 	}},
 	{"a parameter of the group is taken for ours", "mount", func(a *adapter) {
-		a.mount = eachRoute(func(r sessions.Route) []string { return []string{r.Method} }, func(route sessions.Route) http.Handler {
-			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				if id := r.PathValue("id"); id != "" && r.PathValue("sessile_id") != "" {
-					r.SetPathValue("sessile_id", id)
-				}
-				route.Handler.ServeHTTP(w, r)
+		a.mount = eachRoute(func(r sessions.Route) []string { return []string{r.Method} },
+			func(route sessions.Route) http.Handler {
+				return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					if id := r.PathValue("id"); id != "" && r.PathValue("sessile_id") != "" {
+						r.SetPathValue("sessile_id", id)
+					}
+					route.Handler.ServeHTTP(w, r)
+				})
 			})
-		})
 	}},
 	{"a project of the group hides the keys", "mount", func(a *adapter) {
-		a.mount = eachRoute(func(r sessions.Route) []string { return []string{r.Method} }, func(route sessions.Route) http.Handler {
-			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				if project := r.PathValue("project_id"); project != "" {
-					r.SetPathValue("sessile_project_id", project)
-				}
-				route.Handler.ServeHTTP(w, r)
+		a.mount = eachRoute(func(r sessions.Route) []string { return []string{r.Method} },
+			func(route sessions.Route) http.Handler {
+				return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					if project := r.PathValue("project_id"); project != "" {
+						r.SetPathValue("sessile_project_id", project)
+					}
+					route.Handler.ServeHTTP(w, r)
+				})
 			})
-		})
 	}},
 	{"an id is the rest of the path", "mount", func(a *adapter) {
 		a.mount = func(mux *http.ServeMux, prefix string, h *sessions.Handler) {
@@ -345,7 +371,8 @@ var faults = []struct {
 		}
 	}},
 	{"a refusal is never in the app's form", "refusals", func(a *adapter) {
-		a.Require = admit(sessions.NeedUser, func(w http.ResponseWriter, r *http.Request, ctx context.Context, err error, next http.Handler) {
+		a.Require = admit(sessions.NeedUser, func(w http.ResponseWriter, r *http.Request, ctx context.Context,
+			err error, next http.Handler) {
 			if err != nil {
 				sessions.WriteError(w, r, err)
 				return
@@ -364,19 +391,22 @@ var faults = []struct {
 			})
 		}
 	}},
-	{"the app's form loses the headers", "refusals", func(a *adapter) { a.app = onlyBodies(func(int) bool { return true }) }},
+	{"the app's form loses the headers", "refusals", func(a *adapter) {
+		a.app = onlyBodies(func(int) bool { return true })
+	}},
 	{"the app's form loses the headers where it redirects", "refusals", func(a *adapter) {
 		a.app = onlyBodies(func(status int) bool { return status == http.StatusSeeOther })
 	}},
 	{"OAuth's refusals are in the app's form", "refusals", func(a *adapter) {
-		a.mount = eachRoute(func(r sessions.Route) []string { return []string{r.Method} }, func(route sessions.Route) http.Handler {
-			if !strings.HasPrefix(route.Pattern, "/auth/oauth/") {
-				return route.Handler
-			}
-			return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-				http.Error(w, `{"ok":false,"problem":"UNSUPPORTED_MEDIA_TYPE"}`, http.StatusUnsupportedMediaType)
+		a.mount = eachRoute(func(r sessions.Route) []string { return []string{r.Method} },
+			func(route sessions.Route) http.Handler {
+				if !strings.HasPrefix(route.Pattern, "/auth/oauth/") {
+					return route.Handler
+				}
+				return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+					http.Error(w, `{"ok":false,"problem":"UNSUPPORTED_MEDIA_TYPE"}`, http.StatusUnsupportedMediaType)
+				})
 			})
-		})
 	}},
 	{"anybody's X-Forwarded-For is believed", "proxies", func(a *adapter) {
 		a.app = func(next http.Handler) http.Handler {
@@ -401,7 +431,8 @@ var faults = []struct {
 	{"everybody is who came first", "servers", func(a *adapter) {
 		var mu sync.Mutex
 		var first sessions.Identity
-		a.Optional = admit(sessions.NeedNothing, func(w http.ResponseWriter, r *http.Request, ctx context.Context, err error, next http.Handler) {
+		a.Optional = admit(sessions.NeedNothing, func(w http.ResponseWriter, r *http.Request, ctx context.Context,
+			err error, next http.Handler) {
 			mu.Lock()
 			defer mu.Unlock()
 			if id, ok := sessions.FromContext(ctx); err == nil && ok && first.Access == "" {
@@ -429,7 +460,8 @@ func TestTheContractBites(t *testing.T) {
 			cmd := exec.CommandContext(t.Context(), program, "-test.run=^TestAnAdapter$/^net/^"+fault.section+"$")
 			cmd.Env = append(os.Environ(), broken+"="+fault.name)
 			out, err := cmd.CombinedOutput()
-			if _, failed := errors.AsType[*exec.ExitError](err); !failed || !strings.Contains(string(out), "--- FAIL: TestAnAdapter/net/"+fault.section) {
+			if _, failed := errors.AsType[*exec.ExitError](err); !failed ||
+				!strings.Contains(string(out), "--- FAIL: TestAnAdapter/net/"+fault.section) {
 				t.Errorf("the contract holds: %v\n%s", err, out)
 			}
 		})

@@ -26,7 +26,8 @@ func (s *suite) callers(t *testing.T) {
 	project := h.Config.ProjectID
 	family := func(lines ...string) []string { return append([]string{"x-stack-project-id: " + project}, lines...) }
 	const none, notEnough = "401 ACCESS_TYPE_REQUIRED", "401 INSUFFICIENT_ACCESS_TYPE"
-	const unparsable, expired, noUser = "401 UNPARSABLE_ACCESS_TOKEN", "401 ACCESS_TOKEN_EXPIRED", "400 CANNOT_GET_OWN_USER_WITHOUT_USER"
+	const unparsable, expired, noUser = "401 UNPARSABLE_ACCESS_TOKEN", "401 ACCESS_TOKEN_EXPIRED",
+		"400 CANNOT_GET_OWN_USER_WITHOUT_USER"
 	const badKey, badAdminKey = "401 INVALID_SECRET_SERVER_KEY", "401 INVALID_SUPER_SECRET_ADMIN_KEY"
 	const noProject = "400 CURRENT_PROJECT_NOT_FOUND"
 
@@ -39,26 +40,42 @@ func (s *suite) callers(t *testing.T) {
 		{"nobody", nil, none, none, "nobody", ""},
 		{"another scheme", []string{"Authorization: Basic eDp5"}, none, none, "nobody", ""},
 		{"an access token", []string{bearer(own)}, "client||alice", notEnough, "client||alice", ""},
-		{"an access token of an impersonation", []string{bearer(acting)}, "client||alice|acted by admin-1", notEnough, "client||alice|acted by admin-1", ""},
+		{"an access token of an impersonation", []string{bearer(acting)}, "client||alice|acted by admin-1", notEnough,
+			"client||alice|acted by admin-1", ""},
 		{"a server key", []string{bearer(h.server)}, notEnough, "server|backend|", "server|backend|", ""},
 		{"an admin key", []string{bearer(h.admin)}, notEnough, "admin|console|", "admin|console|", ""},
 		{"a wrong key", []string{bearer(h.server + "x")}, badKey, badKey, badKey, ""},
 		{"a wrong admin key", []string{bearer(h.admin + "x")}, badAdminKey, badAdminKey, badAdminKey, ""},
 		{"a malformed token", []string{bearer("x")}, unparsable, unparsable, unparsable, ""},
 		{"a forged token", []string{bearer(own[:len(own)-4] + "AAAA")}, unparsable, unparsable, unparsable, ""},
-		{"two Authorization headers", []string{bearer(own), bearer(h.server)}, "400 SCHEMA_ERROR", "400 SCHEMA_ERROR", "400 SCHEMA_ERROR", ""},
-		{"a token of a session that this process has ended", []string{bearer(token(ended))}, expired, expired, expired, ""},
-		{"a token of a session that another process has ended", []string{bearer(token(elsewhere))}, "client||alice", notEnough, "client||alice", expired},
-		{"a client of the x-stack family", family("x-stack-access-type: client", "x-stack-access-token: "+own), "client||alice", notEnough, "client||alice", ""},
-		{"a client of the x-hexclave family", []string{"x-hexclave-project-id: " + project, "x-hexclave-access-type: client", "x-hexclave-access-token: " + own}, "client||alice", notEnough, "client||alice", ""},
+		{"two Authorization headers", []string{bearer(own), bearer(h.server)}, "400 SCHEMA_ERROR", "400 SCHEMA_ERROR",
+			"400 SCHEMA_ERROR", ""},
+		{"a token of a session that this process has ended", []string{bearer(token(ended))}, expired,
+			expired, expired, ""},
+		{"a token of a session that another process has ended", []string{bearer(token(elsewhere))}, "client||alice",
+			notEnough, "client||alice", expired},
+		{"a client of the x-stack family", family("x-stack-access-type: client", "x-stack-access-token: "+own),
+			"client||alice", notEnough, "client||alice", ""},
+		{"a client of the x-hexclave family", []string{
+			"x-hexclave-project-id: " + project, "x-hexclave-access-type: client", "x-hexclave-access-token: " + own,
+		}, "client||alice", notEnough, "client||alice", ""},
 		{"a client without a user", family("x-stack-access-type: client"), noUser, notEnough, "nobody", ""},
-		{"a server of the x-stack family", family("x-stack-access-type: server", "x-stack-secret-server-key: "+h.server), noUser, "server|backend|", "server|backend|", ""},
-		{"a server with a user", family("x-stack-access-type: server", "x-stack-secret-server-key: "+h.server, "x-stack-access-token: "+own), "server|backend|alice", "server|backend|alice", "server|backend|alice", ""},
-		{"a server with a dead user", family("x-stack-access-type: server", "x-stack-secret-server-key: "+h.server, "x-stack-access-token: "+token(ended)), expired, expired, expired, ""},
-		{"another project", []string{"x-stack-project-id: x", "x-stack-access-type: client"}, noProject, noProject, noProject, ""},
-		{"headers that name somebody", []string{"X-User-Id: alice", "X-Forwarded-User: alice", "X-Original-Url: /open", "X-Middleware-Subrequest: middleware", "Cookie: access_token=" + own}, none, none, "nobody", ""},
+		{"a server of the x-stack family", family("x-stack-access-type: server", "x-stack-secret-server-key: "+
+			h.server), noUser, "server|backend|", "server|backend|", ""},
+		{"a server with a user", family("x-stack-access-type: server", "x-stack-secret-server-key: "+h.server,
+			"x-stack-access-token: "+own), "server|backend|alice", "server|backend|alice", "server|backend|alice", ""},
+		{"a server with a dead user", family("x-stack-access-type: server", "x-stack-secret-server-key: "+h.server,
+			"x-stack-access-token: "+token(ended)), expired, expired, expired, ""},
+		{"another project", []string{"x-stack-project-id: x", "x-stack-access-type: client"}, noProject, noProject,
+			noProject, ""},
+		{"headers that name somebody", []string{
+			"X-User-Id: alice", "X-Forwarded-User: alice", "X-Original-Url: /open",
+			"X-Middleware-Subrequest: middleware", "Cookie: access_token=" + own,
+		}, none, none, "nobody", ""},
 	} {
-		for kind, expected := range map[Kind]string{Require: test.user, RequireServer: test.server, Optional: test.optional} {
+		for kind, expected := range map[Kind]string{
+			Require: test.user, RequireServer: test.server, Optional: test.optional,
+		} {
 			for name, dial := range s.dials() {
 				want := expected
 				if dial == sessions.Strict && test.strictly != "" {
@@ -96,11 +113,14 @@ func hold(t *testing.T, w *httptest.ResponseRecorder, method, want string, ofFam
 		if got := codeOf(w); got != code {
 			t.Errorf("%s: %s, want %s", method, got, code)
 		}
-		if got := strings.ToLower(header.Get("Content-Type")); !slices.Contains([]string{"application/json; charset=utf-8", "application/json"}, got) {
+		if got := strings.ToLower(header.Get("Content-Type")); !slices.Contains([]string{
+			"application/json; charset=utf-8", "application/json",
+		}, got) {
 			t.Errorf("Content-Type %q", got)
 		}
 	}
-	if challenge := header.Get("Www-Authenticate"); status == "401" && !strings.HasPrefix(challenge, `Bearer realm="sessile"`) {
+	if challenge := header.Get("Www-Authenticate"); status == "401" && !strings.HasPrefix(challenge,
+		`Bearer realm="sessile"`) {
 		t.Errorf("WWW-Authenticate %q", challenge)
 	}
 	if header.Get("Cache-Control") != "no-store" || header.Get("X-Request-Id") == "" {

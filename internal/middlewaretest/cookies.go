@@ -21,7 +21,9 @@ func (s *suite) cookies(t *testing.T) {
 	}
 	app := func(t *testing.T, h *host) http.Handler {
 		t.Helper()
-		optional, require := Middleware{Kind: Optional, Manager: h.Manager}, Middleware{Kind: Require, Manager: h.Manager}
+		optional, require := Middleware{
+			Kind: Optional, Manager: h.Manager,
+		}, Middleware{Kind: Require, Manager: h.Manager}
 		return s.Build(t, Group{
 			Routes: []Route{
 				{Path: "/me", With: []Middleware{require}, Handler: who},
@@ -29,7 +31,9 @@ func (s *suite) cookies(t *testing.T) {
 				{Path: "/password", With: []Middleware{require, {Kind: ForbidImpersonation}}, Handler: who},
 			},
 			Groups: []Group{
-				{Prefix: "/app", With: []Middleware{optional}, Routes: []Route{{Path: "/me", With: []Middleware{require}, Handler: who}}},
+				{Prefix: "/app", With: []Middleware{
+					optional,
+				}, Routes: []Route{{Path: "/me", With: []Middleware{require}, Handler: who}}},
 				{Prefix: "/api", Mounts: []Mount{{Handler: sessions.NewHandler(h.Manager)}}},
 			},
 		})
@@ -82,13 +86,18 @@ func (s *suite) cookies(t *testing.T) {
 		alice := h.SignIn(t, "alice")
 		app, jar := app(t, h), jarOf(t, alice)
 		for _, path := range []string{"/me", "/open", "/app/me", "/password"} {
-			for _, origin := range []string{"Sec-Fetch-Site: cross-site", "Sec-Fetch-Site: same-site", "Origin: https://evil.example", "Origin: null"} {
+			for _, origin := range []string{
+				"Sec-Fetch-Site: cross-site", "Sec-Fetch-Site: same-site", "Origin: https://evil.example",
+				"Origin: null",
+			} {
 				w := s.send(t, app, http.MethodPost, path, jar, origin)
 				holdRefusal(t, w, http.MethodPost, http.StatusForbidden,
-					`{"code":"FORBIDDEN","error":"A request of another origin cannot change anything by cookie.","details":{"reason":"cross_origin"}}`)
+					`{"code":"FORBIDDEN","error":"A request of another origin cannot change anything by `+
+						`cookie.","details":{"reason":"cross_origin"}}`)
 				holdCookies(t, w, "")
 				hold(t, s.send(t, app, http.MethodGet, path, jar, origin), http.MethodGet, "client||alice", false)
-				hold(t, s.send(t, app, http.MethodPost, path, bearer(token(alice)), origin), http.MethodPost, "client||alice", false)
+				hold(t, s.send(t, app, http.MethodPost, path, bearer(token(alice)), origin), http.MethodPost,
+					"client||alice", false)
 			}
 		}
 	})
@@ -101,7 +110,8 @@ func (s *suite) cookies(t *testing.T) {
 			t.Fatal(err)
 		}
 		for path, want := range map[string]string{
-			"/open": "nobody", "/me": "401 REFRESH_TOKEN_NOT_FOUND_OR_EXPIRED", "/app/me": "401 REFRESH_TOKEN_NOT_FOUND_OR_EXPIRED",
+			"/open": "nobody", "/me": "401 REFRESH_TOKEN_NOT_FOUND_OR_EXPIRED",
+			"/app/me": "401 REFRESH_TOKEN_NOT_FOUND_OR_EXPIRED",
 		} {
 			w := s.send(t, app, http.MethodGet, path, jar)
 			hold(t, w, http.MethodGet, want, false)
@@ -125,10 +135,14 @@ func (s *suite) cookies(t *testing.T) {
 			{"a cookie that may work again", jarOf(t, disabled), "nobody", ""},
 			{"a header of an ended session", bearer(token(ended)), "401 ACCESS_TOKEN_EXPIRED", ""},
 			{"a malformed header", bearer("x"), "401 UNPARSABLE_ACCESS_TOKEN", ""},
-			{"a dead header beside a dead cookie", bearer("x") + "\n" + jarOf(t, ended), "401 UNPARSABLE_ACCESS_TOKEN", ""},
+			{"a dead header beside a dead cookie", bearer("x") + "\n" + jarOf(t, ended),
+				"401 UNPARSABLE_ACCESS_TOKEN", ""},
 		} {
 			for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost} {
-				w := s.send(t, app, method, "/open", append(strings.Split(test.credential, "\n"), "Sec-Fetch-Site: same-origin")...)
+				w := s.send(
+					t, app, method, "/open", append(strings.Split(test.credential, "\n"),
+						"Sec-Fetch-Site: same-origin")...,
+				)
 				hold(t, w, method, test.want, false)
 				holdCookies(t, w, test.cookies)
 			}
@@ -198,24 +212,27 @@ func (s *suite) cookies(t *testing.T) {
 			}
 		})
 
-		s.run(t, "what becomes of the user's own does not fail an impersonation on the way to "+path, func(t *testing.T) {
-			h := newHost(t)
-			bob := h.SignIn(t, "bob")
-			h.Clock.Advance(9 * time.Minute)
-			app, jar := app(t, h), jarOf(t, bob, h.Impersonate(t, "bob", "alice"))
-			h.Clock.Advance(2 * time.Minute) // which has run out
-			h.Faults.Before = sessionstest.FailAt(sessionstest.MethodRefresh, 0, errors.New("the database is away"))
-			w := s.send(t, app, http.MethodPost, path, jar)
-			hold(t, w, http.MethodPost, "client||alice|acted by bob", false)
-			holdCookies(t, w, "")
-			h.Faults.Before = nil
-			if _, err := h.Join(h.Faults).End(t.Context(), sessions.EndParams{ID: bob.Grant.Session.ID}); err != nil {
-				t.Fatal(err)
-			}
-			w = s.send(t, app, http.MethodPost, path, jar)
-			hold(t, w, http.MethodPost, "client||alice|acted by bob", false)
-			holdCookies(t, w, cleared)
-		})
+		s.run(t, "what becomes of the user's own does not fail an impersonation on the way to "+path,
+			func(t *testing.T) {
+				h := newHost(t)
+				bob := h.SignIn(t, "bob")
+				h.Clock.Advance(9 * time.Minute)
+				app, jar := app(t, h), jarOf(t, bob, h.Impersonate(t, "bob", "alice"))
+				h.Clock.Advance(2 * time.Minute) // which has run out
+				h.Faults.Before = sessionstest.FailAt(sessionstest.MethodRefresh, 0, errors.New("the database is away"))
+				w := s.send(t, app, http.MethodPost, path, jar)
+				hold(t, w, http.MethodPost, "client||alice|acted by bob", false)
+				holdCookies(t, w, "")
+				h.Faults.Before = nil
+				if _, err := h.Join(h.Faults).End(t.Context(), sessions.EndParams{
+					ID: bob.Grant.Session.ID,
+				}); err != nil {
+					t.Fatal(err)
+				}
+				w = s.send(t, app, http.MethodPost, path, jar)
+				hold(t, w, http.MethodPost, "client||alice|acted by bob", false)
+				holdCookies(t, w, cleared)
+			})
 	}
 
 	s.run(t, "our endpoints behind the router", func(t *testing.T) {

@@ -35,7 +35,8 @@ func (s *suite) feed(t *testing.T) {
 			h := newHost(t)
 			watch(t, h.Manager)
 			app := s.me(t, Middleware{Kind: Require, Manager: h.Manager, Revocation: sessions.Bounded})
-			if w := s.send(t, app, http.MethodGet, "/me", bearer(token(h.SignIn(t, "alice")))); w.Code != http.StatusOK || h.Faults.Calls(sessionstest.MethodGet) != 0 {
+			if w := s.send(t, app, http.MethodGet, "/me", bearer(token(h.SignIn(t, "alice")))); w.Code !=
+				http.StatusOK || h.Faults.Calls(sessionstest.MethodGet) != 0 {
 				t.Errorf("%d, %d statements", w.Code, h.Faults.Calls(sessionstest.MethodGet))
 			}
 		})
@@ -51,7 +52,9 @@ func (s *suite) feed(t *testing.T) {
 				h := newHost(t, func(c *sessions.Config) { c.RevocationFallback = test.fallback })
 				app := s.me(t, Middleware{Kind: Require, Manager: h.Manager, Revocation: sessions.Bounded})
 				as := bearer(token(h.SignIn(t, "alice")))
-				h.Faults.Before = func(context.Context, sessionstest.Call) error { return errors.New("the database is away") }
+				h.Faults.Before = func(context.Context, sessionstest.Call) error {
+					return errors.New("the database is away")
+				}
 				if w := s.send(t, app, http.MethodGet, "/me", as); w.Code != test.status {
 					t.Errorf("%d %s", w.Code, w.Body)
 				}

@@ -27,7 +27,11 @@ func (s *suite) groups(t *testing.T) {
 		s.run(t, "a guard on a group/"+test.name, func(t *testing.T) {
 			app := s.Build(t, Group{Groups: []Group{{
 				Prefix: "/api", With: []Middleware{require, {Kind: ReadOnlyImpersonation}},
-				Routes: []Route{{Method: http.MethodGet, Path: "/notes", Handler: who}, {Method: http.MethodPost, Path: "/notes", Handler: who}},
+				Routes: []Route{
+					{Method: http.MethodGet, Path: "/notes", Handler: who}, {
+						Method: http.MethodPost, Path: "/notes", Handler: who,
+					},
+				},
 			}}})
 			if w := s.send(t, app, test.method, "/api/notes", test.header); w.Code != test.status {
 				t.Errorf("%d %s, want %d", w.Code, w.Body, test.status)
@@ -50,10 +54,14 @@ func (s *suite) groups(t *testing.T) {
 					},
 					Groups: []Group{{
 						Prefix: "/money", With: []Middleware{{Kind: ForbidImpersonation}},
-						Routes: []Route{{Path: "/send", With: []Middleware{{Kind: RequireServer, Manager: h.Manager}}, Handler: who}},
+						Routes: []Route{
+							{Path: "/send", With: []Middleware{{Kind: RequireServer, Manager: h.Manager}},
+								Handler: who},
+						},
 					}},
 				},
-				{Prefix: "/internal", With: []Middleware{{Kind: RequireServer, Manager: h.Manager}}, Routes: []Route{{Path: "/jobs", Handler: who}}},
+				{Prefix: "/internal", With: []Middleware{{Kind: RequireServer, Manager: h.Manager}},
+					Routes: []Route{{Path: "/jobs", Handler: who}}},
 			},
 		}},
 	}
@@ -72,7 +80,9 @@ func (s *suite) groups(t *testing.T) {
 	} {
 		s.run(t, "nested"+test.path, func(t *testing.T) {
 			app := s.Build(t, nested)
-			for header, want := range map[string]string{"": test.nobody, user: test.asUser, acting: test.asActor, server: test.asKey} {
+			for header, want := range map[string]string{
+				"": test.nobody, user: test.asUser, acting: test.asActor, server: test.asKey,
+			} {
 				w := s.send(t, app, http.MethodGet, test.path, header)
 				if want == "403" {
 					holdImpersonation(t, w, http.MethodGet)
@@ -86,23 +96,27 @@ func (s *suite) groups(t *testing.T) {
 	// Key and token in one request: the middleware within sees both, too.
 	s.run(t, "nested/a key with a user beside it", func(t *testing.T) {
 		w := s.send(t, s.Build(t, nested), http.MethodGet, "/app/my/money/send",
-			"x-stack-access-type: server", "x-stack-secret-server-key: "+h.server, "x-stack-access-token: "+token(h.SignIn(t, "bob")))
+			"x-stack-access-type: server", "x-stack-secret-server-key: "+h.server, "x-stack-access-token: "+
+				token(h.SignIn(t, "bob")))
 		hold(t, w, http.MethodGet, "server|backend|bob", true)
 	})
 
 	s.run(t, "what the context holds already stays in it", func(t *testing.T) {
-		app := s.Build(t, Group{Routes: []Route{{Path: "/me", With: []Middleware{require, {Kind: ForbidImpersonation}}, Handler: func(w http.ResponseWriter, r *http.Request) {
-			if r.Context().Value(contextKey{}) != "the host's" {
-				t.Error("the value is lost")
-			}
-			if r.Context().Err() == nil {
-				t.Error("the cancellation is lost")
-			}
-			who(w, r)
-		}}}})
+		app := s.Build(t,
+			Group{Routes: []Route{{Path: "/me", With: []Middleware{require, {Kind: ForbidImpersonation}},
+				Handler: func(w http.ResponseWriter, r *http.Request) {
+					if r.Context().Value(contextKey{}) != "the host's" {
+						t.Error("the value is lost")
+					}
+					if r.Context().Err() == nil {
+						t.Error("the cancellation is lost")
+					}
+					who(w, r)
+				}}}})
 		ctx, cancel := context.WithCancel(context.WithValue(t.Context(), contextKey{}, "the host's"))
 		cancel()
-		hold(t, s.serve(app, newRequest(t, http.MethodGet, "/me", "", user).WithContext(ctx)), http.MethodGet, "client||alice", false)
+		hold(t, s.serve(app, newRequest(t, http.MethodGet, "/me", "", user).WithContext(ctx)), http.MethodGet,
+			"client||alice", false)
 	})
 
 	// The handler sees the app's request, and the app's request is all that changes.

@@ -10,7 +10,9 @@ import (
 	"github.com/sessile-go/sessile/sessions"
 )
 
-var methods = []string{"GET", "HEAD", "OPTIONS", "TRACE", "POST", "PUT", "PATCH", "DELETE", "CONNECT", "PROPFIND", "get", "Get", "GETX"}
+var methods = []string{
+	"GET", "HEAD", "OPTIONS", "TRACE", "POST", "PUT", "PATCH", "DELETE", "CONNECT", "PROPFIND", "get", "Get", "GETX",
+}
 
 func isSafe(method string) bool {
 	return slices.Contains([]string{"GET", "HEAD", "OPTIONS", "TRACE"}, method)
@@ -45,16 +47,22 @@ func callersOf(t *testing.T, h *host) []caller {
 	return []caller{
 		{"a user", with(user), false, true, true, false},
 		{"a user of the x-stack family", family("x-stack-", "client", "access-token: "+user), false, true, true, false},
-		{"a user of the x-hexclave family", family("x-hexclave-", "client", "access-token: "+user), false, true, true, false},
+		{"a user of the x-hexclave family", family("x-hexclave-", "client", "access-token: "+user), false,
+			true, true, false},
 		{"an impersonation by a key", with(acting), true, true, true, false},
 		{"an impersonation by a user", with(asked), true, true, true, false},
-		{"an impersonation of the x-stack family", family("x-stack-", "client", "access-token: "+acting), true, true, true, false},
-		{"an impersonation of the x-hexclave family", family("x-hexclave-", "client", "access-token: "+asked), true, true, true, false},
-		{"a key with an impersonation beside it", family("x-stack-", "server", "secret-server-key: "+h.server, "access-token: "+acting), true, true, true, true},
-		{"a key with a user beside it", family("x-stack-", "server", "secret-server-key: "+h.server, "access-token: "+user), false, true, true, true},
+		{"an impersonation of the x-stack family", family("x-stack-", "client", "access-token: "+acting), true,
+			true, true, false},
+		{"an impersonation of the x-hexclave family", family("x-hexclave-", "client", "access-token: "+asked), true,
+			true, true, false},
+		{"a key with an impersonation beside it", family("x-stack-", "server", "secret-server-key: "+h.server,
+			"access-token: "+acting), true, true, true, true},
+		{"a key with a user beside it", family("x-stack-", "server", "secret-server-key: "+h.server, "access-token: "+
+			user), false, true, true, true},
 		{"a server key", with(h.server), false, false, true, true},
 		{"an admin key", with(h.admin), false, false, true, true},
-		{"an admin key of the x-stack family", family("x-stack-", "admin", "super-secret-admin-key: "+h.admin), false, false, true, true},
+		{"an admin key of the x-stack family", family("x-stack-", "admin", "super-secret-admin-key: "+h.admin), false,
+			false, true, true},
 		{"nobody", nil, false, false, true, false},
 		{"a client without a user", family("x-stack-", "client"), false, false, true, false},
 		{"garbage", with("garbage"), false, false, false, false},
@@ -98,7 +106,9 @@ func (s *suite) guards(t *testing.T) {
 			passes func(c caller, method string) bool
 		}{
 			{"ForbidImpersonation", []Middleware{front, forbid}, func(c caller, _ string) bool { return !c.acts }},
-			{"ReadOnlyImpersonation", []Middleware{front, readOnly}, func(c caller, method string) bool { return !c.acts || isSafe(method) }},
+			{"ReadOnlyImpersonation", []Middleware{
+				front, readOnly,
+			}, func(c caller, method string) bool { return !c.acts || isSafe(method) }},
 			{"both", []Middleware{front, readOnly, forbid}, func(c caller, _ string) bool { return !c.acts }},
 		} {
 			for _, c := range callers {
@@ -165,7 +175,9 @@ func (s *suite) guards(t *testing.T) {
 		for who, acts := range map[string]bool{"a user": false, "an impersonation": true} {
 			s.run(t, "behind the host's own middleware/"+name+"/"+who, func(t *testing.T) {
 				r := newRequest(t, http.MethodPost, "/me", "")
-				r = r.WithContext(sessions.NewContext(r.Context(), sessions.Identity{UserID: "alice", Impersonation: acts}))
+				r = r.WithContext(
+					sessions.NewContext(r.Context(), sessions.Identity{UserID: "alice", Impersonation: acts}),
+				)
 				w := s.serve(s.me(t, guard), r)
 				if acts {
 					holdImpersonation(t, w, http.MethodPost)
@@ -181,7 +193,10 @@ func (s *suite) guards(t *testing.T) {
 // an answer to HEAD has a body is between the framework and net/http.
 func holdImpersonation(t *testing.T, w *httptest.ResponseRecorder, method string) {
 	t.Helper()
-	holdRefusal(t, w, method, http.StatusForbidden, `{"code":"IMPERSONATION_NOT_ALLOWED","error":"This impersonation is not allowed."}`)
+	holdRefusal(
+		t, w, method, http.StatusForbidden,
+		`{"code":"IMPERSONATION_NOT_ALLOWED","error":"This impersonation is not allowed."}`,
+	)
 	if w.Header().Get("Www-Authenticate") != "" {
 		t.Errorf("%s: headers %v", method, w.Header())
 	}
@@ -191,8 +206,10 @@ func holdImpersonation(t *testing.T, w *httptest.ResponseRecorder, method string
 const (
 	noMiddleware = "None of Require, Optional and RequireServer has run before."
 	noMaxAge     = "RequireRecent needs a second at least."
-	noManager    = "RequireRecent and Watch need a Manager, and NewContext, which this identity comes from, has none: put Require, Optional or RequireServer in front."
-	noPathValue  = "The path value %s is not set: name the parameter of the route so, and if the router sets no path values, call http.Request.SetPathValue."
+	noManager    = "RequireRecent and Watch need a Manager, and NewContext, which this identity comes from, has " +
+		"none: put Require, Optional or RequireServer in front."
+	noPathValue = "The path value %s is not set: name the parameter of the route so, and if the router sets no path " +
+		"values, call http.Request.SetPathValue."
 )
 
 // holdMiswired holds an answer against the refusal of what is wired wrong.
@@ -207,7 +224,8 @@ func holdRefusal(t *testing.T, w *httptest.ResponseRecorder, method string, stat
 	if got := body(w); w.Code != status || got != text && (method != http.MethodHead || got != "") {
 		t.Errorf("%s: %d %s, want %d %s", method, w.Code, got, status, text)
 	}
-	if h := w.Header(); h.Get("Cache-Control") != "no-store" || h.Get("X-Request-Id") == "" || h.Get("X-Stack-Known-Error") != "" {
+	if h := w.Header(); h.Get("Cache-Control") != "no-store" || h.Get("X-Request-Id") == "" ||
+		h.Get("X-Stack-Known-Error") != "" {
 		t.Errorf("%s: headers %v", method, h)
 	}
 }

@@ -123,7 +123,8 @@ func (s *suite) me(t testing.TB, with ...Middleware) http.Handler {
 }
 
 // send sends a request without a body, with headers as "name: value".
-func (s *suite) send(t testing.TB, app http.Handler, method, target string, headers ...string) *httptest.ResponseRecorder {
+func (s *suite) send(t testing.TB, app http.Handler, method, target string,
+	headers ...string) *httptest.ResponseRecorder {
 	t.Helper()
 	return s.serve(app, newRequest(t, method, target, "", headers...))
 }

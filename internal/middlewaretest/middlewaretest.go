@@ -194,5 +194,7 @@ func (s *suite) dials() map[string]sessions.Revocation {
 	if s.NoDial {
 		return map[string]sessions.Revocation{"by default": sessions.DefaultRevocation}
 	}
-	return map[string]sessions.Revocation{"by default": sessions.DefaultRevocation, "stateless": sessions.Stateless, "strict": sessions.Strict}
+	return map[string]sessions.Revocation{
+		"by default": sessions.DefaultRevocation, "stateless": sessions.Stateless, "strict": sessions.Strict,
+	}
 }

@@ -26,7 +26,11 @@ var mounts = []struct {
 func (s *suite) mounted(t *testing.T, h *host, prefix string, whole bool) http.Handler {
 	t.Helper()
 	return s.Build(t, Group{
-		Routes: []Route{{Path: "/users/7", Handler: who}, {Path: "/me", With: []Middleware{{Kind: Require, Manager: h.Manager}}, Handler: who}},
+		Routes: []Route{
+			{Path: "/users/7", Handler: who}, {
+				Path: "/me", With: []Middleware{{Kind: Require, Manager: h.Manager}}, Handler: who,
+			},
+		},
 		Groups: []Group{{Prefix: prefix, Mounts: []Mount{{Handler: sessions.NewHandler(h.Manager), Whole: whole}}}},
 	})
 }
@@ -42,7 +46,8 @@ func (s *suite) mount(t *testing.T) {
 			h := newHost(t)
 			app := s.mounted(t, h, m.prefix, m.whole)
 			hold(t, s.send(t, app, http.MethodGet, "/users/7"), http.MethodGet, "nobody", false)
-			hold(t, s.send(t, app, http.MethodGet, "/me", bearer(token(h.SignIn(t, "alice")))), http.MethodGet, "client||alice", false)
+			hold(t, s.send(t, app, http.MethodGet, "/me", bearer(token(h.SignIn(t, "alice")))), http.MethodGet,
+				"client||alice", false)
 			if w := s.send(t, app, http.MethodGet, "/nowhere"); w.Code != http.StatusNotFound || ours(w) {
 				t.Errorf("%d %s", w.Code, w.Body)
 			}
@@ -57,20 +62,27 @@ func (s *suite) mount(t *testing.T) {
 			h := newHost(t)
 			app := http.StripPrefix("/outer", s.mounted(t, h, "/api", whole))
 			s.everyRoute(t, h, app, "/outer/api")
-			hold(t, s.send(t, app, http.MethodGet, "/outer/me", bearer(token(h.SignIn(t, "alice")))), http.MethodGet, "client||alice", false)
+			hold(t, s.send(t, app, http.MethodGet, "/outer/me", bearer(token(h.SignIn(t, "alice")))), http.MethodGet,
+				"client||alice", false)
 		})
 	}
 
 	// A group has parameters of its own, and with names that ours might have had.
-	for _, prefix := range []string{"/{id}", "/orgs/{id}", "/projects/{project_id}", "/{project_id}/{id}", "/{session_id}/x/{sid}"} {
+	for _, prefix := range []string{
+		"/{id}", "/orgs/{id}", "/projects/{project_id}", "/{project_id}/{id}", "/{session_id}/x/{sid}",
+	} {
 		s.run(t, "routes under the parameters "+prefix, func(t *testing.T) {
 			h := newHost(t)
 			alice, other := h.SignIn(t, "alice"), h.SignIn(t, "alice")
-			app := s.Build(t, Group{Groups: []Group{{Prefix: prefix, Mounts: []Mount{{Handler: sessions.NewHandler(h.Manager)}}}}})
+			app := s.Build(t, Group{
+				Groups: []Group{{Prefix: prefix, Mounts: []Mount{{Handler: sessions.NewHandler(h.Manager)}}}},
+			})
 			// The value in the group names a session that this caller could end.
-			path := strings.NewReplacer("{id}", other.Grant.Session.ID, "{session_id}", other.Grant.Session.ID, "{sid}", "y", "{project_id}", "other").Replace(prefix)
+			path := strings.NewReplacer("{id}", other.Grant.Session.ID, "{session_id}", other.Grant.Session.ID, "{sid}",
+				"y", "{project_id}", "other").Replace(prefix)
 			ended := h.SignIn(t, "alice").Grant.Session.ID
-			if w := s.send(t, app, http.MethodDelete, path+"/auth/sessions/"+ended, bearer(token(alice))); w.Code != http.StatusOK {
+			if w := s.send(t, app, http.MethodDelete, path+"/auth/sessions/"+ended, bearer(token(alice))); w.Code !=
+				http.StatusOK {
 				t.Errorf("%d %s", w.Code, w.Body)
 			}
 			for _, session := range h.list(t) {
@@ -113,11 +125,15 @@ func (s *suite) mount(t *testing.T) {
 			if _, name, ok := strings.Cut(route.Pattern, "{"); ok {
 				name, _, _ = strings.Cut(name, "}")
 				path := strings.NewReplacer("{", "", "}", "").Replace(route.Pattern)
-				app.Routes = append(app.Routes, Route{Method: route.Method, Path: path, Handler: route.Handler.ServeHTTP})
+				app.Routes = append(app.Routes, Route{
+					Method: route.Method, Path: path, Handler: route.Handler.ServeHTTP,
+				})
 				missing[route.Method+" "+path] = name
 			}
 		}
-		app.Routes = append(app.Routes, Route{Method: http.MethodDelete, Path: "/devices/one", Handler: handler.End().ServeHTTP})
+		app.Routes = append(app.Routes, Route{
+			Method: http.MethodDelete, Path: "/devices/one", Handler: handler.End().ServeHTTP,
+		})
 		missing["DELETE /devices/one"] = "sessile_id"
 		built := s.Build(t, app)
 		for request, name := range missing {
@@ -137,15 +153,18 @@ func (s *suite) mount(t *testing.T) {
 		}})
 		alice := h.SignIn(t, "alice")
 		for _, prefix := range []string{"/v1", "/v2", "/v3"} {
-			if w := s.send(t, app, http.MethodGet, prefix+"/auth/sessions/current", bearer(token(alice))); w.Code != http.StatusOK {
+			if w := s.send(t, app, http.MethodGet, prefix+"/auth/sessions/current", bearer(token(alice))); w.Code !=
+				http.StatusOK {
 				t.Errorf("%s: %d %s", prefix, w.Code, w.Body)
 			}
 		}
-		if w := s.send(t, app, http.MethodDelete, "/v2/auth/sessions/current", bearer(token(alice))); w.Code != http.StatusOK {
+		if w := s.send(t, app, http.MethodDelete, "/v2/auth/sessions/current", bearer(token(alice))); w.Code !=
+			http.StatusOK {
 			t.Errorf("%d %s", w.Code, w.Body)
 		}
 		for _, prefix := range []string{"/v1", "/v2", "/v3"} {
-			if w := s.send(t, app, http.MethodGet, prefix+"/auth/sessions/current", bearer(token(alice))); w.Code != http.StatusUnauthorized {
+			if w := s.send(t, app, http.MethodGet, prefix+"/auth/sessions/current", bearer(token(alice))); w.Code !=
+				http.StatusUnauthorized {
 				t.Errorf("%s: %d %s", prefix, w.Code, w.Body)
 			}
 		}
@@ -156,17 +175,24 @@ func (s *suite) mount(t *testing.T) {
 		other := bytes.Repeat([]byte("other"), 8)
 		a, b := newHost(t), newHost(t, func(c *sessions.Config) { c.Secrets = [][]byte{other} })
 		app := s.Build(t, Group{Groups: []Group{
-			{Prefix: "/a", Mounts: []Mount{{Handler: sessions.NewHandler(a.Manager)}}, Routes: []Route{{Path: "/me", With: []Middleware{{Kind: Require, Manager: a.Manager}}, Handler: who}}},
-			{Prefix: "/b", Mounts: []Mount{{Handler: sessions.NewHandler(b.Manager)}}, Routes: []Route{{Path: "/me", With: []Middleware{{Kind: Require, Manager: b.Manager}}, Handler: who}}},
+			{Prefix: "/a", Mounts: []Mount{
+				{Handler: sessions.NewHandler(a.Manager)},
+			}, Routes: []Route{{Path: "/me", With: []Middleware{{Kind: Require, Manager: a.Manager}}, Handler: who}}},
+			{Prefix: "/b", Mounts: []Mount{
+				{Handler: sessions.NewHandler(b.Manager)},
+			}, Routes: []Route{{Path: "/me", With: []Middleware{{Kind: Require, Manager: b.Manager}}, Handler: who}}},
 		}})
 		for prefix, tokens := range map[string]struct{ good, bad string }{
-			"/a": {token(a.SignIn(t, "alice")), token(b.SignIn(t, "alice"))}, "/b": {token(b.SignIn(t, "alice")), token(a.SignIn(t, "alice"))},
+			"/a": {token(a.SignIn(t, "alice")), token(b.SignIn(t, "alice"))}, "/b": {
+				token(b.SignIn(t, "alice")), token(a.SignIn(t, "alice")),
+			},
 		} {
 			for _, path := range []string{"/me", "/auth/sessions/current"} {
 				if w := s.send(t, app, http.MethodGet, prefix+path, bearer(tokens.good)); w.Code != http.StatusOK {
 					t.Errorf("%s%s: %d %s", prefix, path, w.Code, w.Body)
 				}
-				if w := s.send(t, app, http.MethodGet, prefix+path, bearer(tokens.bad)); w.Code != http.StatusUnauthorized || codeOf(w) != "UNPARSABLE_ACCESS_TOKEN" {
+				if w := s.send(t, app, http.MethodGet, prefix+path, bearer(tokens.bad)); w.Code !=
+					http.StatusUnauthorized || codeOf(w) != "UNPARSABLE_ACCESS_TOKEN" {
 					t.Errorf("%s%s: %d %s", prefix, path, w.Code, w.Body)
 				}
 			}
@@ -198,13 +224,15 @@ func (s *suite) everyRoute(t *testing.T, h *host, app http.Handler, prefix strin
 		{"GET", "/projects/" + h.Config.ProjectID + "/.well-known/jwks.json", nil, 200, `"keys"`},
 		{"HEAD", "/projects/" + h.Config.ProjectID + "/.well-known/jwks.json", nil, 200, ""},
 		{"GET", "/projects/other/.well-known/jwks.json", nil, 404, `"NOT_FOUND"`},
-		{"GET", "/projects/" + h.Config.ProjectID + "/.well-known/openid-configuration", nil, 200, `"https://app.example/api/v1/auth/oauth/token"`},
+		{"GET", "/projects/" + h.Config.ProjectID + "/.well-known/openid-configuration", nil, 200,
+			`"https://app.example/api/v1/auth/oauth/token"`},
 		{"HEAD", "/projects/" + h.Config.ProjectID + "/.well-known/openid-configuration", nil, 200, ""},
 		{"GET", "/projects/other/.well-known/openid-configuration", nil, 404, `"NOT_FOUND"`},
 		{"GET", "/auth/openapi.yaml", nil, 200, "openapi: 3.1"},
 		{"GET", "/auth/sessions?user_id=me", nil, 401, `"ACCESS_TYPE_REQUIRED"`},
 		{"GET", "/auth/sessions/current", []string{bearer("x")}, 401, `"UNPARSABLE_ACCESS_TOKEN"`},
-		{"GET", "/auth/sessions/current", []string{"x-stack-access-type: x", "x-stack-override-error-status: 1"}, 200, `"INVALID_ACCESS_TYPE"`},
+		{"GET", "/auth/sessions/current", []string{"x-stack-access-type: x", "x-stack-override-error-status: 1"}, 200,
+			`"INVALID_ACCESS_TYPE"`},
 		{"POST", "/auth/sessions", []string{asServer}, 415, `"UNSUPPORTED_MEDIA_TYPE"`},
 		{"POST", "/auth/sessions/redeem", nil, 415, `"UNSUPPORTED_MEDIA_TYPE"`},
 		{"POST", "/auth/oauth/token", nil, 415, `"invalid_request"`},
@@ -216,12 +244,15 @@ func (s *suite) everyRoute(t *testing.T, h *host, app http.Handler, prefix strin
 		{"DELETE", "/auth/sessions/" + alice.Grant.Session.ID, []string{as}, 400, `"CANNOT_DELETE_CURRENT_SESSION"`},
 		{"DELETE", "/auth/sessions/" + other.Grant.Session.ID, []string{as}, 200, `{"success":true}`},
 		{"DELETE", "/auth/sessions", []string{as}, 200, `"ended":0`},
-		{"POST", "/auth/sessions/current/refresh", []string{"x-stack-refresh-token: " + alice.Grant.RefreshToken.Reveal()}, 200, `"refresh_token"`},
+		{"POST", "/auth/sessions/current/refresh", []string{
+			"x-stack-refresh-token: " + alice.Grant.RefreshToken.Reveal(),
+		}, 200, `"refresh_token"`},
 		{"DELETE", "/auth/sessions/current", []string{as}, 200, `{"success":true}`},
 	} {
 		w := s.send(t, app, test.method, prefix+test.path, test.headers...)
 		if w.Code != test.status || !strings.Contains(w.Body.String(), test.contains) {
-			t.Errorf("%s %s: %d %s, want %d with %s", test.method, test.path, w.Code, w.Body, test.status, test.contains)
+			t.Errorf("%s %s: %d %s, want %d with %s", test.method, test.path, w.Code, w.Body, test.status,
+				test.contains)
 		}
 		if !ours(w) || w.Header().Get("Location") != "" {
 			t.Errorf("%s %s: not our answer: %v %s", test.method, test.path, w.Header(), w.Body)
@@ -241,19 +272,32 @@ func (s *suite) badInput(t *testing.T, name, prefix string, whole bool) {
 		status             int
 		code               string
 	}{
-		"no user_id":                {"POST", "/auth/sessions", `{}`, nil, 400, "SCHEMA_ERROR"},
-		"an unknown field":          {"POST", "/auth/sessions", `{"user_id":"alice","id":"x"}`, nil, 400, "SCHEMA_ERROR"},
-		"a field twice":             {"POST", "/auth/sessions", `{"user_id":"alice","USER_ID":"bob"}`, nil, 400, "BODY_PARSING_ERROR"},
-		"a truncated body":          {"POST", "/auth/sessions", `{"user_id":"alice"`, nil, 400, "BODY_PARSING_ERROR"},
-		"a body that is too large":  {"POST", "/auth/sessions", strings.Repeat(" ", 64<<10+1), nil, 413, "BODY_TOO_LARGE"},
-		"another content type":      {"POST", "/auth/sessions", `{"user_id":"alice"}`, []string{"Content-Type: text/plain"}, 415, "UNSUPPORTED_MEDIA_TYPE"},
-		"two Authorization headers": {"POST", "/auth/sessions", `{"user_id":"alice"}`, []string{"Authorization: Bearer x"}, 400, "SCHEMA_ERROR"},
-		"an id that is no UUID":     {"DELETE", "/auth/sessions/x", "", nil, 400, "SCHEMA_ERROR"},
-		"an id in upper case":       {"DELETE", "/auth/sessions/" + strings.ToUpper(id), "", nil, 400, "SCHEMA_ERROR"},
-		"an encoded id":             {"DELETE", "/auth/sessions/%7B" + id + "%7D", "", nil, 400, "SCHEMA_ERROR"},
-		"an id with a slash":        {"DELETE", "/auth/sessions/x%2F" + id, "", nil, 400, "SCHEMA_ERROR"},
-		"a user twice":              {"DELETE", "/auth/sessions?user_id=alice&user_id=alice", "", nil, 400, "SCHEMA_ERROR"},
-		"no user":                   {"DELETE", "/auth/sessions", "", nil, 400, "SCHEMA_ERROR"},
+		"no user_id": {"POST", "/auth/sessions", `{}`, nil, 400, "SCHEMA_ERROR"},
+		"an unknown field": {
+			"POST", "/auth/sessions", `{"user_id":"alice","id":"x"}`, nil, 400, "SCHEMA_ERROR",
+		},
+		"a field twice": {
+			"POST", "/auth/sessions", `{"user_id":"alice","USER_ID":"bob"}`, nil, 400, "BODY_PARSING_ERROR",
+		},
+		"a truncated body": {"POST", "/auth/sessions", `{"user_id":"alice"`, nil, 400, "BODY_PARSING_ERROR"},
+		"a body that is too large": {
+			"POST", "/auth/sessions", strings.Repeat(" ", 64<<10+1), nil, 413, "BODY_TOO_LARGE",
+		},
+		"another content type": {
+			"POST", "/auth/sessions", `{"user_id":"alice"}`, []string{"Content-Type: text/plain"}, 415,
+			"UNSUPPORTED_MEDIA_TYPE",
+		},
+		"two Authorization headers": {
+			"POST", "/auth/sessions", `{"user_id":"alice"}`, []string{"Authorization: Bearer x"}, 400, "SCHEMA_ERROR",
+		},
+		"an id that is no UUID": {"DELETE", "/auth/sessions/x", "", nil, 400, "SCHEMA_ERROR"},
+		"an id in upper case":   {"DELETE", "/auth/sessions/" + strings.ToUpper(id), "", nil, 400, "SCHEMA_ERROR"},
+		"an encoded id":         {"DELETE", "/auth/sessions/%7B" + id + "%7D", "", nil, 400, "SCHEMA_ERROR"},
+		"an id with a slash":    {"DELETE", "/auth/sessions/x%2F" + id, "", nil, 400, "SCHEMA_ERROR"},
+		"a user twice": {
+			"DELETE", "/auth/sessions?user_id=alice&user_id=alice", "", nil, 400, "SCHEMA_ERROR",
+		},
+		"no user": {"DELETE", "/auth/sessions", "", nil, 400, "SCHEMA_ERROR"},
 	} {
 		s.run(t, name+"/bad input/"+name2, func(t *testing.T) {
 			r := newRequest(t, test.method, prefix+test.path, test.body, bearer(h.server))
@@ -268,8 +312,11 @@ func (s *suite) badInput(t *testing.T, name, prefix string, whole bool) {
 			}
 			w := s.serve(app, r)
 			switch status, code := test.status, test.code; {
-			case strings.Contains(test.path, "%2F") && whole && w.Code == http.StatusNotFound && codeOf(w) == "NOT_FOUND": // it refuses what is not clean
-			case strings.Contains(test.path, "%2F") && s.Lenient && w.Code == http.StatusNotFound && !ours(w): // decoded, it has a segment too many
+			// it refuses what is not clean
+			case strings.Contains(test.path, "%2F") && whole && w.Code == http.StatusNotFound &&
+				codeOf(w) == "NOT_FOUND":
+			// decoded, it has a segment too many
+			case strings.Contains(test.path, "%2F") && s.Lenient && w.Code == http.StatusNotFound && !ours(w):
 			case w.Code != status || codeOf(w) != code:
 				t.Errorf("%d %s, want %d %s", w.Code, w.Body, status, code)
 			}
@@ -292,26 +339,34 @@ func (s *suite) leavesTheRest(t *testing.T, name, prefix string, whole bool) {
 	app := s.mounted(t, h, prefix, whole)
 	id := h.SignIn(t, "alice").Grant.Session.ID
 	for _, request := range []string{
-		"GET /auth/sessions/" + id, "PUT /auth/sessions", "PATCH /auth/sessions/current", "TRACE /auth/sessions", "OPTIONS /auth/sessions", "OPTIONS /auth/sessions/" + id, "POST /auth/sessions/current",
-		"GET /auth/oauth/token", "HEAD /auth/oauth/token", "HEAD /auth/sessions/current/refresh", "GET /auth", "GET /auth/", "GET /AUTH/sessions",
-		"GET //auth/sessions", "POST /auth//sessions", "GET /auth/sessions/", "POST /auth/sessions/", "POST /auth/./sessions", "POST /auth/x/../sessions", "GET /auth/sessions%2fcurrent", "POST /auth%2fsessions",
+		"GET /auth/sessions/" + id, "PUT /auth/sessions", "PATCH /auth/sessions/current", "TRACE /auth/sessions",
+		"OPTIONS /auth/sessions", "OPTIONS /auth/sessions/" + id, "POST /auth/sessions/current",
+		"GET /auth/oauth/token", "HEAD /auth/oauth/token", "HEAD /auth/sessions/current/refresh", "GET /auth",
+		"GET /auth/", "GET /AUTH/sessions",
+		"GET //auth/sessions", "POST /auth//sessions", "GET /auth/sessions/", "POST /auth/sessions/",
+		"POST /auth/./sessions", "POST /auth/x/../sessions", "GET /auth/sessions%2fcurrent", "POST /auth%2fsessions",
 		"DELETE /auth/sessions/", "DELETE /auth/sessions//current", "DELETE /auth/sessions/%2e%2e/sessions/current",
 		// More segments than the pattern with an id has.
-		"DELETE /auth/sessions/current/refresh", "DELETE /auth/sessions/" + id + "/x", "DELETE /auth/sessions/" + id + "/", "GET /projects/x/y/.well-known/jwks.json",
+		"DELETE /auth/sessions/current/refresh", "DELETE /auth/sessions/" + id + "/x", "DELETE /auth/sessions/" + id +
+			"/", "GET /projects/x/y/.well-known/jwks.json",
 	} {
 		s.run(t, name+"/the rest/"+request, func(t *testing.T) {
 			method, path, _ := strings.Cut(request, " ")
-			w := s.send(t, app, method, "http://sessile.test"+prefix+path, bearer(h.admin), "Content-Type: application/json")
+			w := s.send(t, app, method, "http://sessile.test"+prefix+path, bearer(h.admin),
+				"Content-Type: application/json")
 			redirected := w.Code >= 300 && w.Code < 400
 			refused := w.Code >= 400 && w.Code < 500
 			switch {
-			case s.Lenient && !isPlain(path) && (redirected && !ours(w) || refused): // by whom depends on how it reads the path
+			// by whom depends on how it reads the path
+			case s.Lenient && !isPlain(path) && (redirected && !ours(w) || refused):
 			case whole && refused && ours(w):
-				if path := "/auth/sessions"; request == "PUT "+path && (w.Code != http.StatusMethodNotAllowed || w.Header().Get("Allow") != "DELETE, GET, HEAD, POST") {
+				if path := "/auth/sessions"; request == "PUT "+path && (w.Code != http.StatusMethodNotAllowed ||
+					w.Header().Get("Allow") != "DELETE, GET, HEAD, POST") {
 					t.Errorf("%d %v", w.Code, w.Header())
 				}
 			case whole && refused && method == "TRACE": // no method of the framework's own Any
-			case !whole && method == http.MethodOptions && w.Code == http.StatusNoContent && !ours(w): // what some routers answer
+			// what some routers answer
+			case !whole && method == http.MethodOptions && w.Code == http.StatusNoContent && !ours(w):
 			case !whole && refused && !ours(w):
 			default:
 				t.Errorf("%d %v %s", w.Code, w.Header(), w.Body)

@@ -11,8 +11,10 @@ import (
 // recent is RequireRecent: routes that ask for a user who has just authenticated.
 func (s *suite) recent(t *testing.T) {
 	const maxAge = 5 * time.Minute
-	const tooOld = `{"code":"INSUFFICIENT_USER_AUTHENTICATION","error":"The user has to authenticate again.","details":{"max_age":300}}`
-	const challenge = `Bearer realm="sessile", error="insufficient_user_authentication", error_description="The user has to authenticate again.", max_age="300"`
+	const tooOld = `{"code":"INSUFFICIENT_USER_AUTHENTICATION",` +
+		`"error":"The user has to authenticate again.","details":{"max_age":300}}`
+	const challenge = `Bearer realm="sessile", error="insufficient_user_authentication", ` +
+		`error_description="The user has to authenticate again.", max_age="300"`
 
 	for _, test := range []struct {
 		name   string
@@ -31,7 +33,9 @@ func (s *suite) recent(t *testing.T) {
 			// Or a token from the future would be none yet.
 			h := newHost(t, func(c *sessions.Config) { c.ClockSkew = time.Minute })
 			as := bearer(token(h.SignIn(t, "alice")))
-			app := s.me(t, Middleware{Kind: Require, Manager: h.Manager}, Middleware{Kind: RequireRecent, MaxAge: maxAge})
+			app := s.me(t, Middleware{
+				Kind: Require, Manager: h.Manager,
+			}, Middleware{Kind: RequireRecent, MaxAge: maxAge})
 			h.Clock.Advance(test.age)
 			for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodHead} {
 				w := s.send(t, app, method, "/me", as)
@@ -50,12 +54,16 @@ func (s *suite) recent(t *testing.T) {
 	s.run(t, "max age is told in whole seconds", func(t *testing.T) {
 		h := newHost(t)
 		as := bearer(token(h.SignIn(t, "alice")))
-		app := s.me(t, Middleware{Kind: Require, Manager: h.Manager}, Middleware{Kind: RequireRecent, MaxAge: 90*time.Second + 500*time.Millisecond})
+		app := s.me(t, Middleware{
+			Kind: Require, Manager: h.Manager,
+		}, Middleware{Kind: RequireRecent, MaxAge: 90*time.Second + 500*time.Millisecond})
 		h.Clock.Advance(90*time.Second + 500*time.Millisecond)
 		hold(t, s.send(t, app, http.MethodGet, "/me", as), http.MethodGet, "client||alice", false)
 		h.Clock.Advance(time.Millisecond)
 		w := s.send(t, app, http.MethodGet, "/me", as)
-		holdRefusal(t, w, http.MethodGet, http.StatusUnauthorized, `{"code":"INSUFFICIENT_USER_AUTHENTICATION","error":"The user has to authenticate again.","details":{"max_age":90}}`)
+		holdRefusal(t, w, http.MethodGet, http.StatusUnauthorized,
+			`{"code":"INSUFFICIENT_USER_AUTHENTICATION","error":"The user has to authenticate `+
+				`again.","details":{"max_age":90}}`)
 	})
 
 	s.run(t, "a refresh makes nobody recent, authenticating does", func(t *testing.T) {
@@ -82,7 +90,9 @@ func (s *suite) recent(t *testing.T) {
 	for _, front := range []Kind{Require, Optional, RequireServer} {
 		for _, c := range callers {
 			s.run(t, "behind "+string(front)+"/"+c.name, func(t *testing.T) {
-				app := s.me(t, Middleware{Kind: front, Manager: h.Manager}, Middleware{Kind: RequireRecent, MaxAge: maxAge})
+				app := s.me(t, Middleware{
+					Kind: front, Manager: h.Manager,
+				}, Middleware{Kind: RequireRecent, MaxAge: maxAge})
 				w := s.send(t, app, http.MethodGet, "/me", c.headers...)
 				switch {
 				case !c.admitted(front):
@@ -92,7 +102,8 @@ func (s *suite) recent(t *testing.T) {
 				case c.acts:
 					holdImpersonation(t, w, http.MethodGet)
 				case !c.require: // a key or a client without a user, or nobody
-					if w.Code != http.StatusUnauthorized || codeOf(w) != "ACCESS_TYPE_REQUIRED" || w.Header().Get("Www-Authenticate") != `Bearer realm="sessile"` {
+					if w.Code != http.StatusUnauthorized || codeOf(w) != "ACCESS_TYPE_REQUIRED" ||
+						w.Header().Get("Www-Authenticate") != `Bearer realm="sessile"` {
 						t.Errorf("%d %v %s", w.Code, w.Header(), w.Body)
 					}
 				case w.Code != http.StatusOK:
@@ -125,6 +136,7 @@ func (s *suite) recent(t *testing.T) {
 	s.run(t, "behind the host's own middleware", func(t *testing.T) {
 		r := newRequest(t, http.MethodPost, "/me", "")
 		r = r.WithContext(sessions.NewContext(r.Context(), sessions.Identity{UserID: "alice", AuthTime: h.Clock.Now()}))
-		holdMiswired(t, s.serve(s.me(t, Middleware{Kind: RequireRecent, MaxAge: maxAge}), r), http.MethodPost, noManager)
+		holdMiswired(t, s.serve(s.me(t, Middleware{Kind: RequireRecent, MaxAge: maxAge}), r),
+			http.MethodPost, noManager)
 	})
 }

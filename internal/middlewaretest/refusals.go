@@ -65,23 +65,44 @@ func (s *suite) refusalsOfMiddlewares(t *testing.T, shaped func(*testing.T, ...f
 		code    string
 		header  string // the name of one, and how it begins
 	}{
-		{"nobody", []Middleware{require(h)}, nil, 401, "ACCESS_TYPE_REQUIRED", `WWW-Authenticate: Bearer realm="sessile"`},
-		{"a bad token", []Middleware{require(h)}, []string{bearer("x")}, 401, "UNPARSABLE_ACCESS_TOKEN", `WWW-Authenticate: Bearer realm="sessile", error="invalid_token"`},
-		{"a bad token before Optional", []Middleware{{Kind: Optional, Manager: h.Manager}}, []string{bearer("x")}, 401, "UNPARSABLE_ACCESS_TOKEN", "Cache-Control: no-store"},
-		{"a user before RequireServer", []Middleware{{Kind: RequireServer, Manager: h.Manager}}, []string{user}, 401, "INSUFFICIENT_ACCESS_TYPE", "WWW-Authenticate: Bearer"},
-		{"of the x-stack family", []Middleware{require(h)}, []string{"x-stack-access-type: x"}, 400, "INVALID_ACCESS_TYPE", "X-Stack-Known-Error: INVALID_ACCESS_TYPE"},
-		{"ForbidImpersonation", []Middleware{require(h), {Kind: ForbidImpersonation}}, []string{acting}, 403, "IMPERSONATION_NOT_ALLOWED", "Cache-Control: no-store"},
-		{"ReadOnlyImpersonation", []Middleware{require(h), {Kind: ReadOnlyImpersonation}}, []string{acting}, 403, "IMPERSONATION_NOT_ALLOWED", "Cache-Control: no-store"},
-		{"RequireRecent", []Middleware{require(old), {Kind: RequireRecent, MaxAge: time.Minute}}, []string{signedInBefore}, 401, "INSUFFICIENT_USER_AUTHENTICATION", `WWW-Authenticate: Bearer realm="sessile", error="insufficient_user_authentication"`},
-		{"two in front of a guard", []Middleware{{Kind: Optional, Manager: h.Manager}, require(h), {Kind: ForbidImpersonation}}, []string{acting}, 403, "IMPERSONATION_NOT_ALLOWED", "X-Content-Type-Options: nosniff"},
+		{"nobody", []Middleware{
+			require(h),
+		}, nil, 401, "ACCESS_TYPE_REQUIRED", `WWW-Authenticate: Bearer realm="sessile"`},
+		{"a bad token", []Middleware{require(h)}, []string{bearer("x")}, 401, "UNPARSABLE_ACCESS_TOKEN",
+			`WWW-Authenticate: Bearer realm="sessile", error="invalid_token"`},
+		{"a bad token before Optional", []Middleware{{Kind: Optional, Manager: h.Manager}}, []string{bearer("x")}, 401,
+			"UNPARSABLE_ACCESS_TOKEN", "Cache-Control: no-store"},
+		{"a user before RequireServer", []Middleware{{Kind: RequireServer, Manager: h.Manager}}, []string{user}, 401,
+			"INSUFFICIENT_ACCESS_TYPE", "WWW-Authenticate: Bearer"},
+		{"of the x-stack family", []Middleware{require(h)}, []string{"x-stack-access-type: x"}, 400,
+			"INVALID_ACCESS_TYPE", "X-Stack-Known-Error: INVALID_ACCESS_TYPE"},
+		{"ForbidImpersonation", []Middleware{require(h), {Kind: ForbidImpersonation}}, []string{acting}, 403,
+			"IMPERSONATION_NOT_ALLOWED", "Cache-Control: no-store"},
+		{"ReadOnlyImpersonation", []Middleware{require(h), {Kind: ReadOnlyImpersonation}}, []string{acting}, 403,
+			"IMPERSONATION_NOT_ALLOWED", "Cache-Control: no-store"},
+		{"RequireRecent", []Middleware{require(old), {Kind: RequireRecent, MaxAge: time.Minute}},
+			[]string{
+				signedInBefore,
+			}, 401, "INSUFFICIENT_USER_AUTHENTICATION",
+			`WWW-Authenticate: Bearer realm="sessile", error="insufficient_user_authentication"`},
+		{"two in front of a guard", []Middleware{
+			{Kind: Optional, Manager: h.Manager}, require(h), {Kind: ForbidImpersonation},
+		}, []string{acting}, 403, "IMPERSONATION_NOT_ALLOWED", "X-Content-Type-Options: nosniff"},
 	} {
 		s.run(t, "middlewares/"+test.name, func(t *testing.T) {
-			app := s.Build(t, Group{WriteError: envelope, Routes: []Route{{Path: "/me", With: test.with, Handler: func(http.ResponseWriter, *http.Request) { t.Error("it passed") }}}})
+			app := s.Build(t, Group{
+				WriteError: envelope, Routes: []Route{
+					{Path: "/me", With: test.with, Handler: func(http.ResponseWriter, *http.Request) {
+						t.Error("it passed")
+					}},
+				},
+			})
 			for _, method := range []string{http.MethodPost, http.MethodHead} {
 				if method == http.MethodHead && test.name == "ReadOnlyImpersonation" {
 					continue
 				}
-				holdEnvelope(t, s.send(t, app, method, "/me", test.headers...), method, test.status, test.code, test.header)
+				holdEnvelope(t, s.send(t, app, method, "/me", test.headers...), method, test.status,
+					test.code, test.header)
 			}
 		})
 	}
@@ -93,7 +114,8 @@ func (s *suite) refusalsOfMiddlewares(t *testing.T, shaped func(*testing.T, ...f
 			h.Faults.Before = sessionstest.FailAt(sessionstest.MethodGet, 0, errors.New("the database is away"))
 			with := []Middleware{{Kind: Require, Manager: h.Manager, Revocation: sessions.Strict}}
 			app := s.Build(t, Group{WriteError: envelope, Routes: []Route{{Path: "/me", With: with, Handler: who}}})
-			holdEnvelope(t, s.send(t, app, http.MethodGet, "/me", as), http.MethodGet, 503, "TEMPORARILY_UNAVAILABLE", "Retry-After: ")
+			holdEnvelope(t, s.send(t, app, http.MethodGet, "/me", as), http.MethodGet, 503, "TEMPORARILY_UNAVAILABLE",
+				"Retry-After: ")
 		})
 	}
 
@@ -108,14 +130,16 @@ func (s *suite) refusalsOfMiddlewares(t *testing.T, shaped func(*testing.T, ...f
 		app := s.Build(t, Group{WriteError: envelope, Routes: []Route{{Path: "/me", With: with, Handler: who}}})
 		for _, headers := range [][]string{{"Sec-Fetch-Mode: navigate"}, {"Sec-Fetch-Mode: navigate", jar}} {
 			w := s.send(t, app, http.MethodGet, "/me", headers...)
-			if w.Code != http.StatusSeeOther || w.Header().Get("Location") != "/sign-in" || w.Header().Get("Cache-Control") != "no-store" {
+			if w.Code != http.StatusSeeOther || w.Header().Get("Location") != "/sign-in" ||
+				w.Header().Get("Cache-Control") != "no-store" {
 				t.Errorf("%d %v", w.Code, w.Header())
 			}
 			if len(headers) == 2 {
 				holdCookies(t, w, "-access -refresh")
 			}
 		}
-		holdEnvelope(t, s.send(t, app, http.MethodGet, "/me", jar), http.MethodGet, 401, "REFRESH_TOKEN_NOT_FOUND_OR_EXPIRED", "Vary: Cookie")
+		holdEnvelope(t, s.send(t, app, http.MethodGet, "/me", jar), http.MethodGet, 401,
+			"REFRESH_TOKEN_NOT_FOUND_OR_EXPIRED", "Vary: Cookie")
 	})
 }
 
@@ -123,7 +147,11 @@ func (s *suite) refusalsOfMiddlewares(t *testing.T, shaped func(*testing.T, ...f
 // keep theirs, which their clients read.
 func (s *suite) refusalsOfRoutes(t *testing.T, h *host, prefix string, whole bool) {
 	t.Helper()
-	app := s.Build(t, Group{WriteError: envelope, Groups: []Group{{Prefix: prefix, Mounts: []Mount{{Handler: sessions.NewHandler(h.Manager), Whole: whole}}}}})
+	app := s.Build(t, Group{
+		WriteError: envelope, Groups: []Group{
+			{Prefix: prefix, Mounts: []Mount{{Handler: sessions.NewHandler(h.Manager), Whole: whole}}},
+		},
+	})
 	as := bearer(token(h.SignIn(t, "alice")))
 	type call struct {
 		method, path string
@@ -133,13 +161,18 @@ func (s *suite) refusalsOfRoutes(t *testing.T, h *host, prefix string, whole boo
 	}
 	calls := []call{
 		{"GET", "/auth/sessions/current", nil, 401, "ACCESS_TYPE_REQUIRED", `WWW-Authenticate: Bearer realm="sessile"`},
-		{"HEAD", "/auth/sessions/current", nil, 401, "ACCESS_TYPE_REQUIRED", `WWW-Authenticate: Bearer realm="sessile"`},
-		{"GET", "/auth/sessions/current", []string{"x-stack-access-type: x"}, 400, "INVALID_ACCESS_TYPE", "X-Stack-Known-Error: INVALID_ACCESS_TYPE"},
+		{"HEAD", "/auth/sessions/current", nil, 401, "ACCESS_TYPE_REQUIRED",
+			`WWW-Authenticate: Bearer realm="sessile"`},
+		{"GET", "/auth/sessions/current", []string{"x-stack-access-type: x"}, 400, "INVALID_ACCESS_TYPE",
+			"X-Stack-Known-Error: INVALID_ACCESS_TYPE"},
 		{"GET", "/auth/sessions?user_id=bob", []string{as}, 403, "FORBIDDEN", "Cache-Control: no-store"},
-		{"DELETE", "/auth/sessions/01890a5d-ac96-774b-bcce-b302099a8057", []string{as}, 404, "SESSION_NOT_FOUND", "Cache-Control: no-store"},
+		{"DELETE", "/auth/sessions/01890a5d-ac96-774b-bcce-b302099a8057", []string{as}, 404, "SESSION_NOT_FOUND",
+			"Cache-Control: no-store"},
 		{"DELETE", "/auth/sessions/x", []string{as}, 400, "SCHEMA_ERROR", "Cache-Control: no-store"},
 		{"POST", "/auth/sessions/current/refresh", nil, 400, "SCHEMA_ERROR", "Cache-Control: no-store"},
-		{"POST", "/auth/sessions/current/refresh", []string{"x-stack-refresh-token: x"}, 401, "REFRESH_TOKEN_NOT_FOUND_OR_EXPIRED", "X-Hexclave-Known-Error: REFRESH_TOKEN_NOT_FOUND_OR_EXPIRED"},
+		{"POST", "/auth/sessions/current/refresh", []string{
+			"x-stack-refresh-token: x",
+		}, 401, "REFRESH_TOKEN_NOT_FOUND_OR_EXPIRED", "X-Hexclave-Known-Error: REFRESH_TOKEN_NOT_FOUND_OR_EXPIRED"},
 		{"GET", "/projects/other/.well-known/jwks.json", nil, 404, "NOT_FOUND", "Cache-Control: no-store"},
 	}
 	if whole {
@@ -155,11 +188,13 @@ func (s *suite) refusalsOfRoutes(t *testing.T, h *host, prefix string, whole boo
 		var body struct {
 			Error string `json:"error"`
 		}
-		if err := json.Unmarshal(w.Body.Bytes(), &body); err != nil || body.Error != "invalid_request" || w.Code != http.StatusUnsupportedMediaType {
+		if err := json.Unmarshal(w.Body.Bytes(), &body); err != nil || body.Error != "invalid_request" ||
+			w.Code != http.StatusUnsupportedMediaType {
 			t.Errorf("%s: %d %s", path, w.Code, w.Body)
 		}
 	}
-	if w := s.send(t, app, http.MethodGet, prefix+"/auth/sessions/current", as); w.Code != http.StatusOK || !strings.Contains(w.Body.String(), `"user_id":"alice"`) {
+	if w := s.send(t, app, http.MethodGet, prefix+"/auth/sessions/current", as); w.Code != http.StatusOK ||
+		!strings.Contains(w.Body.String(), `"user_id":"alice"`) {
 		t.Errorf("an answer that is no refusal: %d %s", w.Code, w.Body)
 	}
 }

@@ -22,10 +22,12 @@ func (s *suite) revocation(t *testing.T) {
 		if w := s.send(t, app, http.MethodGet, "/me", as); w.Code != http.StatusOK {
 			t.Fatalf("%d %s", w.Code, w.Body)
 		}
-		if w := s.send(t, sessions.NewHandler(h.Manager), http.MethodDelete, "/auth/sessions/current", as); w.Code != http.StatusOK {
+		if w := s.send(t, sessions.NewHandler(h.Manager), http.MethodDelete, "/auth/sessions/current", as); w.Code !=
+			http.StatusOK {
 			t.Fatalf("%d %s", w.Code, w.Body)
 		}
-		if w := s.send(t, app, http.MethodGet, "/me", as); w.Code != http.StatusUnauthorized || codeOf(w) != "ACCESS_TOKEN_EXPIRED" {
+		if w := s.send(t, app, http.MethodGet, "/me", as); w.Code != http.StatusUnauthorized ||
+			codeOf(w) != "ACCESS_TOKEN_EXPIRED" {
 			t.Errorf("%d %s", w.Code, w.Body)
 		}
 		if h.Faults.Calls(sessionstest.MethodGet) != 0 {
@@ -40,16 +42,20 @@ func (s *suite) revocation(t *testing.T) {
 			h := newHost(t)
 			as := bearer(token(h.SignIn(t, "alice")))
 			stateless := s.me(t, Middleware{Kind: Require, Manager: h.Manager, Revocation: sessions.Stateless})
-			if w := s.send(t, stateless, http.MethodGet, "/me", as); w.Code != 200 || h.Faults.Calls(sessionstest.MethodGet) != 0 {
+			if w := s.send(t, stateless, http.MethodGet, "/me", as); w.Code != 200 ||
+				h.Faults.Calls(sessionstest.MethodGet) != 0 {
 				t.Errorf("stateless: %d, %d statements", w.Code, h.Faults.Calls(sessionstest.MethodGet))
 			}
 			strict := s.me(t, Middleware{Kind: Require, Manager: h.Manager, Revocation: sessions.Strict})
-			if w := s.send(t, strict, http.MethodGet, "/me", as); w.Code != 200 || h.Faults.Calls(sessionstest.MethodGet) != 1 {
+			if w := s.send(t, strict, http.MethodGet, "/me", as); w.Code != 200 ||
+				h.Faults.Calls(sessionstest.MethodGet) != 1 {
 				t.Errorf("strict: %d, %d statements", w.Code, h.Faults.Calls(sessionstest.MethodGet))
 			}
-			h.Faults.Before = sessionstest.FailAt(sessionstest.MethodGet, 0, errors.New("dial tcp db.internal:5432: connection refused"))
+			h.Faults.Before = sessionstest.FailAt(sessionstest.MethodGet, 0,
+				errors.New("dial tcp db.internal:5432: connection refused"))
 			w := s.send(t, strict, http.MethodGet, "/me", as)
-			if w.Code != http.StatusServiceUnavailable || codeOf(w) != "TEMPORARILY_UNAVAILABLE" || w.Header().Get("Retry-After") != "1" || strings.Contains(w.Body.String(), "internal:") {
+			if w.Code != http.StatusServiceUnavailable || codeOf(w) != "TEMPORARILY_UNAVAILABLE" ||
+				w.Header().Get("Retry-After") != "1" || strings.Contains(w.Body.String(), "internal:") {
 				t.Errorf("%d %v %s", w.Code, w.Header(), w.Body)
 			}
 			if !strings.Contains(h.log.String(), "connection refused") {
@@ -80,7 +86,9 @@ func (s *suite) revocation(t *testing.T) {
 		s.run(t, "an impersonation whose actor has signed out, "+name, func(t *testing.T) {
 			h := newHost(t)
 			asked, actorsSession := h.asked(t)
-			app := s.me(t, Middleware{Kind: Require, Manager: h.Manager, Revocation: dial}, Middleware{Kind: ReadOnlyImpersonation})
+			app := s.me(t, Middleware{
+				Kind: Require, Manager: h.Manager, Revocation: dial,
+			}, Middleware{Kind: ReadOnlyImpersonation})
 			if w := s.send(t, app, http.MethodGet, "/me", bearer(asked)); w.Code != http.StatusOK {
 				t.Fatalf("before: %d %s", w.Code, w.Body)
 			}

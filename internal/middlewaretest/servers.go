@@ -25,7 +25,9 @@ func (s *suite) servers(t *testing.T) {
 			s.run(t, version+"/"+m.name, func(t *testing.T) { s.overTheWire(t, m.prefix, m.whole, http2) })
 		}
 		for _, recovers := range []bool{false, true} {
-			s.run(t, version+"/a handler panics, "+map[bool]string{false: "net/http sees it", true: "the framework sees it"}[recovers], func(t *testing.T) {
+			s.run(t, version+"/a handler panics, "+map[bool]string{
+				false: "net/http sees it", true: "the framework sees it",
+			}[recovers], func(t *testing.T) {
 				s.panics(t, http2, recovers)
 			})
 		}
@@ -53,7 +55,8 @@ func server(t *testing.T, app http.Handler, http2 bool) *httptest.Server {
 }
 
 // fetch sends a request over a connection. An error is a connection that broke.
-func (s *suite) fetch(ctx context.Context, server *httptest.Server, method, path string, headers ...string) (*httptest.ResponseRecorder, int, error) {
+func (s *suite) fetch(ctx context.Context, server *httptest.Server, method, path string,
+	headers ...string) (*httptest.ResponseRecorder, int, error) {
 	r, err := http.NewRequestWithContext(ctx, method, server.URL+path, http.NoBody)
 	if err != nil {
 		return nil, 0, err
@@ -110,7 +113,8 @@ func (s *suite) overTheWire(t *testing.T, prefix string, whole, http2 bool) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got.Code != 200 || head.Code != 200 || got.Body.Len() == 0 || head.Body.Len() != 0 || got.Header().Get("Content-Type") != head.Header().Get("Content-Type") {
+		if got.Code != 200 || head.Code != 200 || got.Body.Len() == 0 || head.Body.Len() != 0 ||
+			got.Header().Get("Content-Type") != head.Header().Get("Content-Type") {
 			t.Errorf("%s: %d %v, %d %v", path, got.Code, got.Header(), head.Code, head.Header())
 		}
 	}
@@ -129,7 +133,9 @@ func (s *suite) panics(t *testing.T, http2, recovers bool) {
 		Recover: recovers,
 		Routes: []Route{
 			{Path: "/me", With: []Middleware{front}, Handler: who},
-			{Path: "/panic", With: []Middleware{front, {Kind: ForbidImpersonation}, {Kind: RequireRecent, MaxAge: 1 << 40}}, Handler: func(http.ResponseWriter, *http.Request) { panic("boom") }},
+			{Path: "/panic", With: []Middleware{
+				front, {Kind: ForbidImpersonation}, {Kind: RequireRecent, MaxAge: 1 << 40},
+			}, Handler: func(http.ResponseWriter, *http.Request) { panic("boom") }},
 		},
 		Groups: []Group{{Prefix: "/api", Mounts: []Mount{{Handler: sessions.NewHandler(h.Manager)}}}},
 	})
@@ -137,7 +143,8 @@ func (s *suite) panics(t *testing.T, http2, recovers bool) {
 	as := bearer(token(alice))
 	for range 3 {
 		// Either the framework answers, or net/http breaks off.
-		if w, _, err := s.fetch(t.Context(), server, http.MethodPost, "/panic", as); err == nil && (!recovers || w.Code != http.StatusInternalServerError || ours(w)) {
+		if w, _, err := s.fetch(t.Context(), server, http.MethodPost, "/panic", as); err == nil &&
+			(!recovers || w.Code != http.StatusInternalServerError || ours(w)) {
 			t.Errorf("%d %v %s", w.Code, w.Header(), w.Body)
 		}
 		w, _, err := s.fetch(t.Context(), server, http.MethodGet, "/me", as)
@@ -146,10 +153,12 @@ func (s *suite) panics(t *testing.T, http2, recovers bool) {
 		}
 		hold(t, w, http.MethodGet, "client||alice", false)
 	}
-	if w, _, err := s.fetch(t.Context(), server, http.MethodDelete, "/api/auth/sessions/current", as); err != nil || w.Code != http.StatusOK {
+	if w, _, err := s.fetch(t.Context(), server, http.MethodDelete, "/api/auth/sessions/current", as); err != nil ||
+		w.Code != http.StatusOK {
 		t.Errorf("%v %v", w, err)
 	}
-	if w, _, err := s.fetch(t.Context(), server, http.MethodPost, "/panic", as); err != nil || w.Code != http.StatusUnauthorized {
+	if w, _, err := s.fetch(t.Context(), server, http.MethodPost, "/panic", as); err != nil ||
+		w.Code != http.StatusUnauthorized {
 		t.Errorf("%v %v", w, err)
 	}
 }
@@ -172,7 +181,11 @@ func (s *suite) hangsUp(t *testing.T, http2 bool, path string) {
 	front := Middleware{Kind: Require, Manager: h.Manager, Revocation: sessions.Strict}
 	var reached atomic.Int64
 	app := s.Build(t, Group{
-		Routes: []Route{{Path: "/me", With: []Middleware{front}, Handler: func(w http.ResponseWriter, r *http.Request) { reached.Add(1); who(w, r) }}},
+		Routes: []Route{
+			{Path: "/me", With: []Middleware{
+				front,
+			}, Handler: func(w http.ResponseWriter, r *http.Request) { reached.Add(1); who(w, r) }},
+		},
 		Groups: []Group{{Prefix: "/api", Mounts: []Mount{{Handler: sessions.NewHandler(h.Manager)}}}},
 	})
 	if s.NoDial && path == "/me" { // which asks no store, so it is the API that waits
@@ -198,7 +211,8 @@ func (s *suite) hangsUp(t *testing.T, http2 bool, path string) {
 	if err != nil || w.Code != http.StatusOK {
 		t.Fatalf("%v %v", w, err)
 	}
-	if w, _, err := s.fetch(t.Context(), server, http.MethodDelete, "/api/auth/sessions/current", bearer(token(alice))); err != nil || w.Code != http.StatusOK {
+	if w, _, err := s.fetch(t.Context(), server, http.MethodDelete, "/api/auth/sessions/current",
+		bearer(token(alice))); err != nil || w.Code != http.StatusOK {
 		t.Errorf("%v %v", w, err)
 	}
 }
@@ -213,7 +227,8 @@ func (s *suite) manyAtATime(t *testing.T, http2 bool) {
 	}
 	server := server(t, s.me(t, front), http2)
 	who := map[string]string{
-		"": "nobody", bearer(h.server): "server|backend|", bearer(h.admin): "admin|console|", bearer("x"): "401 UNPARSABLE_ACCESS_TOKEN",
+		"": "nobody", bearer(h.server): "server|backend|", bearer(h.admin): "admin|console|",
+		bearer("x"): "401 UNPARSABLE_ACCESS_TOKEN",
 		bearer(token(h.Impersonate(t, "root", "bob"))): "client||bob|acted by root",
 	}
 	for _, user := range []string{"alice", "bob", "root"} {

@@ -89,7 +89,10 @@ func TestABouncerLeadsToTheSchemaAndEndsWithItsTest(t *testing.T) {
 		dir = u.Query().Get("host")
 		db := open(t, u.String()+"&default_query_exec_mode=exec")
 		exec1(t, db, `CREATE TABLE things (n int)`)
-		if n := count(t, db, `SELECT count(*) FROM pg_tables WHERE tablename = 'things' AND schemaname = current_schema() AND schemaname LIKE 'test_%'`); n != 1 {
+		if n := count(
+			t, db, `SELECT count(*) FROM pg_tables WHERE tablename = 'things' AND schemaname = current_schema() AND `+
+				`schemaname LIKE 'test_%'`,
+		); n != 1 {
 			t.Error("the table is not in the test's own schema")
 		}
 	})

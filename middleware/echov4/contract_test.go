@@ -32,9 +32,15 @@ var surface = middlewaretest.Surface[echo.MiddlewareFunc]{
 
 // shortForm is made without a Config.
 var shortForm = middlewaretest.Surface[echo.MiddlewareFunc]{
-	Require:               func(m *sessions.Manager, _ sessions.Revocation) echo.MiddlewareFunc { return echov4.Require(m) },
-	Optional:              func(m *sessions.Manager, _ sessions.Revocation) echo.MiddlewareFunc { return echov4.Optional(m) },
-	RequireServer:         func(m *sessions.Manager, _ sessions.Revocation) echo.MiddlewareFunc { return echov4.RequireServer(m) },
+	Require: func(m *sessions.Manager, _ sessions.Revocation) echo.MiddlewareFunc {
+		return echov4.Require(m)
+	},
+	Optional: func(m *sessions.Manager, _ sessions.Revocation) echo.MiddlewareFunc {
+		return echov4.Optional(m)
+	},
+	RequireServer: func(m *sessions.Manager, _ sessions.Revocation) echo.MiddlewareFunc {
+		return echov4.RequireServer(m)
+	},
 	ForbidImpersonation:   surface.ForbidImpersonation,
 	ReadOnlyImpersonation: surface.ReadOnlyImpersonation,
 	RequireRecent:         surface.RequireRecent,

@@ -36,7 +36,8 @@ func exampleManager() (manager *sessions.Manager, alice, root string) {
 		}
 		return grant.AccessToken.Reveal()
 	}
-	return manager, token(sessions.CreateParams{UserID: "alice"}), token(sessions.CreateParams{UserID: "alice", Impersonation: true, Actor: "root"})
+	return manager, token(sessions.CreateParams{UserID: "alice"}),
+		token(sessions.CreateParams{UserID: "alice", Impersonation: true, Actor: "root"})
 }
 
 func sendTo(e *echo.Echo, method, path, token string) {

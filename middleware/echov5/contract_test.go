@@ -31,9 +31,15 @@ var surface = middlewaretest.Surface[echo.MiddlewareFunc]{
 
 // shortForm is made without a Config.
 var shortForm = middlewaretest.Surface[echo.MiddlewareFunc]{
-	Require:               func(m *sessions.Manager, _ sessions.Revocation) echo.MiddlewareFunc { return echov5.Require(m) },
-	Optional:              func(m *sessions.Manager, _ sessions.Revocation) echo.MiddlewareFunc { return echov5.Optional(m) },
-	RequireServer:         func(m *sessions.Manager, _ sessions.Revocation) echo.MiddlewareFunc { return echov5.RequireServer(m) },
+	Require: func(m *sessions.Manager, _ sessions.Revocation) echo.MiddlewareFunc {
+		return echov5.Require(m)
+	},
+	Optional: func(m *sessions.Manager, _ sessions.Revocation) echo.MiddlewareFunc {
+		return echov5.Optional(m)
+	},
+	RequireServer: func(m *sessions.Manager, _ sessions.Revocation) echo.MiddlewareFunc {
+		return echov5.RequireServer(m)
+	},
 	ForbidImpersonation:   surface.ForbidImpersonation,
 	ReadOnlyImpersonation: surface.ReadOnlyImpersonation,
 	RequireRecent:         surface.RequireRecent,
@@ -124,7 +130,8 @@ func isRefused(err error) bool {
 // TestContract runs what all adapters have in common.
 func TestContract(t *testing.T) {
 	t.Parallel()
-	build := func(s middlewaretest.Surface[echo.MiddlewareFunc], config echo.RouterConfig) func(testing.TB, middlewaretest.Group) http.Handler {
+	build := func(s middlewaretest.Surface[echo.MiddlewareFunc],
+		config echo.RouterConfig) func(testing.TB, middlewaretest.Group) http.Handler {
 		return func(t testing.TB, app middlewaretest.Group) http.Handler {
 			t.Helper()
 			e := echo.NewWithConfig(echo.Config{Router: echo.NewRouter(config)})
@@ -151,7 +158,9 @@ func TestContract(t *testing.T) {
 	every := echo.RouterConfig{UnescapePathParamValues: true, UseEscapedPathForMatching: true, AutoHandleHEAD: true}
 	middlewaretest.Run(t,
 		middlewaretest.Adapter{Name: "Echo v5", Build: build(surface, byDefault), WriteError: echov5.WriteError},
-		middlewaretest.Adapter{Name: "Echo v5, every option of the router", Build: build(surface, every), Lenient: true},
+		middlewaretest.Adapter{
+			Name: "Echo v5, every option of the router", Build: build(surface, every), Lenient: true,
+		},
 		middlewaretest.Adapter{Name: "Echo v5, short form", Build: build(shortForm, byDefault), NoDial: true},
 	)
 }

@@ -74,15 +74,27 @@ func TestTheAppSeesRefusals(t *testing.T) {
 		code    string
 		is      func(error) bool
 	}{
-		"no credentials":  {nil, nil, 401, "ACCESS_TYPE_REQUIRED", func(err error) bool { return errors.Is(err, sessions.ErrNoCredentials) }},
-		"a bad token":     {bearer("x"), nil, 401, "UNPARSABLE_ACCESS_TOKEN", func(err error) bool { return errors.Is(err, sessions.ErrInvalidToken) }},
-		"of another kind": {bearer(serverKey), nil, 401, "INSUFFICIENT_ACCESS_TYPE", func(err error) bool { return err != nil }},
-		"an impersonation": {acting, echov5.ForbidImpersonation, 403, "IMPERSONATION_NOT_ALLOWED", func(err error) bool {
-			return errors.Is(err, sessions.ErrImpersonationNotAllowed)
-		}},
-		"an impersonation that writes": {acting, echov5.ReadOnlyImpersonation, 403, "IMPERSONATION_NOT_ALLOWED", func(err error) bool {
-			return errors.Is(err, sessions.ErrImpersonationNotAllowed)
-		}},
+		"no credentials": {
+			nil, nil, 401, "ACCESS_TYPE_REQUIRED", func(err error) bool {
+				return errors.Is(err, sessions.ErrNoCredentials)
+			},
+		},
+		"a bad token": {
+			bearer("x"), nil, 401, "UNPARSABLE_ACCESS_TOKEN", func(err error) bool {
+				return errors.Is(err, sessions.ErrInvalidToken)
+			},
+		},
+		"of another kind": {
+			bearer(serverKey), nil, 401, "INSUFFICIENT_ACCESS_TYPE", func(err error) bool { return err != nil },
+		},
+		"an impersonation": {acting, echov5.ForbidImpersonation, 403, "IMPERSONATION_NOT_ALLOWED",
+			func(err error) bool {
+				return errors.Is(err, sessions.ErrImpersonationNotAllowed)
+			}},
+		"an impersonation that writes": {acting, echov5.ReadOnlyImpersonation, 403, "IMPERSONATION_NOT_ALLOWED",
+			func(err error) bool {
+				return errors.Is(err, sessions.ErrImpersonationNotAllowed)
+			}},
 		"too long ago": {alice, echov5.RequireRecent(time.Second), 401, "INSUFFICIENT_USER_AUTHENTICATION", tooOld},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -135,10 +147,13 @@ func TestErrorOfAHandler(t *testing.T) {
 	e := echo.New()
 	e.GET("/users/:id", func(c *echo.Context) error { return echov5.Error(c, sessions.ErrUserNotFound) })
 	w := send(t, e, http.MethodGet, "/users/1", http.Header{"x-stack-access-type": {"server"}})
-	if w.Code != http.StatusNotFound || w.Header().Get("X-Stack-Known-Error") != "USER_NOT_FOUND" || w.Header().Get("Cache-Control") != "no-store" {
+	if w.Code != http.StatusNotFound || w.Header().Get("X-Stack-Known-Error") != "USER_NOT_FOUND" ||
+		w.Header().Get("Cache-Control") != "no-store" {
 		t.Errorf("%d %v %s", w.Code, w.Header(), w.Body)
 	}
-	if got := strings.TrimSpace(w.Body.String()); got != `{"code":"USER_NOT_FOUND","error":"The user does not exist."}` {
+	if got := strings.TrimSpace(
+		w.Body.String(),
+	); got != `{"code":"USER_NOT_FOUND","error":"The user does not exist."}` {
 		t.Errorf("%s", got)
 	}
 }
@@ -147,7 +162,8 @@ func TestErrorOfAHandler(t *testing.T) {
 func TestErrorHandlersOfApps(t *testing.T) {
 	t.Parallel()
 	k, _ := newKit(t)
-	const text = "Credentials are required: a server key or an access token as Authorization: Bearer, or an access type."
+	const text = "Credentials are required: a server key or an access token as Authorization: Bearer, or an access " +
+		"type."
 	answer := func(c *echo.Context, status int, message string) {
 		_ = c.JSON(status, map[string]string{"message": message})
 	}
@@ -175,7 +191,8 @@ func TestErrorHandlersOfApps(t *testing.T) {
 			e := echo.NewWithConfig(echo.Config{HTTPErrorHandler: test.handler})
 			e.GET("/me", func(*echo.Context) error { t.Error("it passed"); return nil }, echov5.Require(k.Manager))
 			w := send(t, e, http.MethodGet, "/me", nil)
-			if w.Code != http.StatusUnauthorized || !strings.Contains(w.Body.String(), test.want) || w.Header().Get("Www-Authenticate") == "" {
+			if w.Code != http.StatusUnauthorized || !strings.Contains(w.Body.String(), test.want) ||
+				w.Header().Get("Www-Authenticate") == "" {
 				t.Errorf("%d %v %s, want %s", w.Code, w.Header(), w.Body, test.want)
 			}
 		})
@@ -187,7 +204,8 @@ func TestWriteErrorOutsideOfEcho(t *testing.T) {
 	t.Parallel()
 	w := httptest.NewRecorder()
 	echov5.WriteError(w, httptest.NewRequest(http.MethodGet, "/", nil), sessions.NewAPIError(sessions.ErrUserNotFound))
-	if w.Code != http.StatusNotFound || !strings.Contains(w.Body.String(), "USER_NOT_FOUND") || w.Header().Get("X-Request-Id") == "" {
+	if w.Code != http.StatusNotFound || !strings.Contains(w.Body.String(), "USER_NOT_FOUND") ||
+		w.Header().Get("X-Request-Id") == "" {
 		t.Errorf("%d %v %s", w.Code, w.Header(), w.Body)
 	}
 }
@@ -202,7 +220,8 @@ func TestSkipper(t *testing.T) {
 		answer := func(c *echo.Context) error { return c.String(http.StatusOK, who(c.Request().Context())) }
 		e.GET("/open", answer)
 		e.GET("/closed", answer)
-		if w := send(t, e, http.MethodGet, "/open", bearer("x")); w.Code != http.StatusOK || w.Body.String() != "nobody" {
+		if w := send(t, e, http.MethodGet, "/open", bearer("x")); w.Code != http.StatusOK ||
+			w.Body.String() != "nobody" {
 			t.Errorf("skipped: %d %s", w.Code, w.Body)
 		}
 		if w := send(t, e, http.MethodGet, "/closed", bearer("x")); w.Code != http.StatusUnauthorized {
@@ -217,7 +236,8 @@ func TestAGuardBehindAMiddlewareThatWasSkipped(t *testing.T) {
 	k, serverKey := newKit(t)
 	skipped := echov5.Config{Manager: k.Manager, Skipper: func(*echo.Context) bool { return true }}.Require()
 	for name, guard := range map[string]echo.MiddlewareFunc{
-		"ForbidImpersonation": echov5.ForbidImpersonation, "ReadOnlyImpersonation": echov5.ReadOnlyImpersonation, "RequireRecent": echov5.RequireRecent(time.Hour),
+		"ForbidImpersonation": echov5.ForbidImpersonation, "ReadOnlyImpersonation": echov5.ReadOnlyImpersonation,
+		"RequireRecent": echov5.RequireRecent(time.Hour),
 	} {
 		for caller, headers := range map[string]http.Header{
 			"a user": k.SignIn(t, "alice").Header(), "an impersonation": k.Impersonate(t, "root", "alice").Header(),
@@ -227,9 +247,14 @@ func TestAGuardBehindAMiddlewareThatWasSkipped(t *testing.T) {
 				t.Parallel()
 				e := echo.New()
 				e.Any("/", func(*echo.Context) error { t.Error("passed"); return nil }, skipped, guard)
-				for _, method := range []string{"GET", "HEAD", "OPTIONS", "TRACE", "POST", "PUT", "PATCH", "DELETE", "CONNECT", "PROPFIND"} {
+				for _, method := range []string{
+					"GET", "HEAD", "OPTIONS", "TRACE", "POST", "PUT", "PATCH", "DELETE", "CONNECT", "PROPFIND",
+				} {
 					w := send(t, e, method, "/", headers)
-					if body := strings.TrimSpace(w.Body.String()); w.Code != http.StatusInternalServerError || method != http.MethodHead && body != `{"code":"INTERNAL","error":"None of Require, Optional and RequireServer has run before."}` {
+					if body := strings.TrimSpace(w.Body.String()); w.Code != http.StatusInternalServerError ||
+						method != http.MethodHead &&
+							body != `{"code":"INTERNAL","error":"None of Require, Optional and RequireServer has run `+
+								`before."}` {
 						t.Errorf("%s: %d %s", method, w.Code, body)
 					}
 				}
@@ -264,7 +289,8 @@ func TestOuterMiddlewareSeesOurStatus(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer response.Body.Close()
-	if content, err := io.ReadAll(response.Body); err != nil || !strings.Contains(string(content), "ACCESS_TYPE_REQUIRED") {
+	if content, err := io.ReadAll(response.Body); err != nil ||
+		!strings.Contains(string(content), "ACCESS_TYPE_REQUIRED") {
 		t.Errorf("%s %v", content, err)
 	}
 	if seen != http.StatusUnauthorized || failed != nil {
@@ -277,7 +303,10 @@ func TestOuterMiddlewareSeesOurStatus(t *testing.T) {
 func TestErrorKeepsItsCause(t *testing.T) {
 	t.Parallel()
 	errQuota := errors.New("over quota")
-	for name, handler := range map[string]echo.HTTPErrorHandler{"by default": nil, "telling more": echo.DefaultHTTPErrorHandler(true), "problem details": echo.ProblemDetailsHTTPErrorHandler(false)} {
+	for name, handler := range map[string]echo.HTTPErrorHandler{
+		"by default": nil, "telling more": echo.DefaultHTTPErrorHandler(true),
+		"problem details": echo.ProblemDetailsHTTPErrorHandler(false),
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			e := echo.NewWithConfig(echo.Config{HTTPErrorHandler: handler})
@@ -288,10 +317,12 @@ func TestErrorKeepsItsCause(t *testing.T) {
 				return returned
 			})
 			w := send(t, e, http.MethodGet, "/", nil)
-			if w.Code != http.StatusTooManyRequests || w.Header().Get("Cache-Control") != "no-store" || strings.Contains(w.Body.String(), "over quota") {
+			if w.Code != http.StatusTooManyRequests || w.Header().Get("Cache-Control") != "no-store" ||
+				strings.Contains(w.Body.String(), "over quota") {
 				t.Errorf("%d %v %s", w.Code, w.Header(), w.Body)
 			}
-			if api, ok := errors.AsType[*sessions.APIError](returned); !errors.Is(returned, errQuota) || !ok || api.Code != "QUOTA" {
+			if api, ok := errors.AsType[*sessions.APIError](returned); !errors.Is(returned, errQuota) || !ok ||
+				api.Code != "QUOTA" {
 				t.Errorf("%#v", returned)
 			}
 		})
@@ -305,7 +336,9 @@ func TestMountLeavesTheAppsParameters(t *testing.T) {
 	e := echo.New()
 	echov5.Mount(e, sessions.NewHandler(k.Manager))
 	e.GET("/users/:id", func(c *echo.Context) error { return c.String(http.StatusOK, c.Param("id")) })
-	e.GET("/auth/:provider/callback/:id", func(c *echo.Context) error { return c.String(http.StatusOK, c.Param("provider")+" "+c.Param("id")) })
+	e.GET("/auth/:provider/callback/:id", func(c *echo.Context) error {
+		return c.String(http.StatusOK, c.Param("provider")+" "+c.Param("id"))
+	})
 	for path, want := range map[string]string{"/users/7": "7", "/auth/sessions/callback/8": "sessions 8"} {
 		if w := send(t, e, http.MethodGet, path, nil); w.Code != http.StatusOK || w.Body.String() != want {
 			t.Errorf("%s: %d %s", path, w.Code, w.Body)
@@ -320,9 +353,15 @@ func TestAnErrorTellsTheLogItsCause(t *testing.T) {
 		err  error
 		want string
 	}{
-		"unknown":  {errors.New("no such column"), "INTERNAL: Internal error.: no such column"},
-		"of ours":  {sessions.ErrNoCredentials, "ACCESS_TYPE_REQUIRED: Credentials are required: a server key or an access token as Authorization: Bearer, or an access type.: sessions: unauthenticated: no credentials"},
-		"the host": {&sessions.APIError{Status: 409, Code: "TAKEN", Message: "The name is taken."}, "TAKEN: The name is taken."},
+		"unknown": {errors.New("no such column"), "INTERNAL: Internal error.: no such column"},
+		"of ours": {
+			sessions.ErrNoCredentials,
+			"ACCESS_TYPE_REQUIRED: Credentials are required: a server key or an access token as Authorization: " +
+				"Bearer, or an access type.: sessions: unauthenticated: no credentials",
+		},
+		"the host": {
+			&sessions.APIError{Status: 409, Code: "TAKEN", Message: "The name is taken."}, "TAKEN: The name is taken.",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -362,7 +401,8 @@ func TestMountUnderDecodedParameters(t *testing.T) {
 				"/orgs/%37/auth/sessions/current/refresh":     404,
 				"/orgs/7%2F8/auth/sessions/current%2Frefresh": 404,
 			} {
-				if want == 404 && !config.UnescapePathParamValues && !config.UseEscapedPathForMatching && strings.Contains(path, "%2F") {
+				if want == 404 && !config.UnescapePathParamValues && !config.UseEscapedPathForMatching &&
+					strings.Contains(path, "%2F") {
 					want = 400 // one segment, and no UUID
 				}
 				if w := send(t, e, http.MethodDelete, path, bearer(serverKey)); w.Code != want {

@@ -30,13 +30,18 @@ func overs() []struct {
 	}
 	return []way{
 		{"ended", func(k *kit, actor sessions.Session) { k.end(actor, at(time.Minute)) }, at(time.Hour)},
-		{"ended by a clock that is ahead", func(k *kit, actor sessions.Session) { k.end(actor, at(2*time.Hour)) }, at(time.Hour)},
+		{"ended by a clock that is ahead", func(k *kit, actor sessions.Session) { k.end(actor, at(2*time.Hour)) },
+			at(time.Hour)},
 		{"ended together with others", func(k *kit, actor sessions.Session) {
-			k.endMany("the actor's", sessions.EndManyParams{UserID: actor.UserID, Now: at(time.Minute).Now, Reason: sessions.EndRevoked}, actor)
+			k.endMany("the actor's", sessions.EndManyParams{
+				UserID: actor.UserID, Now: at(time.Minute).Now, Reason: sessions.EndRevoked,
+			}, actor)
 		}, at(time.Hour)},
 		{"replayed", func(k *kit, actor sessions.Session) {
 			for _, want := range []sessions.Outcome{rotated, replay} {
-				got := k.refresh(sessions.RefreshParams{ID: actor.ID, Presented: 1, Rotation: strict, Moment: at(time.Minute)})
+				got := k.refresh(sessions.RefreshParams{
+					ID: actor.ID, Presented: 1, Rotation: strict, Moment: at(time.Minute),
+				})
 				if got.Outcome != want {
 					k.errorf("the actor's refresh: outcome is %d, want %d", got.Outcome, want)
 				}
@@ -56,7 +61,8 @@ func overs() []struct {
 func derived(method string, try func(k *kit, what string, s sessions.Session, m sessions.Moment, live bool)) testCase {
 	return testCase{
 		name: "actor/" + method + " judges the actor's session too",
-		why:  "a session with an ParentSessionID is live only while the session of that id has neither ended nor expired, idle or not",
+		why: "a session with an ParentSessionID is live only while the session of that id has neither ended nor " +
+			"expired, idle or not",
 		run: func(k *kit) {
 			for i, over := range overs() {
 				actor := session(1000+10*i, "actor "+over.name)
@@ -89,7 +95,8 @@ func actorCases() []testCase {
 	return []testCase{
 		{
 			name: "create/behind a live session of the actor",
-			why:  "where ParentSessionID is set, that session has to be one of the user Actor that has not ended and expires after CreatedAt",
+			why: "where ParentSessionID is set, that session has to be one of the user Actor that has not ended and " +
+				"expires after CreatedAt",
 			run: func(k *kit) {
 				actor, idle, last := session(1, "alice"), session(2, "alice"), session(3, "alice")
 				idle.LastUsedAt = start.Add(-ttl) // idle or not does not matter here
@@ -106,7 +113,8 @@ func actorCases() []testCase {
 		},
 		{
 			name: "create/behind a session that is over",
-			why:  "ErrNotFound, and nothing is added, where the actor's session has ended, expires at CreatedAt or before, or is not there",
+			why: "ErrNotFound, and nothing is added, where the actor's session has ended, expires at CreatedAt or " +
+				"before, or is not there",
 			run: func(k *kit) {
 				over, late, later := session(1, "alice"), session(2, "alice"), session(3, "alice")
 				late.CreatedAt, late.ExpiresAt = start.Add(-time.Hour), start
@@ -155,7 +163,8 @@ func actorCases() []testCase {
 				actor, first := session(1, "alice"), session(2, "bob")
 				k.create(actor, first)
 				k.refused("Create", k.store.Create(k.ctx, behind(2, "bob", actor)), sessions.ErrConflict)
-				k.refused("Create of the actor's own id", k.store.Create(k.ctx, behind(1, "bob", actor)), sessions.ErrConflict)
+				k.refused("Create of the actor's own id", k.store.Create(k.ctx, behind(1, "bob", actor)),
+					sessions.ErrConflict)
 				k.holds(actor, first)
 			},
 		},
@@ -191,7 +200,9 @@ func actorCases() []testCase {
 			k.lists(what+", a page", p, want...)
 		}),
 		derived("redeem", func(k *kit, what string, s sessions.Session, m sessions.Moment, live bool) {
-			p := sessions.RedeemParams{ID: s.ID, Hash: s.HandoffHash, Moment: m, Client: sessions.Client{IP: "198.51.100.1"}}
+			p := sessions.RedeemParams{
+				ID: s.ID, Hash: s.HandoffHash, Moment: m, Client: sessions.Client{IP: "198.51.100.1"},
+			}
 			if !live {
 				k.noRedeem(what, p)
 				return
@@ -202,7 +213,8 @@ func actorCases() []testCase {
 		}),
 		{
 			name: "actor/what depends on a session that is over can be ended",
-			why:  "End and EndMany look at the row alone: what nobody has marked yet would otherwise have no end but its expiry",
+			why: "End and EndMany look at the row alone: what nobody has marked yet would otherwise have no end but " +
+				"its expiry",
 			run: func(k *kit) {
 				for i, over := range overs() {
 					actor := session(1000+10*i, "actor "+over.name)
@@ -210,7 +222,9 @@ func actorCases() []testCase {
 					k.create(actor, one, two)
 					over.happen(k, actor)
 					k.end(one, over.moment)
-					p := sessions.EndManyParams{UserID: two.UserID, Now: over.moment.Now, Reason: sessions.EndRevoked, By: "admin"}
+					p := sessions.EndManyParams{
+						UserID: two.UserID, Now: over.moment.Now, Reason: sessions.EndRevoked, By: "admin",
+					}
 					k.endMany("actor's session "+over.name, p, two)
 					k.endMany("again", p)
 				}
@@ -218,13 +232,16 @@ func actorCases() []testCase {
 		},
 		{
 			name: "actor/an idle actor's session ends what depends on it",
-			why:  "an idle session is not live, but others are that depend on it: so it can be ended, alone and together with others",
+			why: "an idle session is not live, but others are that depend on it: so it can be ended, alone and " +
+				"together with others",
 			run: func(k *kit) {
 				idle := sessions.Moment{Now: start.Add(day), IdleCutoff: start}
 				for i, end := range []func(actor sessions.Session){
 					func(actor sessions.Session) { k.end(actor, idle) },
 					func(actor sessions.Session) {
-						k.endMany("of the actor", sessions.EndManyParams{UserID: actor.UserID, Now: idle.Now, Reason: sessions.EndRevoked, By: "admin"}, actor)
+						k.endMany("of the actor", sessions.EndManyParams{
+							UserID: actor.UserID, Now: idle.Now, Reason: sessions.EndRevoked, By: "admin",
+						}, actor)
 					},
 				} {
 					actor := session(10*i, fmt.Sprint("actor ", i))
@@ -234,8 +251,14 @@ func actorCases() []testCase {
 					k.lists("before the end", list, s)
 					end(actor)
 					k.lists("after the end", list)
-					k.noRefresh("after the end", sessions.RefreshParams{ID: s.ID, Presented: 1, Rotation: unlimited, Moment: idle})
-					p := sessions.EndDependentsParams{ParentSessionIDs: []string{actor.ID}, Now: idle.Now, Reason: sessions.EndParentEnded, By: "admin"}
+					k.noRefresh("after the end", sessions.RefreshParams{
+						ID: s.ID, Presented: 1, Rotation: unlimited, Moment: idle,
+					})
+					p := sessions.EndDependentsParams{
+						ParentSessionIDs: []string{
+							actor.ID,
+						}, Now: idle.Now, Reason: sessions.EndParentEnded, By: "admin",
+					}
 					k.endDependents("of the idle session", p, s)
 				}
 			},
@@ -250,7 +273,9 @@ func actorCases() []testCase {
 				k.create(actor, plain, s)
 				k.refresh(sessions.RefreshParams{ID: s.ID, Presented: 1, Rotation: unlimited, Moment: at(time.Minute)})
 				for range 2 { // a replay, which ends it
-					if _, err := k.store.Redeem(k.ctx, sessions.RedeemParams{ID: s.ID, Hash: s.HandoffHash, Moment: at(time.Minute)}); err != nil {
+					if _, err := k.store.Redeem(k.ctx, sessions.RedeemParams{
+						ID: s.ID, Hash: s.HandoffHash, Moment: at(time.Minute),
+					}); err != nil {
 						k.errorf("Redeem: %w", err)
 					}
 				}
@@ -272,20 +297,26 @@ func actorCases() []testCase {
 					actor := session(n, "alice")
 					s := behind(m, "alice", actor)
 					k.create(actor, s)
-					k.endMany("both", sessions.EndManyParams{UserID: "alice", Now: at(time.Hour).Now, Reason: sessions.EndRevoked}, actor, s)
+					k.endMany("both", sessions.EndManyParams{
+						UserID: "alice", Now: at(time.Hour).Now, Reason: sessions.EndRevoked,
+					}, actor, s)
 				}
 			},
 		},
 		{
 			name: "end dependents/marks them and returns them",
-			why:  "EndDependents marks the sessions whose ParentSessionID is one of p's and returns them as they are then; none is an empty list",
+			why: "EndDependents marks the sessions whose ParentSessionID is one of p's and returns them as they are " +
+				"then; none is an empty list",
 			run: func(k *kit) {
 				actor, another, plain := session(1, "alice"), session(2, "alice"), session(3, "bob")
 				one, two, other := behind(4, "bob", actor), behind(5, "carol", actor), behind(6, "bob", another)
 				k.create(actor, another, plain, one, two, other)
 				k.end(actor, at(time.Minute))
 
-				p := sessions.EndDependentsParams{ParentSessionIDs: []string{actor.ID}, Now: start.Add(time.Hour), Reason: sessions.EndParentEnded, By: "alice's"}
+				p := sessions.EndDependentsParams{
+					ParentSessionIDs: []string{actor.ID}, Now: start.Add(time.Hour), Reason: sessions.EndParentEnded,
+					By: "alice's",
+				}
 				k.endDependents("all", p, one, two)
 				k.endDependents("again", p)
 				k.holds(ended(actor, start.Add(time.Minute), sessions.EndRevoked, "admin"), another, plain, other)
@@ -298,10 +329,13 @@ func actorCases() []testCase {
 		},
 		{
 			name: "end dependents/of many actors' sessions",
-			why:  "EndDependents marks what depends on any of p.ParentSessionIDs, each session once, however many ids there are; without ids, none",
+			why: "EndDependents marks what depends on any of p.ParentSessionIDs, each session once, however many " +
+				"ids there are; without ids, none",
 			run: func(k *kit) {
 				const many = 3000 // more than one statement of some databases has arguments for
-				p := sessions.EndDependentsParams{Now: start.Add(time.Hour), Reason: sessions.EndParentEnded, By: "alice's"}
+				p := sessions.EndDependentsParams{
+					Now: start.Add(time.Hour), Reason: sessions.EndParentEnded, By: "alice's",
+				}
 				var want []sessions.Session
 				plain := session(1, "bob")
 				k.create(plain)
@@ -317,7 +351,8 @@ func actorCases() []testCase {
 				another := session(2, "alice")
 				other := behind(3, "bob", another)
 				k.create(another, other)
-				p.ParentSessionIDs = append(p.ParentSessionIDs, p.ParentSessionIDs[1], "", "no id", "%", plain.ID, other.ID)
+				p.ParentSessionIDs = append(p.ParentSessionIDs, p.ParentSessionIDs[1], "", "no id", "%",
+					plain.ID, other.ID)
 
 				none := p
 				for _, ids := range [][]string{nil, {}, {""}, {"no id"}, {id(999), id(998)}} {
@@ -336,7 +371,9 @@ func actorCases() []testCase {
 				live := session(1, "alice")
 				s := behind(2, "bob", live)
 				k.create(live, s)
-				p := sessions.EndDependentsParams{ParentSessionIDs: []string{live.ID}, Now: start.Add(time.Hour), Reason: sessions.EndNotAllowed}
+				p := sessions.EndDependentsParams{
+					ParentSessionIDs: []string{live.ID}, Now: start.Add(time.Hour), Reason: sessions.EndNotAllowed,
+				}
 				k.endDependents("of a live session", p, s)
 				k.holds(live)
 
@@ -355,12 +392,15 @@ func actorCases() []testCase {
 			why:  "what was ended or expired by itself keeps the end that it had; what is idle is marked",
 			run: func(k *kit) {
 				actor := session(1, "alice")
-				over, late, last, idle := behind(2, "bob", actor), behind(3, "bob", actor), behind(4, "bob", actor), behind(5, "bob", actor)
+				over, late, last, idle := behind(2, "bob", actor), behind(3, "bob", actor), behind(4, "bob", actor),
+					behind(5, "bob", actor)
 				late.ExpiresAt, last.ExpiresAt = start.Add(ttl), start.Add(ttl+micro)
 				idle.LastUsedAt = start
 				k.create(actor, over, late, last, idle)
 				k.end(over, at(time.Minute))
-				p := sessions.EndDependentsParams{ParentSessionIDs: []string{actor.ID}, Now: start.Add(ttl), Reason: sessions.EndParentEnded}
+				p := sessions.EndDependentsParams{
+					ParentSessionIDs: []string{actor.ID}, Now: start.Add(ttl), Reason: sessions.EndParentEnded,
+				}
 				k.endDependents("at the expiry of one", p, last, idle)
 				k.holds(ended(over, start.Add(time.Minute), sessions.EndRevoked, "admin"), late)
 			},
@@ -373,7 +413,11 @@ func actorCases() []testCase {
 					actor := session(10*i, "alice")
 					s := behind(10*i+1, "bob", actor)
 					k.create(actor, s)
-					p := sessions.EndDependentsParams{ParentSessionIDs: []string{actor.ID}, Now: s.ExpiresAt.In(zone), Reason: sessions.EndParentEnded}
+					p := sessions.EndDependentsParams{
+						ParentSessionIDs: []string{
+							actor.ID,
+						}, Now: s.ExpiresAt.In(zone), Reason: sessions.EndParentEnded,
+					}
 					k.endDependents("expired in "+zone.String(), p)
 					p.Now = s.ExpiresAt.Add(-micro).In(zone)
 					k.endDependents("in "+zone.String(), p, s)

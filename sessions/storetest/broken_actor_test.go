@@ -18,24 +18,33 @@ func brokenActors() []broken {
 				rightly(r)
 				r.ParentSessionID = ""
 			}
-		}), append([]string{"create/behind a live session of the actor", "end dependents/marks them and returns them"}, everyActorCase...)},
-		{"whatever is named may stand behind", stands(func(*sessions.Session, sessions.Session) bool { return true }), []string{
-			"create/behind a session that is over", "create/behind somebody else's session", "create/behind an impersonation",
+		}), append([]string{"create/behind a live session of the actor", "end dependents/marks them and returns them"},
+			everyActorCase...)},
+		{"whatever is named may stand behind", stands(func(*sessions.Session, sessions.Session) bool {
+			return true
+		}), []string{
+			"create/behind a session that is over", "create/behind somebody else's session",
+			"create/behind an impersonation",
 		}},
 		{"an ended session may stand behind", stands(func(actor *sessions.Session, s sessions.Session) bool {
-			return actor != nil && actor.UserID == s.Actor && !actor.Impersonation && s.CreatedAt.Before(actor.ExpiresAt)
+			return actor != nil && actor.UserID == s.Actor && !actor.Impersonation &&
+				s.CreatedAt.Before(actor.ExpiresAt)
 		}), []string{"create/behind a session that is over"}},
-		{"a session may stand behind until its expiry and then", stands(func(actor *sessions.Session, s sessions.Session) bool {
-			return actor != nil && actor.UserID == s.Actor && !actor.Impersonation && actor.EndedAt.IsZero() && !s.CreatedAt.After(actor.ExpiresAt)
-		}), []string{"create/behind a session that is over"}},
+		{"a session may stand behind until its expiry and then",
+			stands(func(actor *sessions.Session, s sessions.Session) bool {
+				return actor != nil && actor.UserID == s.Actor && !actor.Impersonation && actor.EndedAt.IsZero() &&
+					!s.CreatedAt.After(actor.ExpiresAt)
+			}), []string{"create/behind a session that is over"}},
 		{"anybody's session may stand behind", stands(func(actor *sessions.Session, s sessions.Session) bool {
 			return actor != nil && !actor.Impersonation && actor.Live(sessions.Moment{Now: s.CreatedAt})
 		}), []string{"create/behind somebody else's session"}},
 		{"an actor has no case", stands(func(actor *sessions.Session, s sessions.Session) bool {
-			return actor != nil && strings.EqualFold(actor.UserID, s.Actor) && !actor.Impersonation && actor.Live(sessions.Moment{Now: s.CreatedAt})
+			return actor != nil && strings.EqualFold(actor.UserID, s.Actor) && !actor.Impersonation &&
+				actor.Live(sessions.Moment{Now: s.CreatedAt})
 		}), []string{"create/behind somebody else's session"}},
 		{"an impersonation may stand behind", stands(func(actor *sessions.Session, s sessions.Session) bool {
-			return actor != nil && (actor.UserID == s.Actor || actor.Impersonation) && actor.Live(sessions.Moment{Now: s.CreatedAt})
+			return actor != nil && (actor.UserID == s.Actor || actor.Impersonation) &&
+				actor.Live(sessions.Moment{Now: s.CreatedAt})
 		}), []string{"create/behind an impersonation"}},
 		{"an idle session may not stand behind", stands(func(actor *sessions.Session, s sessions.Session) bool {
 			return actor != nil && actor.UserID == s.Actor && !actor.Impersonation &&
@@ -54,8 +63,10 @@ func brokenActors() []broken {
 			}),
 			[]string{"create/a taken id behind an actor's session"},
 		},
-		{"nobody looks at the actor's session", actor(func(*sessions.Session, sessions.Moment) bool { return true }), everyActorCase},
-		{"the actor's session need only be there", actor(func(actor *sessions.Session, _ sessions.Moment) bool { return actor != nil }), everyActorCase},
+		{"nobody looks at the actor's session", actor(func(*sessions.Session, sessions.Moment) bool { return true }),
+			everyActorCase},
+		{"the actor's session need only be there",
+			actor(func(actor *sessions.Session, _ sessions.Moment) bool { return actor != nil }), everyActorCase},
 		{"the actor's session may be gone", actor(func(actor *sessions.Session, m sessions.Moment) bool {
 			return actor == nil || !isOver(*actor, m.Now)
 		}), everyActorCase},
@@ -109,16 +120,25 @@ func brokenActors() []broken {
 					return s.ParentSessionID == "" || actor != nil && !isOver(*actor, now)
 				}
 			}),
-			[]string{"actor/what depends on a session that is over can be ended", "end many/an actor's session and one behind it"},
+			[]string{
+				"actor/what depends on a session that is over can be ended",
+				"end many/an actor's session and one behind it",
+			},
 		},
 		{"end wants a session that is not idle", part(func(p *parts) {
 			p.over = func(s sessions.Session, now time.Time) bool {
 				return !s.Live(sessions.Moment{Now: now, IdleCutoff: now.AddDate(0, 0, -1)})
 			}
-		}), []string{"end/what has neither ended nor expired", "end many/what has neither ended nor expired", "actor/an idle actor's session ends what depends on it"}},
+		}), []string{
+			"end/what has neither ended nor expired", "end many/what has neither ended nor expired",
+			"actor/an idle actor's session ends what depends on it",
+		}},
 		{"end ends what has expired", part(func(p *parts) {
 			p.over = func(s sessions.Session, _ time.Time) bool { return !s.EndedAt.IsZero() }
-		}), []string{"end/what has neither ended nor expired", "end many/what has neither ended nor expired", "end/an instant is the same in every zone"}},
+		}), []string{
+			"end/what has neither ended nor expired", "end many/what has neither ended nor expired",
+			"end/an instant is the same in every zone",
+		}},
 		{
 			"redeem looks at the row alone",
 			untied(func(alone *toy, o *over) { o.redeem = alone.Redeem }),
@@ -163,13 +183,15 @@ func brokenActors() []broken {
 		}), []string{"end dependents/of many actors' sessions"}},
 		{"end dependents takes a session that depends on none", part(func(p *parts) {
 			p.behind = func(s sessions.Session, params sessions.EndDependentsParams) bool {
-				return slices.Contains(params.ParentSessionIDs, s.ParentSessionID) && s.Live(sessions.Moment{Now: params.Now})
+				return slices.Contains(params.ParentSessionIDs, s.ParentSessionID) &&
+					s.Live(sessions.Moment{Now: params.Now})
 			}
 		}), []string{"end dependents/of many actors' sessions"}},
 		{
 			"end dependents returns one twice",
 			method(func(o *over, st sessions.Store) {
-				o.endDependents = func(ctx context.Context, p sessions.EndDependentsParams) ([]sessions.Session, error) {
+				o.endDependents = func(ctx context.Context,
+					p sessions.EndDependentsParams) ([]sessions.Session, error) {
 					l, err := st.EndDependents(ctx, p)
 					if len(l) > 1 {
 						l = append(l, l[0])
@@ -194,16 +216,20 @@ func brokenActors() []broken {
 			p.behind = func(s sessions.Session, params sessions.EndDependentsParams) bool {
 				return slices.Contains(params.ParentSessionIDs, s.ParentSessionID) && s.EndedAt.IsZero()
 			}
-		}), []string{"end dependents/not what is over by itself", "end dependents/an instant is the same in every zone"}},
+		}), []string{
+			"end dependents/not what is over by itself", "end dependents/an instant is the same in every zone",
+		}},
 		{"end dependents leaves what is idle", part(func(p *parts) {
 			p.behind = func(s sessions.Session, params sessions.EndDependentsParams) bool {
-				return slices.Contains(params.ParentSessionIDs, s.ParentSessionID) && s.Live(sessions.Moment{Now: params.Now, IdleCutoff: params.Now.AddDate(0, 0, -20)})
+				return slices.Contains(params.ParentSessionIDs, s.ParentSessionID) &&
+					s.Live(sessions.Moment{Now: params.Now, IdleCutoff: params.Now.AddDate(0, 0, -20)})
 			}
 		}), []string{"end dependents/not what is over by itself"}},
 		{
 			"end dependents wants a live session",
 			method(func(o *over, st sessions.Store) {
-				o.endDependents = func(ctx context.Context, p sessions.EndDependentsParams) ([]sessions.Session, error) {
+				o.endDependents = func(ctx context.Context,
+					p sessions.EndDependentsParams) ([]sessions.Session, error) {
 					p.ParentSessionIDs = slices.DeleteFunc(slices.Clone(p.ParentSessionIDs), func(id string) bool {
 						s, _ := st.Get(ctx, id)
 						return ctx.Err() == nil && !s.Live(sessions.Moment{Now: p.Now})
@@ -211,7 +237,10 @@ func brokenActors() []broken {
 					return st.EndDependents(ctx, p)
 				}
 			}),
-			[]string{"end dependents/marks them and returns them", "end dependents/whether the actor's session is live or not"},
+			[]string{
+				"end dependents/marks them and returns them",
+				"end dependents/whether the actor's session is live or not",
+			},
 		},
 		{"end dependents compares the hands of the clock", part(func(p *parts) {
 			rightly := p.behind
@@ -245,5 +274,6 @@ func untied(breakIt func(alone *toy, o *over)) func() sessions.Store {
 }
 
 var everyActorCase = []string{
-	"actor/refresh judges the actor's session too", "actor/list judges the actor's session too", "actor/redeem judges the actor's session too",
+	"actor/refresh judges the actor's session too", "actor/list judges the actor's session too",
+	"actor/redeem judges the actor's session too",
 }

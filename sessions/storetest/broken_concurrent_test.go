@@ -13,11 +13,13 @@ import (
 func brokenSteps() []broken {
 	return []broken{
 		{"everything reads first and writes later", part(func(p *parts) { p.pause = meet() }), []string{
-			"concurrent/one token rotates once", "concurrent/strict rotation takes one of many", "concurrent/one replay ends the session once",
+			"concurrent/one token rotates once", "concurrent/strict rotation takes one of many",
+			"concurrent/one replay ends the session once",
 			"concurrent/a late parent is recovered once", "concurrent/one create wins", "concurrent/one end wins",
 			"concurrent/each session is ended by one EndMany", "concurrent/no refresh succeeds after an end",
 			"concurrent/no refresh succeeds after ending many", "concurrent/each session is pruned once",
-			"concurrent/one EndDependents marks each", "concurrent/one code is redeemed once", "concurrent/no impersonation begins behind an end",
+			"concurrent/one EndDependents marks each", "concurrent/one code is redeemed once",
+			"concurrent/no impersonation begins behind an end",
 		}},
 		{
 			"a busy database is the caller's problem",

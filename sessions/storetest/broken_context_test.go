@@ -15,7 +15,8 @@ func brokenContexts() []broken {
 			"the context is ignored",
 			part(func(p *parts) { p.ctx = func(context.Context) error { return nil } }),
 			[]string{
-				"context/create", "context/get", "context/get missing", "context/refresh", "context/refresh with a spent token",
+				"context/create", "context/get", "context/get missing", "context/refresh",
+				"context/refresh with a spent token",
 				"context/list", "context/end", "context/end many", "context/prune", "context/now",
 				"context/create behind an actor's session", "context/end dependents", "context/redeem", "context/ended",
 			},

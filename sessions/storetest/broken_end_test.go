@@ -75,7 +75,11 @@ func brokenEnds() []broken {
 				o.end = func(ctx context.Context, p sessions.EndParams) (sessions.Session, error) {
 					s, err := st.End(ctx, p)
 					if errors.Is(err, sessions.ErrNotFound) {
-						_, _ = st.Refresh(ctx, sessions.RefreshParams{ID: p.ID, Presented: 2, Rotation: sessions.StrictRotation(), Moment: sessions.Moment{Now: p.Now}})
+						_, _ = st.Refresh(ctx, sessions.RefreshParams{
+							ID: p.ID, Presented: 2, Rotation: sessions.StrictRotation(), Moment: sessions.Moment{
+								Now: p.Now,
+							},
+						})
 					}
 					return s, err
 				}
@@ -105,7 +109,9 @@ func brokenEnds() []broken {
 			"end many ends a page",
 			method(func(o *over, st sessions.Store) {
 				o.endMany = func(ctx context.Context, p sessions.EndManyParams) ([]sessions.Session, error) {
-					page, err := st.List(ctx, sessions.ListParams{UserID: p.UserID, Moment: sessions.Moment{Now: p.Now}, Impersonations: true, Limit: 200})
+					page, err := st.List(ctx, sessions.ListParams{
+						UserID: p.UserID, Moment: sessions.Moment{Now: p.Now}, Impersonations: true, Limit: 200,
+					})
 					var all []sessions.Session
 					for _, s := range page {
 						if s.ID == p.ExceptID {

@@ -12,15 +12,25 @@ import (
 func brokenFeeds() []broken {
 	return []broken{
 		{"since is left out", recent(func(at, since time.Time) bool { return at.After(since) }), []string{
-			"ended/since counts", "ended/with the actor's session", "ended/an instant is the same in every zone", "concurrent/an end is seen once it was answered",
+			"ended/since counts", "ended/with the actor's session", "ended/an instant is the same in every zone",
+			"concurrent/an end is seen once it was answered",
 		}},
-		{"since is a microsecond early", recent(func(at, since time.Time) bool { return !at.Before(since.Add(-time.Microsecond)) }), []string{"ended/since counts"}},
-		{"since is cut to seconds", recent(func(at, since time.Time) bool { return !at.Before(since.Truncate(time.Second)) }), []string{"ended/since counts"}},
-		{"since is ignored", recent(func(time.Time, time.Time) bool { return true }), []string{"ended/since counts", "ended/with the actor's session"}},
-		{"since is compared by the hands of the clock", recent(func(at, since time.Time) bool { return !at.Before(wallClock(since)) }), []string{
-			"ended/an instant is the same in every zone",
+		{"since is a microsecond early", recent(func(at, since time.Time) bool {
+			return !at.Before(since.Add(-time.Microsecond))
+		}), []string{"ended/since counts"}},
+		{"since is cut to seconds", recent(func(at, since time.Time) bool {
+			return !at.Before(since.Truncate(time.Second))
+		}), []string{"ended/since counts"}},
+		{"since is ignored", recent(func(time.Time, time.Time) bool { return true }), []string{
+			"ended/since counts", "ended/with the actor's session",
 		}},
-		{"no since is no answer", recent(func(at, since time.Time) bool { return !since.IsZero() && !at.Before(since) }), []string{
+		{"since is compared by the hands of the clock",
+			recent(func(at, since time.Time) bool { return !at.Before(wallClock(since)) }), []string{
+				"ended/an instant is the same in every zone",
+			}},
+		{"no since is no answer", recent(func(at, since time.Time) bool {
+			return !since.IsZero() && !at.Before(since)
+		}), []string{
 			"ended/no since is from the beginning", "ended/not what is over by time alone",
 		}},
 		{"no since is the last year", recent(func(at, since time.Time) bool {
@@ -51,17 +61,26 @@ func brokenFeeds() []broken {
 			}
 			return at
 		}), []string{"ended/not what is over by time alone"}},
-		{"what stands behind an expired session has ended", when(func(_ sessions.Session, actor *sessions.Session, at time.Time) time.Time {
-			if at.IsZero() && actor != nil && actor.ExpiresAt.Before(actor.CreatedAt.AddDate(0, 0, 1)) {
-				return actor.ExpiresAt
-			}
-			return at
-		}), []string{"ended/not what is over by time alone"}},
-		{"what was revoked is not seen", unseen(sessions.EndRevoked), []string{"ended/whatever has ended it", "ended/since counts"}},
+		{"what stands behind an expired session has ended",
+			when(func(_ sessions.Session, actor *sessions.Session, at time.Time) time.Time {
+				if at.IsZero() && actor != nil && actor.ExpiresAt.Before(actor.CreatedAt.AddDate(0, 0, 1)) {
+					return actor.ExpiresAt
+				}
+				return at
+			}), []string{"ended/not what is over by time alone"}},
+		{"what was revoked is not seen", unseen(sessions.EndRevoked), []string{
+			"ended/whatever has ended it", "ended/since counts",
+		}},
 		{"what was replayed is not seen", unseen(sessions.EndReplay), []string{"ended/whatever has ended it"}},
-		{"what recovered too often is not seen", unseen(sessions.EndRecoveryLimit), []string{"ended/whatever has ended it"}},
-		{"what was redeemed twice is not seen", unseen(sessions.EndHandoffReplay), []string{"ended/whatever has ended it"}},
-		{"what the policy has ended is not seen", unseen(sessions.EndNotAllowed), []string{"ended/whatever has ended it"}},
+		{"what recovered too often is not seen", unseen(sessions.EndRecoveryLimit), []string{
+			"ended/whatever has ended it",
+		}},
+		{"what was redeemed twice is not seen", unseen(sessions.EndHandoffReplay), []string{
+			"ended/whatever has ended it",
+		}},
+		{"what the policy has ended is not seen", unseen(sessions.EndNotAllowed), []string{
+			"ended/whatever has ended it",
+		}},
 		{"impersonations are not seen", when(func(s sessions.Session, _ *sessions.Session, at time.Time) time.Time {
 			if s.Impersonation {
 				return time.Time{}
@@ -90,33 +109,39 @@ func brokenFeeds() []broken {
 			}),
 			[]string{"ended/with the actor's session", "ended/whatever has ended it"},
 		},
-		{"the actor's end is not seen", when(func(s sessions.Session, _ *sessions.Session, _ time.Time) time.Time { return s.EndedAt }), []string{
+		{"the actor's end is not seen", when(func(s sessions.Session, _ *sessions.Session, _ time.Time) time.Time {
+			return s.EndedAt
+		}), []string{
 			"ended/with the actor's session",
 		}},
-		{"the actor's end is every end", when(func(_ sessions.Session, actor *sessions.Session, at time.Time) time.Time {
-			if actor != nil && !actor.EndedAt.IsZero() {
-				return actor.EndedAt
-			}
-			return at
-		}), []string{"ended/with the actor's session", "ended/by itself before the actor's session"}},
-		{"what stands behind an ended session has ended when it expires", when(func(s sessions.Session, _ *sessions.Session, at time.Time) time.Time {
-			if s.EndedAt.IsZero() && !at.IsZero() {
-				return s.ExpiresAt
-			}
-			return at
-		}), []string{"ended/with the actor's session"}},
-		{"what has expired does not end with the actor's session", when(func(s sessions.Session, _ *sessions.Session, at time.Time) time.Time {
-			if s.EndedAt.IsZero() && s.ExpiresAt.Before(at) {
-				return time.Time{}
-			}
-			return at
-		}), []string{"ended/with the actor's session"}},
+		{"the actor's end is every end",
+			when(func(_ sessions.Session, actor *sessions.Session, at time.Time) time.Time {
+				if actor != nil && !actor.EndedAt.IsZero() {
+					return actor.EndedAt
+				}
+				return at
+			}), []string{"ended/with the actor's session", "ended/by itself before the actor's session"}},
+		{"what stands behind an ended session has ended when it expires",
+			when(func(s sessions.Session, _ *sessions.Session, at time.Time) time.Time {
+				if s.EndedAt.IsZero() && !at.IsZero() {
+					return s.ExpiresAt
+				}
+				return at
+			}), []string{"ended/with the actor's session"}},
+		{"what has expired does not end with the actor's session",
+			when(func(s sessions.Session, _ *sessions.Session, at time.Time) time.Time {
+				if s.EndedAt.IsZero() && s.ExpiresAt.Before(at) {
+					return time.Time{}
+				}
+				return at
+			}), []string{"ended/with the actor's session"}},
 		{
 			"what ended by itself is there twice",
 			feed(func(ctx context.Context, st sessions.Store, list []sessions.EndedSession) []sessions.EndedSession {
 				for _, e := range slices.Clone(list) {
 					s, _ := st.Get(ctx, e.ID)
-					if actor, err := st.Get(ctx, s.ParentSessionID); err == nil && !actor.EndedAt.IsZero() && !s.EndedAt.IsZero() {
+					if actor, err := st.Get(ctx, s.ParentSessionID); err == nil && !actor.EndedAt.IsZero() &&
+						!s.EndedAt.IsZero() {
 						list = append(list, sessions.EndedSession{ID: s.ID, EndedAt: actor.EndedAt})
 					}
 				}
@@ -209,12 +234,15 @@ func recent(is func(at, since time.Time) bool) func() sessions.Store {
 func when(more func(s sessions.Session, actor *sessions.Session, at time.Time) time.Time) func() sessions.Store {
 	return part(func(p *parts) {
 		rightly := p.ended
-		p.ended = func(s sessions.Session, actor *sessions.Session) time.Time { return more(s, actor, rightly(s, actor)) }
+		p.ended = func(s sessions.Session, actor *sessions.Session) time.Time {
+			return more(s, actor, rightly(s, actor))
+		}
 	})
 }
 
 // feed changes what Ended answers.
-func feed(change func(ctx context.Context, st sessions.Store, list []sessions.EndedSession) []sessions.EndedSession) func() sessions.Store {
+func feed(change func(ctx context.Context, st sessions.Store,
+	list []sessions.EndedSession) []sessions.EndedSession) func() sessions.Store {
 	return method(func(o *over, st sessions.Store) {
 		o.ended = func(ctx context.Context, since time.Time) ([]sessions.EndedSession, error) {
 			list, err := st.Ended(ctx, since)

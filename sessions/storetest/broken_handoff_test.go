@@ -41,19 +41,21 @@ func brokenHandoffs() []broken {
 			}
 			return err
 		}), []string{"redeem/a second time ends the session", "concurrent/one code is redeemed once"}},
-		{"a second time that is late is only refused", redeem(func(r *toyRow, was toyRow, p sessions.RedeemParams, err error) error {
-			if err == nil && !p.Moment.Now.Before(r.HandoffExpiresAt) {
-				*r = was
-				return sessions.ErrNotFound
-			}
-			return err
-		}), []string{"redeem/a second time ends the session"}},
-		{"a second time is called a replay", redeem(func(r *toyRow, _ toyRow, _ sessions.RedeemParams, err error) error {
-			if !r.EndedAt.IsZero() {
-				r.EndReason = sessions.EndReplay
-			}
-			return err
-		}), []string{"redeem/a second time ends the session"}},
+		{"a second time that is late is only refused",
+			redeem(func(r *toyRow, was toyRow, p sessions.RedeemParams, err error) error {
+				if err == nil && !p.Moment.Now.Before(r.HandoffExpiresAt) {
+					*r = was
+					return sessions.ErrNotFound
+				}
+				return err
+			}), []string{"redeem/a second time ends the session"}},
+		{"a second time is called a replay",
+			redeem(func(r *toyRow, _ toyRow, _ sessions.RedeemParams, err error) error {
+				if !r.EndedAt.IsZero() {
+					r.EndReason = sessions.EndReplay
+				}
+				return err
+			}), []string{"redeem/a second time ends the session"}},
 		{"a second client leaves its mark", redeem(func(r *toyRow, _ toyRow, p sessions.RedeemParams, err error) error {
 			if err == nil {
 				r.use(p.Moment.Now, p.Client)
@@ -73,8 +75,11 @@ func brokenHandoffs() []broken {
 			method(func(o *over, st sessions.Store) {
 				o.redeem = func(ctx context.Context, p sessions.RedeemParams) (sessions.Session, error) {
 					s, err := st.Get(ctx, p.ID)
-					if err == nil && s.HandoffHash == p.Hash && !p.Moment.Now.Before(s.HandoffExpiresAt) && !s.LastUsedAt.After(s.CreatedAt) {
-						return st.End(ctx, sessions.EndParams{ID: p.ID, Now: p.Moment.Now, Reason: sessions.EndHandoffReplay})
+					if err == nil && s.HandoffHash == p.Hash && !p.Moment.Now.Before(s.HandoffExpiresAt) &&
+						!s.LastUsedAt.After(s.CreatedAt) {
+						return st.End(ctx, sessions.EndParams{
+							ID: p.ID, Now: p.Moment.Now, Reason: sessions.EndHandoffReplay,
+						})
 					}
 					return st.Redeem(ctx, p)
 				}
@@ -129,7 +134,8 @@ func brokenHandoffs() []broken {
 				o.redeem = func(ctx context.Context, p sessions.RedeemParams) (sessions.Session, error) {
 					s, err := st.Redeem(ctx, p)
 					if errors.Is(err, sessions.ErrNotFound) {
-						if s, getErr := st.Get(ctx, p.ID); getErr == nil && !s.EndedAt.IsZero() && s.HandoffHash == p.Hash {
+						if s, getErr := st.Get(ctx, p.ID); getErr == nil && !s.EndedAt.IsZero() &&
+							s.HandoffHash == p.Hash {
 							return s, nil
 						}
 					}

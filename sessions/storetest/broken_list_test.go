@@ -81,7 +81,9 @@ func brokenLists() []broken {
 			}
 		}), []string{"list/pages cover each session once"}},
 		{"a page skips what is of one instant", part(func(p *parts) {
-			p.later = func(s sessions.Session, after sessions.ListPosition) bool { return s.CreatedAt.Before(after.CreatedAt) }
+			p.later = func(s sessions.Session, after sessions.ListPosition) bool {
+				return s.CreatedAt.Before(after.CreatedAt)
+			}
 		}), []string{"list/pages cover each session once", "list/a position need not be a session"}},
 		{"a page repeats what is of one instant", part(func(p *parts) {
 			p.later = func(s sessions.Session, after sessions.ListPosition) bool {
@@ -129,7 +131,9 @@ func brokenLists() []broken {
 					q := p
 					q.Impersonations = true
 					l, err := st.List(ctx, q)
-					return slices.DeleteFunc(l, func(s sessions.Session) bool { return s.Impersonation && !p.Impersonations }), err
+					return slices.DeleteFunc(l, func(s sessions.Session) bool {
+						return s.Impersonation && !p.Impersonations
+					}), err
 				}
 			}),
 			[]string{"list/limit counts what is selected"},

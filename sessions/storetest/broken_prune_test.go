@@ -46,13 +46,16 @@ func brokenPrunes() []broken {
 		{"prune compares the hands of the clock", part(func(p *parts) {
 			rightly := p.old
 			p.old = func(s sessions.Session, params sessions.PruneParams, needed bool) bool {
-				params.EndedBefore, params.ExpiredBefore, params.IdleBefore = wallClock(params.EndedBefore), wallClock(params.ExpiredBefore), wallClock(params.IdleBefore)
+				params.EndedBefore, params.ExpiredBefore, params.IdleBefore = wallClock(params.EndedBefore),
+					wallClock(params.ExpiredBefore), wallClock(params.IdleBefore)
 				return rightly(s, params, needed)
 			}
 		}), []string{"prune/an instant is the same in every zone"}},
 		{"prune takes an idle session whoever depends on it", part(func(p *parts) {
 			rightly := p.old
-			p.old = func(s sessions.Session, params sessions.PruneParams, _ bool) bool { return rightly(s, params, false) }
+			p.old = func(s sessions.Session, params sessions.PruneParams, _ bool) bool {
+				return rightly(s, params, false)
+			}
 		}), []string{"prune/an idle session that others depend on"}},
 		{"prune spares whatever others depend on", part(func(p *parts) {
 			rightly := p.old

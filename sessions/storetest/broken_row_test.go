@@ -109,7 +109,9 @@ func brokenRows() []broken {
 		{
 			"create overwrites",
 			part(func(p *parts) { p.taken = nil }),
-			[]string{"create/a taken id is a conflict", "create/an ended session keeps its id", "concurrent/one create wins"},
+			[]string{
+				"create/a taken id is a conflict", "create/an ended session keeps its id", "concurrent/one create wins",
+			},
 		},
 		{
 			"a conflict is the driver's own error",

@@ -54,7 +54,9 @@ func method(breakIt func(o *over, st sessions.Store)) func() sessions.Store {
 }
 
 func each(s *sessions.Session, f func(time.Time) time.Time) {
-	for _, at := range []*time.Time{&s.CreatedAt, &s.LastUsedAt, &s.ExpiresAt, &s.AuthTime, &s.EndedAt, &s.HandoffExpiresAt} {
+	for _, at := range []*time.Time{
+		&s.CreatedAt, &s.LastUsedAt, &s.ExpiresAt, &s.AuthTime, &s.EndedAt, &s.HandoffExpiresAt,
+	} {
 		if !at.IsZero() {
 			*at = f(*at)
 		}

@@ -10,13 +10,16 @@ import (
 func brokenUsers() []broken {
 	return []broken{
 		{"everybody sees everything", owner(func(string, string) bool { return true }), []string{
-			"users/each sees only their own sessions", "users/ending one's own ends nobody else's", "users/nobody ends another's session", "users/a pattern matches nobody",
+			"users/each sees only their own sessions", "users/ending one's own ends nobody else's",
+			"users/nobody ends another's session", "users/a pattern matches nobody",
 		}},
 		{"user ids have no case", owner(strings.EqualFold), []string{
-			"users/each sees only their own sessions", "users/ending one's own ends nobody else's", "users/nobody ends another's session", "users/a pattern matches nobody",
+			"users/each sees only their own sessions", "users/ending one's own ends nobody else's",
+			"users/nobody ends another's session", "users/a pattern matches nobody",
 		}},
 		{"user ids are compared with LIKE", owner(like), []string{
-			"users/each sees only their own sessions", "users/ending one's own ends nobody else's", "users/a pattern matches nobody",
+			"users/each sees only their own sessions", "users/ending one's own ends nobody else's",
+			"users/a pattern matches nobody",
 		}},
 		{"user ids are padded with spaces", owner(func(row, asked string) bool {
 			return strings.TrimRight(row, " ") == strings.TrimRight(asked, " ")
@@ -33,7 +36,9 @@ func brokenUsers() []broken {
 		{"user ids are compared by their first 254 bytes", owner(func(row, asked string) bool {
 			return row[:min(len(row), 254)] == asked[:min(len(asked), 254)]
 		}), []string{"users/each sees only their own sessions"}},
-		{"user ids are compared by prefix", owner(strings.HasPrefix), []string{"users/each sees only their own sessions"}},
+		{"user ids are compared by prefix", owner(strings.HasPrefix), []string{
+			"users/each sees only their own sessions",
+		}},
 	}
 }
 

@@ -48,7 +48,8 @@ func concurrentCases() []testCase {
 						results, errs := make([]sessions.RefreshResult, callers), make([]error, callers)
 						together(callers, func(i int) {
 							results[i], errs[i] = k.store.Refresh(k.ctx, sessions.RefreshParams{
-								ID: s.ID, Presented: presented, Rotation: unlimited, Moment: at(time.Duration(i%3) * micro),
+								ID: s.ID, Presented: presented, Rotation: unlimited,
+								Moment: at(time.Duration(i%3) * micro),
 							})
 						})
 						outcomes := make(map[sessions.Outcome]int)
@@ -59,11 +60,13 @@ func concurrentCases() []testCase {
 							}
 							outcomes[r.Outcome]++
 							if r.State.Current != presented+1 || r.State.Parent != presented {
-								k.errorf("round %d: caller %d got successor %d of %d, want %d", round, i, r.State.Current, r.State.Parent, presented+1)
+								k.errorf("round %d: caller %d got successor %d of %d, want %d", round, i,
+									r.State.Current, r.State.Parent, presented+1)
 							}
 						}
 						if outcomes[rotated] != 1 || outcomes[overlapped] != callers-1 {
-							k.errorf("round %d: rotated %d times, overlapped %d times, want 1 and %d", round, outcomes[rotated], outcomes[overlapped], callers-1)
+							k.errorf("round %d: rotated %d times, overlapped %d times, want 1 and %d", round,
+								outcomes[rotated], outcomes[overlapped], callers-1)
 						}
 					}
 				}
@@ -93,11 +96,14 @@ func concurrentCases() []testCase {
 					s := session(round, "alice")
 					k.create(s)
 					for _, presented := range []int64{1, 2} {
-						k.refresh(sessions.RefreshParams{ID: s.ID, Presented: presented, Rotation: unlimited, Moment: at(0)})
+						k.refresh(sessions.RefreshParams{
+							ID: s.ID, Presented: presented, Rotation: unlimited, Moment: at(0),
+						})
 					}
 					outcomes := k.presentTogether(s.ID, 1, unlimited)
 					if outcomes[replay] != 1 || outcomes[0] != callers-1 {
-						k.errorf("round %d: replayed %d, not found %d times, want 1 and %d", round, outcomes[replay], outcomes[0], callers-1)
+						k.errorf("round %d: replayed %d, not found %d times, want 1 and %d", round, outcomes[replay],
+							outcomes[0], callers-1)
 					}
 					k.holds(ended(s, start, sessions.EndReplay, ""))
 				}
@@ -113,7 +119,8 @@ func concurrentCases() []testCase {
 					k.refresh(sessions.RefreshParams{ID: s.ID, Presented: 1, Rotation: limited, Moment: at(-time.Hour)})
 					outcomes := k.presentTogether(s.ID, 1, limited)
 					if outcomes[recovered] != 1 || outcomes[overlapped] != callers-1 {
-						k.errorf("round %d: recovered %d, overlapped %d times, want 1 and %d", round, outcomes[recovered], outcomes[overlapped], callers-1)
+						k.errorf("round %d: recovered %d, overlapped %d times, want 1 and %d", round,
+							outcomes[recovered], outcomes[overlapped], callers-1)
 					}
 				}
 			},
@@ -129,9 +136,12 @@ func concurrentCases() []testCase {
 					err := k.store.Create(k.ctx, s)
 					for n := int64(1); n <= 5 && err == nil; n++ {
 						var r sessions.RefreshResult
-						r, err = k.store.Refresh(k.ctx, sessions.RefreshParams{ID: s.ID, Presented: n, Rotation: strict, Moment: at(time.Duration(n) * time.Second)})
+						r, err = k.store.Refresh(k.ctx, sessions.RefreshParams{
+							ID: s.ID, Presented: n, Rotation: strict, Moment: at(time.Duration(n) * time.Second),
+						})
 						if err == nil && (r.Session.ID != s.ID || r.Outcome != rotated || r.State.Current != n+1) {
-							err = fmt.Errorf("Refresh(%d) of %s: got outcome %d and current %d of %s", n, s.ID, r.Outcome, r.State.Current, r.Session.ID)
+							err = fmt.Errorf("Refresh(%d) of %s: got outcome %d and current %d of %s", n, s.ID,
+								r.Outcome, r.State.Current, r.Session.ID)
 						}
 					}
 					if err != nil {
@@ -142,7 +152,8 @@ func concurrentCases() []testCase {
 				})
 				k.failed = append(k.failed, failed...)
 				for i := range callers {
-					k.holds(after(session(i, fmt.Sprintf("user %d", i%4)), rotated, start.Add(5*time.Second), sessions.Client{}))
+					k.holds(after(session(i, fmt.Sprintf("user %d", i%4)), rotated, start.Add(5*time.Second),
+						sessions.Client{}))
 				}
 			},
 		},
@@ -180,7 +191,8 @@ func concurrentCases() []testCase {
 					errs := make([]error, callers)
 					together(callers, func(i int) {
 						_, errs[i] = k.store.End(k.ctx, sessions.EndParams{
-							ID: s.ID, Now: start.Add(time.Duration(i) * micro), Reason: sessions.EndRevoked, By: fmt.Sprintf("ender %d", i),
+							ID: s.ID, Now: start.Add(time.Duration(i) * micro), Reason: sessions.EndRevoked,
+							By: fmt.Sprintf("ender %d", i),
 						})
 					})
 					won := 0
@@ -190,7 +202,10 @@ func concurrentCases() []testCase {
 							continue
 						}
 						won++
-						k.holds(ended(s, start.Add(time.Duration(i)*micro), sessions.EndRevoked, fmt.Sprintf("ender %d", i)))
+						k.holds(
+							ended(s, start.Add(time.Duration(i)*micro), sessions.EndRevoked,
+								fmt.Sprintf("ender %d", i)),
+						)
 					}
 					if won != 1 {
 						k.errorf("round %d: %d enders succeeded, want 1", round, won)
@@ -229,7 +244,9 @@ func concurrentCases() []testCase {
 			run: func(k *kit) {
 				for round := range rounds {
 					k.refreshAgainst(session(round, "alice"), func(s sessions.Session) error {
-						_, err := k.store.End(k.ctx, sessions.EndParams{ID: s.ID, Now: at(0).Now, Reason: sessions.EndRevoked, By: "admin"})
+						_, err := k.store.End(k.ctx, sessions.EndParams{
+							ID: s.ID, Now: at(0).Now, Reason: sessions.EndRevoked, By: "admin",
+						})
 						return err
 					})
 				}
@@ -242,7 +259,9 @@ func concurrentCases() []testCase {
 				for round := range rounds {
 					s := session(round, fmt.Sprintf("user %d", round))
 					k.refreshAgainst(s, func(s sessions.Session) error {
-						list, err := k.store.EndMany(k.ctx, sessions.EndManyParams{UserID: s.UserID, Now: at(0).Now, Reason: sessions.EndRevoked, By: "admin"})
+						list, err := k.store.EndMany(k.ctx, sessions.EndManyParams{
+							UserID: s.UserID, Now: at(0).Now, Reason: sessions.EndRevoked, By: "admin",
+						})
 						if err == nil && len(list) != 1 {
 							return fmt.Errorf("EndMany returned %d sessions, want 1", len(list))
 						}
@@ -260,7 +279,9 @@ func concurrentCases() []testCase {
 					s := behind(2*round+1, "bob", actor)
 					k.create(actor, s)
 					k.refreshUntil(s, func() error {
-						_, err := k.store.End(k.ctx, sessions.EndParams{ID: actor.ID, Now: at(0).Now, Reason: sessions.EndRevoked, By: "admin"})
+						_, err := k.store.End(k.ctx, sessions.EndParams{
+							ID: actor.ID, Now: at(0).Now, Reason: sessions.EndRevoked, By: "admin",
+						})
 						return err
 					})
 					k.holds(s, ended(actor, start, sessions.EndRevoked, "admin"))
@@ -269,7 +290,8 @@ func concurrentCases() []testCase {
 		},
 		{
 			name: "concurrent/no impersonation begins behind an end",
-			why:  "Create looks at the actor's session in the same step: what EndDependents finds after its end is all there will be",
+			why: "Create looks at the actor's session in the same step: what EndDependents finds after its end is " +
+				"all there will be",
 			run: func(k *kit) {
 				for round := range rounds {
 					actor := session(100*round, "alice")
@@ -284,8 +306,12 @@ func concurrentCases() []testCase {
 							return
 						}
 						<-working
-						_, endErr := k.store.End(k.ctx, sessions.EndParams{ID: actor.ID, Now: at(0).Now, Reason: sessions.EndRevoked, By: "admin"})
-						list, err := k.store.EndDependents(k.ctx, sessions.EndDependentsParams{ParentSessionIDs: []string{actor.ID}, Now: start, Reason: sessions.EndParentEnded})
+						_, endErr := k.store.End(k.ctx, sessions.EndParams{
+							ID: actor.ID, Now: at(0).Now, Reason: sessions.EndRevoked, By: "admin",
+						})
+						list, err := k.store.EndDependents(k.ctx, sessions.EndDependentsParams{
+							ParentSessionIDs: []string{actor.ID}, Now: start, Reason: sessions.EndParentEnded,
+						})
 						if err := errors.Join(endErr, err); err != nil {
 							k.errorf("the end: %w", err)
 						}
@@ -303,7 +329,8 @@ func concurrentCases() []testCase {
 						delete(begun, s.ID)
 					}
 					if len(begun) > 0 {
-						k.errorf("round %d: %d impersonations began after the actor's session had ended", round, len(begun))
+						k.errorf("round %d: %d impersonations began after the actor's session had ended",
+							round, len(begun))
 					}
 				}
 			},
@@ -324,7 +351,8 @@ func concurrentCases() []testCase {
 					lists, errs := make([][]sessions.Session, enders), make([]error, enders)
 					together(enders, func(i int) {
 						lists[i], errs[i] = k.store.EndDependents(k.ctx, sessions.EndDependentsParams{
-							ParentSessionIDs: []string{actor.ID}, Now: start, Reason: sessions.EndParentEnded, By: fmt.Sprintf("ender %d", i),
+							ParentSessionIDs: []string{actor.ID}, Now: start, Reason: sessions.EndParentEnded,
+							By: fmt.Sprintf("ender %d", i),
 						})
 					})
 					if err := errors.Join(errs...); err != nil {
@@ -336,14 +364,17 @@ func concurrentCases() []testCase {
 		},
 		{
 			name: "concurrent/one code is redeemed once",
-			why:  "of many callers with one code one sees the session live and one sees it end, and the rest find no live session",
+			why: "of many callers with one code one sees the session live and one sees it end, and the rest find no " +
+				"live session",
 			run: func(k *kit) {
 				for round := range rounds {
 					s := handedOff(round, "alice")
 					k.create(s)
 					results, errs := make([]sessions.Session, callers), make([]error, callers)
 					together(callers, func(i int) {
-						results[i], errs[i] = k.store.Redeem(k.ctx, sessions.RedeemParams{ID: s.ID, Hash: s.HandoffHash, Moment: at(0)})
+						results[i], errs[i] = k.store.Redeem(k.ctx, sessions.RedeemParams{
+							ID: s.ID, Hash: s.HandoffHash, Moment: at(0),
+						})
 					})
 					over := ended(s, start, sessions.EndHandoffReplay, "")
 					var grants, ends int
@@ -360,7 +391,8 @@ func concurrentCases() []testCase {
 						}
 					}
 					if grants != 1 || ends != 1 {
-						k.errorf("round %d: %d callers got the session and %d saw it end, want 1 and 1", round, grants, ends)
+						k.errorf("round %d: %d callers got the session and %d saw it end, want 1 and 1",
+							round, grants, ends)
 					}
 					k.holds(over)
 				}
@@ -430,7 +462,9 @@ func (k *kit) eachOnce(round int, all []sessions.Session, lists [][]sessions.Ses
 func (k *kit) presentTogether(id string, presented int64, r sessions.Rotation) map[sessions.Outcome]int {
 	results, errs := make([]sessions.RefreshResult, callers), make([]error, callers)
 	together(callers, func(i int) {
-		results[i], errs[i] = k.store.Refresh(k.ctx, sessions.RefreshParams{ID: id, Presented: presented, Rotation: r, Moment: at(0)})
+		results[i], errs[i] = k.store.Refresh(k.ctx, sessions.RefreshParams{
+			ID: id, Presented: presented, Rotation: r, Moment: at(0),
+		})
 	})
 	outcomes := make(map[sessions.Outcome]int)
 	for i, r := range results {
@@ -468,7 +502,9 @@ func (k *kit) refreshUntil(s sessions.Session, end func() error) {
 			if last {
 				<-over
 			}
-			_, err := k.store.Refresh(k.ctx, sessions.RefreshParams{ID: s.ID, Presented: 1, Rotation: unlimited, Moment: at(0)})
+			_, err := k.store.Refresh(k.ctx, sessions.RefreshParams{
+				ID: s.ID, Presented: 1, Rotation: unlimited, Moment: at(0),
+			})
 			if n == 0 {
 				working <- struct{}{}
 			}

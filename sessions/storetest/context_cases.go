@@ -30,11 +30,15 @@ func contextCases() []testCase {
 			return s == sessions.Session{}, err
 		}},
 		{"refresh", func(ctx context.Context, st sessions.Store) (bool, error) {
-			r, err := st.Refresh(ctx, sessions.RefreshParams{ID: id(1), Presented: 1, Rotation: unlimited, Moment: at(time.Minute)})
+			r, err := st.Refresh(ctx, sessions.RefreshParams{
+				ID: id(1), Presented: 1, Rotation: unlimited, Moment: at(time.Minute),
+			})
 			return r == sessions.RefreshResult{}, err
 		}},
 		{"refresh with a spent token", func(ctx context.Context, st sessions.Store) (bool, error) {
-			r, err := st.Refresh(ctx, sessions.RefreshParams{ID: id(2), Presented: 1, Rotation: strict, Moment: at(time.Minute)})
+			r, err := st.Refresh(ctx, sessions.RefreshParams{
+				ID: id(2), Presented: 1, Rotation: strict, Moment: at(time.Minute),
+			})
 			return r == sessions.RefreshResult{}, err
 		}},
 		{"list", func(ctx context.Context, st sessions.Store) (bool, error) {
@@ -46,11 +50,15 @@ func contextCases() []testCase {
 			return s == sessions.Session{}, err
 		}},
 		{"end many", func(ctx context.Context, st sessions.Store) (bool, error) {
-			l, err := st.EndMany(ctx, sessions.EndManyParams{UserID: "alice", Now: at(time.Minute).Now, Reason: sessions.EndRevoked})
+			l, err := st.EndMany(ctx, sessions.EndManyParams{
+				UserID: "alice", Now: at(time.Minute).Now, Reason: sessions.EndRevoked,
+			})
 			return l == nil, err
 		}},
 		{"end dependents", func(ctx context.Context, st sessions.Store) (bool, error) {
-			l, err := st.EndDependents(ctx, sessions.EndDependentsParams{ParentSessionIDs: []string{id(1)}, Now: start.Add(time.Minute), Reason: sessions.EndParentEnded})
+			l, err := st.EndDependents(ctx, sessions.EndDependentsParams{
+				ParentSessionIDs: []string{id(1)}, Now: start.Add(time.Minute), Reason: sessions.EndParentEnded,
+			})
 			return l == nil, err
 		}},
 		{"redeem", func(ctx context.Context, st sessions.Store) (bool, error) {

@@ -15,10 +15,14 @@ func endCases() []testCase {
 				s, other := session(1, "alice"), session(2, "alice")
 				k.create(s, other)
 				client := sessions.Client{IP: "198.51.100.1"}
-				k.refresh(sessions.RefreshParams{ID: s.ID, Presented: 1, Rotation: unlimited, Moment: at(time.Minute), Client: client})
+				k.refresh(sessions.RefreshParams{
+					ID: s.ID, Presented: 1, Rotation: unlimited, Moment: at(time.Minute), Client: client,
+				})
 				s = after(s, rotated, start.Add(time.Minute), client)
 
-				got, err := k.store.End(k.ctx, sessions.EndParams{ID: s.ID, UserID: "alice", Now: at(time.Hour).Now, Reason: sessions.EndSignedOut, By: "alice"})
+				got, err := k.store.End(k.ctx, sessions.EndParams{
+					ID: s.ID, UserID: "alice", Now: at(time.Hour).Now, Reason: sessions.EndSignedOut, By: "alice",
+				})
 				if err != nil {
 					k.errorf("End: %w", err)
 				}
@@ -32,14 +36,17 @@ func endCases() []testCase {
 			why:  "Reason and By stay on the row, byte for byte",
 			run: func(k *kit) {
 				reasons := []sessions.EndReason{
-					sessions.EndSignedOut, sessions.EndRevoked, sessions.EndReplay, sessions.EndRecoveryLimit, sessions.EndUserGone,
+					sessions.EndSignedOut, sessions.EndRevoked, sessions.EndReplay, sessions.EndRecoveryLimit,
+					sessions.EndUserGone,
 					sessions.EndParentEnded, sessions.EndNotAllowed, sessions.EndHandoffReplay,
 				}
 				for i, by := range texts() {
 					s := session(i, "alice")
 					k.create(s)
 					reason := reasons[i%len(reasons)]
-					got, err := k.store.End(k.ctx, sessions.EndParams{ID: s.ID, Now: at(time.Hour).Now, Reason: reason, By: by})
+					got, err := k.store.End(k.ctx, sessions.EndParams{
+						ID: s.ID, Now: at(time.Hour).Now, Reason: reason, By: by,
+					})
 					if err != nil {
 						k.errorf("End by %q: %w", by, err)
 					}
@@ -51,7 +58,8 @@ func endCases() []testCase {
 		},
 		{
 			name: "end/what has neither ended nor expired",
-			why:  "ErrNotFound: no such session, or it has ended or expired, and nothing has changed; an idle one can be ended",
+			why: "ErrNotFound: no such session, or it has ended or expired, and nothing has changed; an idle one " +
+				"can be ended",
 			run: func(k *kit) {
 				for _, c := range lives() {
 					s := session(c.n, "alice")
@@ -61,7 +69,9 @@ func endCases() []testCase {
 						k.holds(ended(s, c.moment.Now, sessions.EndRevoked, "admin"))
 						continue
 					}
-					k.noEnd(c.name, sessions.EndParams{ID: s.ID, Now: c.moment.Now, Reason: sessions.EndRevoked, By: "admin"})
+					k.noEnd(c.name, sessions.EndParams{
+						ID: s.ID, Now: c.moment.Now, Reason: sessions.EndRevoked, By: "admin",
+					})
 					k.holds(s)
 				}
 				k.noEnd("missing", sessions.EndParams{ID: id(999), Now: at(0).Now, Reason: sessions.EndRevoked})
@@ -78,11 +88,17 @@ func endCases() []testCase {
 				s = ended(s, start.Add(time.Hour), sessions.EndRevoked, "admin")
 				for _, now := range []time.Duration{0, time.Hour - micro, time.Hour, day, 2 * ttl} {
 					m := at(now)
-					k.noEnd("again", sessions.EndParams{ID: s.ID, Now: m.Now, Reason: sessions.EndSignedOut, By: "alice"})
-					k.noRefresh("after the end", sessions.RefreshParams{
-						ID: s.ID, Presented: 1, Rotation: unlimited, Moment: m, Client: sessions.Client{IP: "198.51.100.1"},
+					k.noEnd("again", sessions.EndParams{
+						ID: s.ID, Now: m.Now, Reason: sessions.EndSignedOut, By: "alice",
 					})
-					k.endMany("after the end", sessions.EndManyParams{UserID: "alice", Now: m.Now, Reason: sessions.EndSignedOut})
+					k.noRefresh("after the end", sessions.RefreshParams{
+						ID: s.ID, Presented: 1, Rotation: unlimited, Moment: m, Client: sessions.Client{
+							IP: "198.51.100.1",
+						},
+					})
+					k.endMany("after the end", sessions.EndManyParams{
+						UserID: "alice", Now: m.Now, Reason: sessions.EndSignedOut,
+					})
 					k.lists("after the end", sessions.ListParams{UserID: "alice", Moment: m})
 					k.holds(s)
 				}
@@ -95,7 +111,9 @@ func endCases() []testCase {
 				s := session(1, "alice")
 				k.create(s, session(2, "bob"))
 				for _, user := range []string{"bob", "Alice", "alic", "alice ", "alice%", "%", s.CreatedBy} {
-					k.noEnd("of user "+user, sessions.EndParams{ID: s.ID, UserID: user, Now: at(time.Hour).Now, Reason: sessions.EndRevoked, By: user})
+					k.noEnd("of user "+user, sessions.EndParams{
+						ID: s.ID, UserID: user, Now: at(time.Hour).Now, Reason: sessions.EndRevoked, By: user,
+					})
 				}
 				k.holds(s)
 				k.end(s, at(time.Hour))
@@ -108,7 +126,10 @@ func endCases() []testCase {
 			run: func(k *kit) {
 				plain, imp := session(1, "alice"), impersonation(2, "alice")
 				k.create(plain, imp)
-				p := sessions.EndParams{UserID: "alice", NoImpersonation: true, Now: at(time.Hour).Now, Reason: sessions.EndRevoked, By: "alice"}
+				p := sessions.EndParams{
+					UserID: "alice", NoImpersonation: true, Now: at(time.Hour).Now,
+					Reason: sessions.EndRevoked, By: "alice",
+				}
 				p.ID = imp.ID
 				k.noEnd("an impersonation", p)
 				k.holds(imp)
@@ -126,8 +147,12 @@ func endCases() []testCase {
 				s := session(1, "alice")
 				k.create(s)
 				k.refresh(sessions.RefreshParams{ID: s.ID, Presented: 1, Rotation: strict, Moment: at(0)})
-				k.noEnd("of another user", sessions.EndParams{ID: s.ID, UserID: "bob", Now: at(0).Now, Reason: sessions.EndRevoked})
-				k.endMany("except this one", sessions.EndManyParams{UserID: "alice", ExceptID: s.ID, Now: at(0).Now, Reason: sessions.EndRevoked})
+				k.noEnd("of another user", sessions.EndParams{
+					ID: s.ID, UserID: "bob", Now: at(0).Now, Reason: sessions.EndRevoked,
+				})
+				k.endMany("except this one", sessions.EndManyParams{
+					UserID: "alice", ExceptID: s.ID, Now: at(0).Now, Reason: sessions.EndRevoked,
+				})
 				k.rotates("spared twice", s, 2)
 			},
 		},
@@ -135,11 +160,16 @@ func endCases() []testCase {
 			name: "end many/ends all live sessions of the user",
 			why:  "EndMany ends the sessions of one user, impersonations included, and returns them as they are then",
 			run: func(k *kit) {
-				one, two, imp, other := session(1, "alice"), session(2, "alice"), impersonation(3, "alice"), session(4, "bob")
+				one, two, imp, other := session(1, "alice"), session(2, "alice"), impersonation(3, "alice"),
+					session(4, "bob")
 				k.create(one, two, imp, other)
-				k.refresh(sessions.RefreshParams{ID: two.ID, Presented: 1, Rotation: unlimited, Moment: at(time.Minute)})
+				k.refresh(sessions.RefreshParams{
+					ID: two.ID, Presented: 1, Rotation: unlimited, Moment: at(time.Minute),
+				})
 				two.LastUsedAt = start.Add(time.Minute)
-				p := sessions.EndManyParams{UserID: "alice", Now: at(time.Hour).Now, Reason: sessions.EndRevoked, By: "admin's key"}
+				p := sessions.EndManyParams{
+					UserID: "alice", Now: at(time.Hour).Now, Reason: sessions.EndRevoked, By: "admin's key",
+				}
 				k.endMany("all", p, one, two, imp)
 				k.holds(other)
 				k.endMany("again", p)
@@ -149,9 +179,13 @@ func endCases() []testCase {
 			name: "end many/none is an empty list",
 			why:  "none is an empty list and no error",
 			run: func(k *kit) {
-				k.endMany("in an empty store", sessions.EndManyParams{UserID: "alice", Now: at(0).Now, Reason: sessions.EndRevoked})
+				k.endMany("in an empty store", sessions.EndManyParams{
+					UserID: "alice", Now: at(0).Now, Reason: sessions.EndRevoked,
+				})
 				k.create(session(1, "bob"))
-				k.endMany("of a user without sessions", sessions.EndManyParams{UserID: "alice", Now: at(0).Now, Reason: sessions.EndRevoked})
+				k.endMany("of a user without sessions", sessions.EndManyParams{
+					UserID: "alice", Now: at(0).Now, Reason: sessions.EndRevoked,
+				})
 				k.holds(session(1, "bob"))
 			},
 		},
@@ -159,9 +193,12 @@ func endCases() []testCase {
 			name: "end many/leaves one alone",
 			why:  "ExceptID, where set, is left alone, and nothing else is",
 			run: func(k *kit) {
-				one, two, three, other := session(1, "alice"), session(2, "alice"), impersonation(3, "alice"), session(4, "bob")
+				one, two, three, other := session(1, "alice"), session(2, "alice"), impersonation(3, "alice"),
+					session(4, "bob")
 				k.create(one, two, three, other)
-				p := sessions.EndManyParams{UserID: "alice", ExceptID: two.ID, Now: at(time.Hour).Now, Reason: sessions.EndRevoked, By: "alice"}
+				p := sessions.EndManyParams{
+					UserID: "alice", ExceptID: two.ID, Now: at(time.Hour).Now, Reason: sessions.EndRevoked, By: "alice",
+				}
 				k.endMany("except one", p, one, three)
 				k.holds(two, other)
 				p.ExceptID = other.ID
@@ -178,7 +215,9 @@ func endCases() []testCase {
 					s, over := session(10*c.n, user), session(10*c.n+1, user)
 					k.create(s, over)
 					k.end(over, at(-2*time.Hour))
-					p := sessions.EndManyParams{UserID: user, Now: c.moment.Now, Reason: sessions.EndSignedOut, By: "alice"}
+					p := sessions.EndManyParams{
+						UserID: user, Now: c.moment.Now, Reason: sessions.EndSignedOut, By: "alice",
+					}
 					if !c.over() {
 						k.endMany(c.name, p, s)
 					} else {
@@ -198,7 +237,9 @@ func endCases() []testCase {
 					all = append(all, session(i, "alice"))
 				}
 				k.create(all...)
-				k.endMany("all", sessions.EndManyParams{UserID: "alice", ExceptID: all[7].ID, Now: at(time.Hour).Now, Reason: sessions.EndRevoked},
+				k.endMany("all", sessions.EndManyParams{
+					UserID: "alice", ExceptID: all[7].ID, Now: at(time.Hour).Now, Reason: sessions.EndRevoked,
+				},
 					append(all[:7:7], all[8:]...)...)
 				k.holds(all[7])
 			},
@@ -211,13 +252,19 @@ func endCases() []testCase {
 					one, two := session(10*i, "alice"), session(10*i+1, "bob")
 					k.create(one, two)
 					late := sessions.Moment{Now: start.Add(ttl).In(zone)}
-					k.noEnd("expired in "+zone.String(), sessions.EndParams{ID: one.ID, Now: late.Now, Reason: sessions.EndRevoked})
-					k.endMany("expired in "+zone.String(), sessions.EndManyParams{UserID: "bob", Now: late.Now, Reason: sessions.EndRevoked})
+					k.noEnd("expired in "+zone.String(), sessions.EndParams{
+						ID: one.ID, Now: late.Now, Reason: sessions.EndRevoked,
+					})
+					k.endMany("expired in "+zone.String(), sessions.EndManyParams{
+						UserID: "bob", Now: late.Now, Reason: sessions.EndRevoked,
+					})
 
 					m := sessions.Moment{Now: start.Add(ttl - micro).In(zone), IdleCutoff: start.Add(-micro).In(zone)}
 					k.end(one, m)
 					k.holds(ended(one, m.Now, sessions.EndRevoked, "admin"))
-					k.endMany("in "+zone.String(), sessions.EndManyParams{UserID: "bob", Now: m.Now, Reason: sessions.EndRevoked}, two)
+					k.endMany("in "+zone.String(), sessions.EndManyParams{
+						UserID: "bob", Now: m.Now, Reason: sessions.EndRevoked,
+					}, two)
 				}
 			},
 		},

@@ -41,7 +41,8 @@ func (k *kit) sees(what string, since time.Time, want ...sessions.EndedSession) 
 		delete(left, e.ID)
 		k.sameTime("Ended, "+what+": EndedAt of "+e.ID, e.EndedAt, expected.EndedAt)
 		if e.ParentSessionID != expected.ParentSessionID {
-			k.errorf("Ended, %s: ParentSessionID of %s is %q, want %q", what, e.ID, e.ParentSessionID, expected.ParentSessionID)
+			k.errorf("Ended, %s: ParentSessionID of %s is %q, want %q", what, e.ID, e.ParentSessionID,
+				expected.ParentSessionID)
 		}
 	}
 	for id := range left {
@@ -60,8 +61,10 @@ func endedCases() []testCase {
 				k.end(early, at(time.Hour-micro))
 				k.end(exact, at(time.Hour))
 				k.end(late, at(time.Hour+micro))
-				k.sees("before all", start.Add(time.Hour-micro), endedAt(early, time.Hour-micro), endedAt(exact, time.Hour), endedAt(late, time.Hour+micro))
-				k.sees("at one of them", start.Add(time.Hour), endedAt(exact, time.Hour), endedAt(late, time.Hour+micro))
+				k.sees("before all", start.Add(time.Hour-micro), endedAt(early, time.Hour-micro),
+					endedAt(exact, time.Hour), endedAt(late, time.Hour+micro))
+				k.sees("at one of them", start.Add(time.Hour), endedAt(exact, time.Hour),
+					endedAt(late, time.Hour+micro))
 				k.sees("after it", start.Add(time.Hour+micro), endedAt(late, time.Hour+micro))
 				k.sees("after all", start.Add(time.Hour+2*micro))
 			},
@@ -75,7 +78,9 @@ func endedCases() []testCase {
 				old.AuthTime = time.Time{}
 				k.create(old, s, session(3, "alice"))
 				m := sessions.Moment{Now: time.Unix(1, 0)}
-				if _, err := k.store.End(k.ctx, sessions.EndParams{ID: old.ID, Now: m.Now, Reason: sessions.EndRevoked}); err != nil {
+				if _, err := k.store.End(k.ctx, sessions.EndParams{
+					ID: old.ID, Now: m.Now, Reason: sessions.EndRevoked,
+				}); err != nil {
 					k.errorf("End: %w", err)
 				}
 				k.end(s, at(time.Hour))
@@ -95,7 +100,8 @@ func endedCases() []testCase {
 			name: "ended/not what is over by time alone",
 			why:  "what expired or fell idle has no EndedAt, and its tokens say so themselves",
 			run: func(k *kit) {
-				live, expired, idle, over := session(1, "alice"), session(2, "alice"), session(3, "alice"), session(4, "alice")
+				live, expired, idle, over := session(1, "alice"), session(2, "alice"), session(3, "alice"),
+					session(4, "alice")
 				expired.ExpiresAt = start.Add(micro)
 				idle.CreatedAt, idle.LastUsedAt = start.Add(-ttl), start.Add(-ttl)
 				actor := session(5, "carol")
@@ -107,22 +113,34 @@ func endedCases() []testCase {
 		},
 		{
 			name: "ended/whatever has ended it",
-			why:  "a session that End, EndMany, EndDependents, a refused Refresh or a second Redeem has ended is among them, whoever's it is",
+			why: "a session that End, EndMany, EndDependents, a refused Refresh or a second Redeem has ended is " +
+				"among them, whoever's it is",
 			run: func(k *kit) {
 				one, many, imp := session(1, "alice"), session(2, "bob"), impersonation(3, "bob")
-				actor, replayed, lost, offered := session(4, "carol"), session(6, "dave"), session(7, "erin"), handedOff(8, "frank")
+				actor, replayed, lost, offered := session(4, "carol"), session(6, "dave"), session(7, "erin"),
+					handedOff(8, "frank")
 				marked := behind(5, "alice", actor)
 				k.create(one, many, imp, actor, marked, replayed, lost, offered)
 
 				k.end(one, at(1*time.Second))
-				k.endMany("one user's", sessions.EndManyParams{UserID: "bob", Now: at(2 * time.Second).Now, Reason: sessions.EndRevoked}, many, imp)
-				k.endDependents("of a live session", sessions.EndDependentsParams{ParentSessionIDs: []string{actor.ID}, Now: start.Add(3 * time.Second), Reason: sessions.EndNotAllowed}, marked)
+				k.endMany("one user's", sessions.EndManyParams{
+					UserID: "bob", Now: at(2 * time.Second).Now, Reason: sessions.EndRevoked,
+				}, many, imp)
+				k.endDependents("of a live session", sessions.EndDependentsParams{
+					ParentSessionIDs: []string{
+						actor.ID,
+					}, Now: start.Add(3 * time.Second), Reason: sessions.EndNotAllowed,
+				}, marked)
 				for range 2 {
-					k.refresh(sessions.RefreshParams{ID: replayed.ID, Presented: 1, Rotation: strict, Moment: at(4 * time.Second)})
+					k.refresh(sessions.RefreshParams{
+						ID: replayed.ID, Presented: 1, Rotation: strict, Moment: at(4 * time.Second),
+					})
 				}
 				limit := sessions.Rotation{Overlap: overlap, MaxRecoveries: 1}
 				for i, want := range []sessions.Outcome{rotated, recovered, recoveryLimit} {
-					got := k.refresh(sessions.RefreshParams{ID: lost.ID, Presented: 1, Rotation: limit, Moment: at(time.Duration(i) * overlap)})
+					got := k.refresh(sessions.RefreshParams{
+						ID: lost.ID, Presented: 1, Rotation: limit, Moment: at(time.Duration(i) * overlap),
+					})
 					if got.Outcome != want {
 						k.errorf("the refresh of a lost token: outcome is %d, want %d", got.Outcome, want)
 					}
@@ -133,13 +151,15 @@ func endedCases() []testCase {
 					}
 				}
 				k.sees("all", start,
-					endedAt(one, 1*time.Second), endedAt(many, 2*time.Second), endedAt(imp, 2*time.Second), endedAt(marked, 3*time.Second),
+					endedAt(one, 1*time.Second), endedAt(many, 2*time.Second), endedAt(imp, 2*time.Second),
+					endedAt(marked, 3*time.Second),
 					endedAt(replayed, 4*time.Second), endedAt(offered, 5*time.Second), endedAt(lost, 2*overlap))
 			},
 		},
 		{
 			name: "ended/with the actor's session",
-			why:  "those that were not ended by themselves but whose ParentSessionID is among the ended are there too, with that and with the EndedAt of that one, until they are marked",
+			why: "those that were not ended by themselves but whose ParentSessionID is among the ended are there " +
+				"too, with that and with the EndedAt of that one, until they are marked",
 			run: func(k *kit) {
 				actor, another := session(1, "alice"), session(2, "alice")
 				one, two, expired := behind(3, "bob", actor), behind(4, "carol", actor), behind(5, "dave", actor)
@@ -151,14 +171,21 @@ func endedCases() []testCase {
 				k.sees("before it", start, all...)
 				k.sees("after it", start.Add(time.Hour+micro))
 
-				k.endDependents("later", sessions.EndDependentsParams{ParentSessionIDs: []string{actor.ID}, Now: start.Add(2 * time.Hour), Reason: sessions.EndParentEnded}, one, two)
-				k.sees("after they were marked", start, endedAt(actor, time.Hour), endedAt(one, 2*time.Hour), endedAt(two, 2*time.Hour), left(expired))
-				k.sees("after the actor's end, when they were marked", start.Add(2*time.Hour), endedAt(one, 2*time.Hour), endedAt(two, 2*time.Hour))
+				k.endDependents("later", sessions.EndDependentsParams{
+					ParentSessionIDs: []string{
+						actor.ID,
+					}, Now: start.Add(2 * time.Hour), Reason: sessions.EndParentEnded,
+				}, one, two)
+				k.sees("after they were marked", start, endedAt(actor, time.Hour), endedAt(one, 2*time.Hour),
+					endedAt(two, 2*time.Hour), left(expired))
+				k.sees("after the actor's end, when they were marked", start.Add(2*time.Hour),
+					endedAt(one, 2*time.Hour), endedAt(two, 2*time.Hour))
 			},
 		},
 		{
 			name: "ended/by itself before the actor's session",
-			why:  "what was ended by itself is there once, with the EndedAt that it had, or not at all where that is before since",
+			why: "what was ended by itself is there once, with the EndedAt that it had, or not at all where that is " +
+				"before since",
 			run: func(k *kit) {
 				actor := session(1, "alice")
 				early, late := behind(2, "bob", actor), behind(3, "carol", actor)
@@ -182,7 +209,9 @@ func endedCases() []testCase {
 					all, want = append(all, s), append(want, endedAt(s, time.Hour))
 				}
 				k.create(all...)
-				k.endMany("all", sessions.EndManyParams{UserID: "alice", Now: at(time.Hour).Now, Reason: sessions.EndRevoked}, all...)
+				k.endMany("all", sessions.EndManyParams{
+					UserID: "alice", Now: at(time.Hour).Now, Reason: sessions.EndRevoked,
+				}, all...)
 				k.sees("all", start, want...)
 			},
 		},
@@ -243,7 +272,9 @@ func endedCases() []testCase {
 						s := session(10*i+n, fmt.Sprintf("user %d", i))
 						endErr := k.store.Create(k.ctx, s)
 						if endErr == nil {
-							_, endErr = k.store.End(k.ctx, sessions.EndParams{ID: s.ID, Now: at(time.Hour).Now, Reason: sessions.EndRevoked})
+							_, endErr = k.store.End(k.ctx, sessions.EndParams{
+								ID: s.ID, Now: at(time.Hour).Now, Reason: sessions.EndRevoked,
+							})
 						}
 						list, err := k.store.Ended(k.ctx, start.Add(time.Hour))
 						times := 0

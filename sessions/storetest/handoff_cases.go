@@ -61,12 +61,15 @@ func handoffCases() []testCase {
 				tied.HandoffHash, tied.HandoffExpiresAt = hash(3), start.Add(micro)
 				k.create(actor, s, tied)
 				k.holds(actor, s, tied)
-				k.lists("with a hand-off", sessions.ListParams{UserID: "bob", Impersonations: true, Moment: at(0)}, tied, s)
+				k.lists("with a hand-off", sessions.ListParams{
+					UserID: "bob", Impersonations: true, Moment: at(0),
+				}, tied, s)
 			},
 		},
 		{
 			name: "redeem/the first time",
-			why:  "the first time Redeem moves LastUsedAt forward, takes the non-empty fields of p.Client, and returns the session",
+			why: "the first time Redeem moves LastUsedAt forward, takes the non-empty fields of p.Client, and " +
+				"returns the session",
 			run: func(k *kit) {
 				for i, c := range []sessions.Client{{}, {IP: client.IP}, {UserAgent: client.UserAgent}, client} {
 					s, other := handedOff(2*i, "alice"), handedOff(2*i+1, "alice")
@@ -89,17 +92,23 @@ func handoffCases() []testCase {
 		},
 		{
 			name: "redeem/a second time ends the session",
-			why:  "any further time Redeem ends the session with EndHandoffReplay, late or not, leaves the rest, and returns it as it is then",
+			why: "any further time Redeem ends the session with EndHandoffReplay, late or not, leaves the rest, and " +
+				"returns it as it is then",
 			run: func(k *kit) {
-				for i, again := range []time.Duration{-time.Second, 0, time.Second, handoff - micro, handoff, handoff + micro, ttl - micro} {
+				for i, again := range []time.Duration{
+					-time.Second, 0, time.Second, handoff - micro, handoff, handoff + micro, ttl - micro,
+				} {
 					s := handedOff(i, "alice")
 					k.create(s)
 					k.redeems("the first time", code(s, 0), s)
 					p := code(s, again)
 					p.Client = client
-					k.redeems("a second time, at "+again.String(), p, ended(s, p.Moment.Now, sessions.EndHandoffReplay, ""))
+					k.redeems("a second time, at "+again.String(), p,
+						ended(s, p.Moment.Now, sessions.EndHandoffReplay, ""))
 					k.noRedeem("a third time", p)
-					k.noRefresh("after the end", sessions.RefreshParams{ID: s.ID, Presented: 1, Rotation: unlimited, Moment: at(again)})
+					k.noRefresh("after the end", sessions.RefreshParams{
+						ID: s.ID, Presented: 1, Rotation: unlimited, Moment: at(again),
+					})
 					k.holds(ended(s, p.Moment.Now, sessions.EndHandoffReplay, ""))
 				}
 			},
@@ -127,7 +136,10 @@ func handoffCases() []testCase {
 				none.HandoffExpiresAt = start.Add(handoff)
 				k.create(s, other, none)
 				tries := func(what string, of sessions.Session) {
-					for _, wrong := range []string{"", hash(9), other.HandoffHash, strings.ToUpper(s.HandoffHash), s.HandoffHash[:63], s.HandoffHash + "0", s.HandoffHash + " ", "%"} {
+					for _, wrong := range []string{
+						"", hash(9), other.HandoffHash, strings.ToUpper(s.HandoffHash), s.HandoffHash[:63],
+						s.HandoffHash + "0", s.HandoffHash + " ", "%",
+					} {
 						p := code(s, time.Second)
 						p.Hash = wrong
 						k.noRedeem(what+" with the hash "+wrong, p)
@@ -168,7 +180,8 @@ func handoffCases() []testCase {
 		},
 		{
 			name: "redeem/a used code of a session that is over",
-			why:  "a further time is not found where the session is not live: ended is final, and what expired does not end again",
+			why: "a further time is not found where the session is not live: ended is final, and what expired does " +
+				"not end again",
 			run: func(k *kit) {
 				s, late := handedOff(1, "alice"), handedOff(2, "alice")
 				k.create(s, late)
@@ -209,7 +222,8 @@ func handoffCases() []testCase {
 					p.Moment.Now = p.Moment.Now.Add(-micro)
 					want.LastUsedAt = p.Moment.Now.UTC()
 					k.redeems("in time in "+zone.String(), p, want)
-					k.redeems("a second time in "+zone.String(), p, ended(want, p.Moment.Now, sessions.EndHandoffReplay, ""))
+					k.redeems("a second time in "+zone.String(), p,
+						ended(want, p.Moment.Now, sessions.EndHandoffReplay, ""))
 				}
 			},
 		},

@@ -16,7 +16,9 @@ func listCases() []testCase {
 			run: func(k *kit) {
 				k.lists("in an empty store", sessions.ListParams{UserID: "alice", Moment: at(0)})
 				k.create(session(1, "bob"))
-				k.lists("of a user without sessions", sessions.ListParams{UserID: "alice", Impersonations: true, Moment: at(0)})
+				k.lists("of a user without sessions", sessions.ListParams{
+					UserID: "alice", Impersonations: true, Moment: at(0),
+				})
 			},
 		},
 		{
@@ -41,7 +43,9 @@ func listCases() []testCase {
 				old, young := session(1, "alice"), created(session(2, "alice"), time.Second)
 				k.create(old, young)
 				client := sessions.Client{IP: "198.51.100.1"}
-				k.refresh(sessions.RefreshParams{ID: old.ID, Presented: 1, Rotation: unlimited, Moment: at(time.Hour), Client: client})
+				k.refresh(sessions.RefreshParams{
+					ID: old.ID, Presented: 1, Rotation: unlimited, Moment: at(time.Hour), Client: client,
+				})
 				old = after(old, rotated, start.Add(time.Hour), client)
 				k.lists("all", sessions.ListParams{UserID: "alice", Moment: at(time.Hour)}, young, old)
 			},
@@ -59,8 +63,12 @@ func listCases() []testCase {
 						want = append(want, s)
 					}
 					k.lists(c.name, sessions.ListParams{UserID: "alice", Moment: c.moment}, want...)
-					k.lists(c.name+", by id", sessions.ListParams{UserID: "alice", OnlyID: s.ID, Moment: c.moment}, want...)
-					k.lists(c.name+", the ended one", sessions.ListParams{UserID: "alice", OnlyID: over.ID, Moment: c.moment})
+					k.lists(c.name+", by id", sessions.ListParams{
+						UserID: "alice", OnlyID: s.ID, Moment: c.moment,
+					}, want...)
+					k.lists(c.name+", the ended one", sessions.ListParams{
+						UserID: "alice", OnlyID: over.ID, Moment: c.moment,
+					})
 				}
 			},
 		},
@@ -71,7 +79,9 @@ func listCases() []testCase {
 				s := session(1, "alice")
 				s.ExpiresAt = start.AddDate(100, 0, 0)
 				k.create(s)
-				k.lists("decades later", sessions.ListParams{UserID: "alice", Moment: sessions.Moment{Now: start.AddDate(99, 0, 0)}}, s)
+				k.lists("decades later", sessions.ListParams{
+					UserID: "alice", Moment: sessions.Moment{Now: start.AddDate(99, 0, 0)},
+				}, s)
 			},
 		},
 		{
@@ -84,7 +94,9 @@ func listCases() []testCase {
 					m := sessions.Moment{Now: start.Add(ttl - micro).In(zone), IdleCutoff: start.Add(-micro).In(zone)}
 					k.lists("live in "+zone.String(), sessions.ListParams{UserID: "alice", Moment: m}, two, one)
 					k.lists("page in "+zone.String(), sessions.ListParams{
-						UserID: "alice", Moment: m, After: &sessions.ListPosition{CreatedAt: two.CreatedAt.In(zone), ID: two.ID},
+						UserID: "alice", Moment: m, After: &sessions.ListPosition{
+							CreatedAt: two.CreatedAt.In(zone), ID: two.ID,
+						},
 					}, one)
 					m.IdleCutoff = start.In(zone)
 					k.lists("one idle in "+zone.String(), sessions.ListParams{UserID: "alice", Moment: m}, two)
@@ -100,10 +112,18 @@ func listCases() []testCase {
 				plain, imp := session(1, "alice"), created(impersonation(2, "alice"), micro)
 				k.create(plain, imp)
 				k.lists("without", sessions.ListParams{UserID: "alice", Moment: at(time.Second)}, plain)
-				k.lists("with", sessions.ListParams{UserID: "alice", Impersonations: true, Moment: at(time.Second)}, imp, plain)
-				k.lists("the impersonation by id, without", sessions.ListParams{UserID: "alice", OnlyID: imp.ID, Moment: at(time.Second)})
-				k.lists("the impersonation by id, with", sessions.ListParams{UserID: "alice", OnlyID: imp.ID, Impersonations: true, Moment: at(time.Second)}, imp)
-				k.lists("of the actor", sessions.ListParams{UserID: imp.Actor, Impersonations: true, Moment: at(time.Second)})
+				k.lists("with", sessions.ListParams{
+					UserID: "alice", Impersonations: true, Moment: at(time.Second),
+				}, imp, plain)
+				k.lists("the impersonation by id, without", sessions.ListParams{
+					UserID: "alice", OnlyID: imp.ID, Moment: at(time.Second),
+				})
+				k.lists("the impersonation by id, with", sessions.ListParams{
+					UserID: "alice", OnlyID: imp.ID, Impersonations: true, Moment: at(time.Second),
+				}, imp)
+				k.lists("of the actor", sessions.ListParams{
+					UserID: imp.Actor, Impersonations: true, Moment: at(time.Second),
+				})
 			},
 		},
 		{
@@ -141,7 +161,8 @@ func listCases() []testCase {
 				want := session(1, "alice")
 				k.create(want)
 				for i := range 5 {
-					imp, over, other := created(impersonation(10+i, "alice"), time.Second), created(session(20+i, "alice"), time.Second), created(session(30+i, "bob"), time.Second)
+					imp, over, other := created(impersonation(10+i, "alice"), time.Second),
+						created(session(20+i, "alice"), time.Second), created(session(30+i, "bob"), time.Second)
 					k.create(imp, over, other)
 					k.end(over, at(time.Minute))
 				}
@@ -164,9 +185,12 @@ func listCases() []testCase {
 				k.create(created(session(100, "bob"), micro))
 				want := newestFirst(all)
 				for _, size := range []int{1, 2, 5, 22, 23, 24} {
-					p := sessions.ListParams{UserID: "alice", Impersonations: true, Moment: at(time.Second), Limit: size}
+					p := sessions.ListParams{
+						UserID: "alice", Impersonations: true, Moment: at(time.Second), Limit: size,
+					}
 					for from := 0; from <= len(want); from += size {
-						k.lists(fmt.Sprintf("pages of %d, from %d", size, from), p, want[from:min(from+size, len(want))]...)
+						k.lists(fmt.Sprintf("pages of %d, from %d", size, from), p,
+							want[from:min(from+size, len(want))]...)
 						if from+size <= len(want) {
 							last := want[from+size-1]
 							p.After = &sessions.ListPosition{CreatedAt: last.CreatedAt, ID: last.ID}
@@ -185,7 +209,9 @@ func listCases() []testCase {
 					after sessions.ListPosition
 					want  []sessions.Session
 				}{
-					{sessions.ListPosition{CreatedAt: start.Add(time.Hour), ID: id(0)}, []sessions.Session{three, two, one}},
+					{sessions.ListPosition{
+						CreatedAt: start.Add(time.Hour), ID: id(0),
+					}, []sessions.Session{three, two, one}},
 					{sessions.ListPosition{CreatedAt: start.Add(micro), ID: id(0)}, []sessions.Session{two, one}},
 					{sessions.ListPosition{CreatedAt: start, ID: id(5)}, []sessions.Session{two, one}},
 					{sessions.ListPosition{CreatedAt: start, ID: id(3)}, []sessions.Session{one}},
@@ -223,14 +249,17 @@ func listCases() []testCase {
 				position = sessions.ListPosition{CreatedAt: start.Add(time.Hour), ID: id(9)}
 				k.lists("from where the caller moved the position", p, two, one)
 
-				many, err := k.store.EndMany(k.ctx, sessions.EndManyParams{UserID: "alice", Now: at(time.Minute).Now, Reason: sessions.EndRevoked})
+				many, err := k.store.EndMany(k.ctx, sessions.EndManyParams{
+					UserID: "alice", Now: at(time.Minute).Now, Reason: sessions.EndRevoked,
+				})
 				if err != nil {
 					k.errorf("EndMany: %w", err)
 				}
 				for i := range many {
 					many[i] = sessions.Session{ID: "scribbled over"}
 				}
-				k.holds(ended(one, start.Add(time.Minute), sessions.EndRevoked, ""), ended(two, start.Add(time.Minute), sessions.EndRevoked, ""))
+				k.holds(ended(one, start.Add(time.Minute), sessions.EndRevoked, ""),
+					ended(two, start.Add(time.Minute), sessions.EndRevoked, ""))
 			},
 		},
 	}

@@ -13,7 +13,8 @@ func pruneCases() []testCase {
 			name: "prune/what ended before",
 			why:  "EndedAt before EndedBefore is old enough; at it is not, and a session that was not ended never is",
 			run: func(k *kit) {
-				early, exact, late, s := session(1, "alice"), session(2, "alice"), session(3, "bob"), session(4, "alice")
+				early, exact, late, s := session(1, "alice"), session(2, "alice"), session(3, "bob"),
+					session(4, "alice")
 				k.create(early, exact, late, s)
 				k.end(early, at(time.Hour-micro))
 				k.end(exact, at(time.Hour))
@@ -22,7 +23,8 @@ func pruneCases() []testCase {
 				k.prune("once", p, 1)
 				k.prune("again", p, 0)
 				k.gone(early)
-				k.holds(s, ended(exact, start.Add(time.Hour), sessions.EndRevoked, "admin"), ended(late, start.Add(time.Hour+micro), sessions.EndRevoked, "admin"))
+				k.holds(s, ended(exact, start.Add(time.Hour), sessions.EndRevoked, "admin"),
+					ended(late, start.Add(time.Hour+micro), sessions.EndRevoked, "admin"))
 			},
 		},
 		{
@@ -30,7 +32,8 @@ func pruneCases() []testCase {
 			why:  "ExpiresAt before ExpiredBefore is old enough; at it is not",
 			run: func(k *kit) {
 				early, exact, late := session(1, "alice"), session(2, "alice"), impersonation(3, "bob")
-				early.ExpiresAt, exact.ExpiresAt, late.ExpiresAt = start.Add(day-micro), start.Add(day), start.Add(day+micro)
+				early.ExpiresAt, exact.ExpiresAt, late.ExpiresAt = start.Add(day-micro), start.Add(day),
+					start.Add(day+micro)
 				k.create(early, exact, late)
 				p := sessions.PruneParams{ExpiredBefore: start.Add(day), Limit: 100}
 				k.prune("once", p, 1)
@@ -43,7 +46,8 @@ func pruneCases() []testCase {
 			name: "prune/what fell idle before",
 			why:  "LastUsedAt before IdleBefore is old enough; at it is not",
 			run: func(k *kit) {
-				early, exact, late, used := session(1, "alice"), created(session(2, "alice"), micro), created(impersonation(3, "bob"), 2*micro), session(4, "alice")
+				early, exact, late, used := session(1, "alice"), created(session(2, "alice"), micro),
+					created(impersonation(3, "bob"), 2*micro), session(4, "alice")
 				k.create(early, exact, late, used)
 				k.refresh(sessions.RefreshParams{ID: used.ID, Presented: 1, Rotation: unlimited, Moment: at(time.Hour)})
 				used.LastUsedAt = start.Add(time.Hour)
@@ -56,10 +60,12 @@ func pruneCases() []testCase {
 		},
 		{
 			name: "prune/an idle session that others depend on",
-			why:  "a session last used before IdleBefore stays while one that was not ended depends on it, which may be live",
+			why: "a session last used before IdleBefore stays while one that was not ended depends on it, which may " +
+				"be live",
 			run: func(k *kit) {
 				actor, alone, spent := session(1, "alice"), session(2, "alice"), session(3, "alice")
-				s, marked, idle := created(behind(4, "bob", actor), day), behind(5, "bob", spent), behind(6, "bob", actor)
+				s, marked, idle := created(behind(4, "bob", actor), day), behind(5, "bob", spent),
+					behind(6, "bob", actor)
 				s.ExpiresAt, idle.LastUsedAt = start.Add(10*ttl), start
 				k.create(actor, alone, spent, s, marked, idle)
 				k.end(marked, at(time.Minute))
@@ -79,7 +85,8 @@ func pruneCases() []testCase {
 				for i, p := range []sessions.PruneParams{
 					{EndedBefore: start.Add(day), Limit: 100},
 					{ExpiredBefore: start.Add(day), Limit: 100},
-					{EndedBefore: start.Add(day), ExpiredBefore: start.Add(day), IdleBefore: start.Add(-day), Limit: 100},
+					{EndedBefore: start.Add(day), ExpiredBefore: start.Add(day),
+						IdleBefore: start.Add(-day), Limit: 100},
 				} {
 					actor := session(100+10*i, "alice")
 					actor.ExpiresAt = start.Add(time.Hour)
@@ -132,16 +139,19 @@ func pruneCases() []testCase {
 					k.end(over, at(time.Minute))
 				}
 				p := sessions.PruneParams{
-					EndedBefore: start.Add(time.Hour), ExpiredBefore: start.Add(time.Hour), IdleBefore: start.Add(-time.Hour), Limit: 1000,
+					EndedBefore: start.Add(time.Hour), ExpiredBefore: start.Add(time.Hour),
+					IdleBefore: start.Add(-time.Hour), Limit: 1000,
 				}
 				k.prune("all that is over", p, 20)
 				k.holds(live...)
-				k.lists("afterwards", sessions.ListParams{UserID: "alice", Impersonations: true, Moment: at(time.Hour)}, newestFirst(live)...)
+				k.lists("afterwards", sessions.ListParams{UserID: "alice", Impersonations: true, Moment: at(time.Hour)},
+					newestFirst(live)...)
 			},
 		},
 		{
 			name: "prune/limit",
-			why:  "Prune deletes at most Limit sessions, returns how many it did, and gets on as long as there are some",
+			why: "Prune deletes at most Limit sessions, returns how many it did, and gets on as long as there are " +
+				"some",
 			run: func(k *kit) {
 				const total = 11
 				var all []sessions.Session
@@ -198,11 +208,15 @@ func pruneCases() []testCase {
 				s := session(1, "alice")
 				k.create(s)
 				for _, presented := range []int64{1, 2, 3} {
-					k.refresh(sessions.RefreshParams{ID: s.ID, Presented: presented, Rotation: unlimited, Moment: at(0)})
+					k.refresh(sessions.RefreshParams{
+						ID: s.ID, Presented: presented, Rotation: unlimited, Moment: at(0),
+					})
 				}
 				k.end(s, at(0))
 				k.prune("it", sessions.PruneParams{EndedBefore: start.Add(micro), Limit: 1}, 1)
-				k.noRefresh("pruned", sessions.RefreshParams{ID: s.ID, Presented: 4, Rotation: unlimited, Moment: at(0)})
+				k.noRefresh("pruned", sessions.RefreshParams{
+					ID: s.ID, Presented: 4, Rotation: unlimited, Moment: at(0),
+				})
 				k.create(s)
 				k.rotates("created again", s, 1)
 			},

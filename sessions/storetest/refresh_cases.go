@@ -95,14 +95,16 @@ func refreshCases() []testCase {
 			"inside means that the answer lies after now minus Overlap; at its end it does not", unlimited,
 			step{at: 0, presented: 1, outcome: rotated, current: 2, parent: 1, answered: 0},
 			step{at: end, presented: 1, outcome: recovered, current: 3, parent: 1, recoveries: 1, answered: end},
-			step{at: 2*end - micro, presented: 1, outcome: overlapped, current: 3, parent: 1, recoveries: 1, answered: 2*end - micro},
+			step{at: 2*end - micro, presented: 1, outcome: overlapped, current: 3, parent: 1, recoveries: 1,
+				answered: 2*end - micro},
 		),
 		protocol("refresh/the window slides where recoveries are unlimited",
 			"the window counts from the last answer, or two tabs that wake around its end fork the session", unlimited,
 			step{at: 0, presented: 1, outcome: rotated, current: 2, parent: 1, answered: 0},
 			step{at: 40 * s, presented: 1, outcome: overlapped, current: 2, parent: 1, answered: 40 * s},
 			step{at: 99 * s, presented: 1, outcome: overlapped, current: 2, parent: 1, answered: 99 * s},
-			step{at: 159 * s, presented: 1, outcome: recovered, current: 3, parent: 1, recoveries: 1, answered: 159 * s},
+			step{at: 159 * s, presented: 1, outcome: recovered, current: 3, parent: 1, recoveries: 1,
+				answered: 159 * s},
 		),
 		protocol("refresh/the window stays fixed where recoveries are limited",
 			"a sliding window would prolong the life of the parent", limited,
@@ -123,7 +125,8 @@ func refreshCases() []testCase {
 			step{at: 0, presented: 1, outcome: rotated, current: 2, parent: 1, answered: 0},
 			step{at: day, presented: 1, outcome: recovered, current: 3, parent: 1, recoveries: 1, answered: day},
 			step{at: day + s, presented: 3, outcome: rotated, current: 4, parent: 3, answered: day + s},
-			step{at: 2 * day, presented: 3, outcome: recovered, current: 5, parent: 3, recoveries: 1, answered: 2 * day},
+			step{at: 2 * day, presented: 3, outcome: recovered, current: 5, parent: 3, recoveries: 1,
+				answered: 2 * day},
 		),
 		protocol("refresh/a displaced token is a replay",
 			"between parent and current: the unused successor died when it was displaced", unlimited,
@@ -140,18 +143,25 @@ func refreshCases() []testCase {
 		protocol("refresh/one recovery more than allowed ends the session",
 			"recovery limit: MaxRecoveries in a row are allowed, the next is not", limited,
 			step{at: 0, presented: 1, outcome: rotated, current: 2, parent: 1, answered: 0},
-			step{at: 1 * end, presented: 1, outcome: recovered, current: 3, parent: 1, recoveries: 1, answered: 1 * end},
-			step{at: 2 * end, presented: 1, outcome: recovered, current: 4, parent: 1, recoveries: 2, answered: 2 * end},
-			step{at: 3*end - micro, presented: 1, outcome: overlapped, current: 4, parent: 1, recoveries: 2, answered: 2 * end},
-			step{at: 3 * end, presented: 1, outcome: recoveryLimit, current: 4, parent: 1, recoveries: 2, answered: 2 * end},
+			step{at: 1 * end, presented: 1, outcome: recovered, current: 3, parent: 1, recoveries: 1,
+				answered: 1 * end},
+			step{at: 2 * end, presented: 1, outcome: recovered, current: 4, parent: 1, recoveries: 2,
+				answered: 2 * end},
+			step{at: 3*end - micro, presented: 1, outcome: overlapped, current: 4, parent: 1, recoveries: 2,
+				answered: 2 * end},
+			step{at: 3 * end, presented: 1, outcome: recoveryLimit, current: 4, parent: 1, recoveries: 2,
+				answered: 2 * end},
 		),
 		protocol("refresh/a rotation forgives recoveries",
 			"recoveries are counted since the last rotation", limited,
 			step{at: 0, presented: 1, outcome: rotated, current: 2, parent: 1, answered: 0},
-			step{at: 1 * end, presented: 1, outcome: recovered, current: 3, parent: 1, recoveries: 1, answered: 1 * end},
-			step{at: 2 * end, presented: 1, outcome: recovered, current: 4, parent: 1, recoveries: 2, answered: 2 * end},
+			step{at: 1 * end, presented: 1, outcome: recovered, current: 3, parent: 1, recoveries: 1,
+				answered: 1 * end},
+			step{at: 2 * end, presented: 1, outcome: recovered, current: 4, parent: 1, recoveries: 2,
+				answered: 2 * end},
 			step{at: 3 * end, presented: 4, outcome: rotated, current: 5, parent: 4, answered: 3 * end},
-			step{at: 4 * end, presented: 4, outcome: recovered, current: 6, parent: 4, recoveries: 1, answered: 4 * end},
+			step{at: 4 * end, presented: 4, outcome: recovered, current: 6, parent: 4, recoveries: 1,
+				answered: 4 * end},
 		),
 		protocol("refresh/no recovery makes a late parent a replay",
 			"NoRecovery ends the session when the parent is presented outside the overlap", never,
@@ -186,11 +196,16 @@ func refreshCases() []testCase {
 		),
 		protocol("refresh/large counters stay exact",
 			"counters go to 2^53-1, where a float would begin to round", unlimited,
-			step{at: 0, presented: maxCounter - 1, outcome: ahead, current: maxCounter, parent: maxCounter - 1, answered: 0},
-			step{at: 0, presented: maxCounter - 1, outcome: overlapped, current: maxCounter, parent: maxCounter - 1, answered: 0},
-			step{at: 0, presented: maxCounter, outcome: rotated, current: maxCounter + 1, parent: maxCounter, answered: 0},
-			step{at: end, presented: maxCounter, outcome: recovered, current: maxCounter + 2, parent: maxCounter, recoveries: 1, answered: end},
-			step{at: end, presented: maxCounter - 1, outcome: replay, current: maxCounter + 2, parent: maxCounter, recoveries: 1, answered: end},
+			step{at: 0, presented: maxCounter - 1, outcome: ahead, current: maxCounter,
+				parent: maxCounter - 1, answered: 0},
+			step{at: 0, presented: maxCounter - 1, outcome: overlapped, current: maxCounter,
+				parent: maxCounter - 1, answered: 0},
+			step{at: 0, presented: maxCounter, outcome: rotated, current: maxCounter + 1,
+				parent: maxCounter, answered: 0},
+			step{at: end, presented: maxCounter, outcome: recovered, current: maxCounter + 2, parent: maxCounter,
+				recoveries: 1, answered: end},
+			step{at: end, presented: maxCounter - 1, outcome: replay, current: maxCounter + 2, parent: maxCounter,
+				recoveries: 1, answered: end},
 		),
 		{
 			name: "refresh/a client that keeps its first token lives on",
@@ -204,11 +219,14 @@ func refreshCases() []testCase {
 					if i == 0 {
 						want = rotated
 					}
-					got := k.refresh(sessions.RefreshParams{ID: s.ID, Presented: 1, Rotation: unlimited, Moment: at(now)})
+					got := k.refresh(sessions.RefreshParams{
+						ID: s.ID, Presented: 1, Rotation: unlimited, Moment: at(now),
+					})
 					s = after(s, want, start.Add(now), sessions.Client{})
-					k.refreshed(fmt.Sprintf("use %d", i+1), got, sessions.RefreshResult{Session: s, Outcome: want, State: sessions.RefreshState{
-						Current: int64(i + 2), Parent: 1, Recoveries: int64(i), AnsweredAt: start.Add(now),
-					}})
+					k.refreshed(fmt.Sprintf("use %d", i+1), got, sessions.RefreshResult{Session: s, Outcome: want,
+						State: sessions.RefreshState{
+							Current: int64(i + 2), Parent: 1, Recoveries: int64(i), AnsweredAt: start.Add(now),
+						}})
 				}
 			},
 		},
@@ -223,8 +241,12 @@ func refreshCases() []testCase {
 			run: func(k *kit) {
 				s := session(1, "alice")
 				k.create(s)
-				for i, now := range []time.Duration{-time.Hour, 0, time.Hour, time.Hour - micro, -day, time.Hour + micro} {
-					got := k.refresh(sessions.RefreshParams{ID: s.ID, Presented: int64(i + 1), Rotation: strict, Moment: at(now)})
+				for i, now := range []time.Duration{
+					-time.Hour, 0, time.Hour, time.Hour - micro, -day, time.Hour + micro,
+				} {
+					got := k.refresh(sessions.RefreshParams{
+						ID: s.ID, Presented: int64(i + 1), Rotation: strict, Moment: at(now),
+					})
 					s = after(s, rotated, start.Add(now), sessions.Client{})
 					k.same(fmt.Sprintf("Refresh at %s", now), got.Session, s)
 					k.holds(s)
@@ -251,7 +273,8 @@ func refreshCases() []testCase {
 					{10, rotated, overlap, sessions.Client{}},
 				} {
 					got := k.refresh(sessions.RefreshParams{
-						ID: s.ID, Presented: step.presented, Rotation: unlimited, Moment: at(step.now), Client: step.client,
+						ID: s.ID, Presented: step.presented, Rotation: unlimited, Moment: at(step.now),
+						Client: step.client,
 					})
 					s = after(s, step.outcome, start.Add(step.now), step.client)
 					k.same(fmt.Sprintf("step %d", i+1), got.Session, s)
@@ -267,7 +290,9 @@ func refreshCases() []testCase {
 					s := session(i, "alice")
 					k.create(s)
 					for n := range int64(3) {
-						k.refresh(sessions.RefreshParams{ID: s.ID, Presented: n + 1, Rotation: r, Moment: at(time.Minute)})
+						k.refresh(sessions.RefreshParams{
+							ID: s.ID, Presented: n + 1, Rotation: r, Moment: at(time.Minute),
+						})
 					}
 					s.LastUsedAt = start.Add(time.Minute)
 					got := k.refresh(sessions.RefreshParams{
@@ -275,9 +300,10 @@ func refreshCases() []testCase {
 						Client: sessions.Client{IP: "203.0.113.66", UserAgent: "thief/1.0"},
 					})
 					s = ended(s, start.Add(time.Hour), sessions.EndReplay, "")
-					k.refreshed("replay", got, sessions.RefreshResult{Session: s, Outcome: replay, State: sessions.RefreshState{
-						Current: 4, Parent: 3, AnsweredAt: start.Add(time.Minute),
-					}})
+					k.refreshed("replay", got, sessions.RefreshResult{Session: s, Outcome: replay,
+						State: sessions.RefreshState{
+							Current: 4, Parent: 3, AnsweredAt: start.Add(time.Minute),
+						}})
 				}
 			},
 		},
@@ -288,15 +314,23 @@ func refreshCases() []testCase {
 				s := session(1, "alice")
 				k.create(s)
 				for _, presented := range []int64{1, 2, 1} {
-					k.refresh(sessions.RefreshParams{ID: s.ID, Presented: presented, Rotation: unlimited, Moment: at(0)})
+					k.refresh(sessions.RefreshParams{
+						ID: s.ID, Presented: presented, Rotation: unlimited, Moment: at(0),
+					})
 				}
 				s = ended(s, start, sessions.EndReplay, "")
 				for _, presented := range []int64{3, 2, 1, 4} {
 					k.noRefresh(fmt.Sprintf("token %d after the replay", presented),
-						sessions.RefreshParams{ID: s.ID, Presented: presented, Rotation: unlimited, Moment: at(time.Hour)})
+						sessions.RefreshParams{
+							ID: s.ID, Presented: presented, Rotation: unlimited, Moment: at(time.Hour),
+						})
 				}
-				k.noEnd("after the replay", sessions.EndParams{ID: s.ID, Now: at(time.Hour).Now, Reason: sessions.EndRevoked, By: "admin"})
-				k.endMany("after the replay", sessions.EndManyParams{UserID: "alice", Now: at(time.Hour).Now, Reason: sessions.EndRevoked})
+				k.noEnd("after the replay", sessions.EndParams{
+					ID: s.ID, Now: at(time.Hour).Now, Reason: sessions.EndRevoked, By: "admin",
+				})
+				k.endMany("after the replay", sessions.EndManyParams{
+					UserID: "alice", Now: at(time.Hour).Now, Reason: sessions.EndRevoked,
+				})
 				k.lists("after the replay", sessions.ListParams{UserID: "alice", Moment: at(time.Hour)})
 				k.holds(s)
 			},
@@ -325,9 +359,15 @@ func refreshCases() []testCase {
 					k.rotates("at a moment at which it is live", s, 1)
 					k.holds(s)
 				}
-				k.noRefresh("ended", sessions.RefreshParams{ID: over.ID, Presented: 1, Rotation: unlimited, Moment: at(time.Hour)})
-				k.noRefresh("before it ended", sessions.RefreshParams{ID: over.ID, Presented: 1, Rotation: unlimited, Moment: at(0)})
-				k.noRefresh("missing", sessions.RefreshParams{ID: id(999), Presented: 1, Rotation: unlimited, Moment: at(0)})
+				k.noRefresh("ended", sessions.RefreshParams{
+					ID: over.ID, Presented: 1, Rotation: unlimited, Moment: at(time.Hour),
+				})
+				k.noRefresh("before it ended", sessions.RefreshParams{
+					ID: over.ID, Presented: 1, Rotation: unlimited, Moment: at(0),
+				})
+				k.noRefresh("missing", sessions.RefreshParams{
+					ID: id(999), Presented: 1, Rotation: unlimited, Moment: at(0),
+				})
 				k.holds(ended(over, start.Add(time.Hour), sessions.EndRevoked, "admin"))
 				k.gone(session(999, "alice"))
 			},
@@ -367,7 +407,9 @@ func refreshCases() []testCase {
 				} {
 					k.create(c.s)
 					what := fmt.Sprintf("row %d", i+1)
-					p := sessions.RefreshParams{ID: c.s.ID, Presented: 1, Rotation: unlimited, Moment: at(c.now), ImpersonationMargin: margin}
+					p := sessions.RefreshParams{
+						ID: c.s.ID, Presented: 1, Rotation: unlimited, Moment: at(c.now), ImpersonationMargin: margin,
+					}
 					if c.live {
 						k.same(what, k.refresh(p).Session, after(c.s, rotated, start.Add(c.now), p.Client))
 						continue
@@ -375,7 +417,9 @@ func refreshCases() []testCase {
 					k.noRefresh(what, p)
 					k.holds(c.s)
 				}
-				k.lists("the margin is of Refresh alone", sessions.ListParams{UserID: "alice", OnlyID: id(2), Impersonations: true, Moment: at(ttl - margin)},
+				k.lists("the margin is of Refresh alone", sessions.ListParams{
+					UserID: "alice", OnlyID: id(2), Impersonations: true, Moment: at(ttl - margin),
+				},
 					impersonation(2, "alice"))
 			},
 		},
@@ -387,11 +431,15 @@ func refreshCases() []testCase {
 				k.create(s)
 				for i := range 5 {
 					now := start.Add(time.Duration(i) * 7 * day)
-					got := k.refresh(sessions.RefreshParams{ID: s.ID, Presented: int64(i + 1), Rotation: strict, Moment: sessions.Moment{Now: now}})
+					got := k.refresh(sessions.RefreshParams{
+						ID: s.ID, Presented: int64(i + 1), Rotation: strict, Moment: sessions.Moment{Now: now},
+					})
 					s = after(s, rotated, now, sessions.Client{})
 					k.same("Refresh", got.Session, s)
 				}
-				k.noRefresh("at ExpiresAt", sessions.RefreshParams{ID: s.ID, Presented: 6, Rotation: strict, Moment: at(ttl)})
+				k.noRefresh("at ExpiresAt", sessions.RefreshParams{
+					ID: s.ID, Presented: 6, Rotation: strict, Moment: at(ttl),
+				})
 				k.holds(s)
 			},
 		},
@@ -419,12 +467,15 @@ func refreshCases() []testCase {
 					for n, now := range []time.Duration{0, 59 * time.Second, ttl - micro} {
 						got := k.refresh(sessions.RefreshParams{
 							ID: s.ID, Presented: int64(n + 1), Rotation: strict,
-							Moment: sessions.Moment{Now: start.Add(now).In(zone), IdleCutoff: start.Add(-micro).In(zone)},
+							Moment: sessions.Moment{
+								Now: start.Add(now).In(zone), IdleCutoff: start.Add(-micro).In(zone),
+							},
 						})
 						s = after(s, rotated, start.Add(now), sessions.Client{})
-						k.refreshed(zone.String(), got, sessions.RefreshResult{Session: s, Outcome: rotated, State: sessions.RefreshState{
-							Current: int64(n + 2), Parent: int64(n + 1), AnsweredAt: start.Add(now),
-						}})
+						k.refreshed(zone.String(), got, sessions.RefreshResult{Session: s, Outcome: rotated,
+							State: sessions.RefreshState{
+								Current: int64(n + 2), Parent: int64(n + 1), AnsweredAt: start.Add(now),
+							}})
 					}
 					k.noRefresh("at ExpiresAt in "+zone.String(), sessions.RefreshParams{
 						ID: s.ID, Presented: 4, Rotation: strict, Moment: sessions.Moment{Now: start.Add(ttl).In(zone)},
@@ -441,9 +492,15 @@ func refreshCases() []testCase {
 func walk(k *kit) {
 	rng := rand.New(rand.NewPCG(0x5e551e, 1))
 	pick := func(n int) int { return rng.IntN(n) }
-	settings := []sessions.Rotation{unlimited, unlimited, limited, never, strict, {Overlap: time.Second, MaxRecoveries: 1}}
-	pauses := []time.Duration{0, 0, micro, time.Second, overlap - micro, overlap, overlap + micro, time.Hour, -micro, -time.Second, -overlap}
-	clients := []sessions.Client{{}, {IP: "198.51.100.1"}, {UserAgent: "second/2.0"}, {IP: "2001:db8::1", UserAgent: "third/3.0"}}
+	settings := []sessions.Rotation{
+		unlimited, unlimited, limited, never, strict, {Overlap: time.Second, MaxRecoveries: 1},
+	}
+	pauses := []time.Duration{
+		0, 0, micro, time.Second, overlap - micro, overlap, overlap + micro, time.Hour, -micro, -time.Second, -overlap,
+	}
+	clients := []sessions.Client{
+		{}, {IP: "198.51.100.1"}, {UserAgent: "second/2.0"}, {IP: "2001:db8::1", UserAgent: "third/3.0"},
+	}
 
 	seen := make(map[sessions.Outcome]int)
 	var s sessions.Session
@@ -503,9 +560,13 @@ func lives() []life {
 		{name: "a microsecond before ExpiresAt", moment: at(ttl - micro), live: true},
 		{name: "at ExpiresAt", moment: at(ttl)},
 		{name: "a microsecond after ExpiresAt", moment: at(ttl + micro)},
-		{name: "last used a microsecond after IdleCutoff", moment: sessions.Moment{Now: start.Add(day), IdleCutoff: start.Add(-micro)}, live: true},
+		{name: "last used a microsecond after IdleCutoff", moment: sessions.Moment{
+			Now: start.Add(day), IdleCutoff: start.Add(-micro),
+		}, live: true},
 		{name: "last used at IdleCutoff", moment: sessions.Moment{Now: start.Add(day), IdleCutoff: start}},
-		{name: "last used a microsecond before IdleCutoff", moment: sessions.Moment{Now: start.Add(day), IdleCutoff: start.Add(micro)}},
+		{name: "last used a microsecond before IdleCutoff", moment: sessions.Moment{
+			Now: start.Add(day), IdleCutoff: start.Add(micro),
+		}},
 		{name: "expired and idle", moment: sessions.Moment{Now: start.Add(ttl), IdleCutoff: start.Add(ttl - day)}},
 	}
 	for i := range all {

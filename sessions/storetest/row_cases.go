@@ -34,7 +34,9 @@ func rowCases() []testCase {
 				}
 				s := session(1000, strings.Repeat("u", 255))
 				s.Reason, s.CreatedBy = strings.Repeat("ü", 250), strings.Repeat("c", 255)
-				s.Client = sessions.Client{IP: "2001:db8:1111:2222:3333:4444:5555:6666%ethernet-0.1", UserAgent: strings.Repeat("a", 255)}
+				s.Client = sessions.Client{
+					IP: "2001:db8:1111:2222:3333:4444:5555:6666%ethernet-0.1", UserAgent: strings.Repeat("a", 255),
+				}
 				k.create(s)
 				k.holds(s)
 			},
@@ -89,7 +91,9 @@ func rowCases() []testCase {
 					k.refused("Create", k.store.Create(k.ctx, s), sessions.ErrConflict)
 					k.holds(first)
 				}
-				k.lists("of the second user", sessions.ListParams{UserID: "mallory", Impersonations: true, Moment: at(0)})
+				k.lists("of the second user", sessions.ListParams{
+					UserID: "mallory", Impersonations: true, Moment: at(0),
+				})
 				k.rotates("after the conflict", first, 2)
 			},
 		},
@@ -172,8 +176,10 @@ func (k *kit) end(s sessions.Session, m sessions.Moment) {
 // texts are strings that a careless statement, collation or encoding changes.
 func texts() []string {
 	return []string{
-		"", " ", "a ", " a", `'`, `''`, `"`, `\`, `\\`, `\'`, "`", "%", "_", ";", "--", "/*", "?", "$1", ":a", "@a", "{}", "NULL", "null",
-		"'; DROP TABLE sessile_sessions; --", "0", "01", "1e3", "true", "é", "e\u0301", "ß", "İ", "日本語", "👩‍👩‍👧", "\u200b", "\u2028", "\ufeffa", "\U0010ffff",
+		"", " ", "a ", " a", `'`, `''`, `"`, `\`, `\\`, `\'`, "`", "%", "_", ";", "--", "/*", "?", "$1", ":a", "@a",
+		"{}", "NULL", "null",
+		"'; DROP TABLE sessile_sessions; --", "0", "01", "1e3", "true", "é", "e\u0301", "ß", "İ", "日本語", "👩‍👩‍👧",
+		"\u200b", "\u2028", "\ufeffa", "\U0010ffff",
 	}
 }
 

@@ -50,7 +50,9 @@ func good() *parts {
 		ctx: func(ctx context.Context) error { return ctx.Err() },
 		save: func(r *toyRow) {
 			s := &r.Session
-			for _, t := range []*time.Time{&s.CreatedAt, &s.LastUsedAt, &s.ExpiresAt, &s.AuthTime, &s.HandoffExpiresAt} {
+			for _, t := range []*time.Time{
+				&s.CreatedAt, &s.LastUsedAt, &s.ExpiresAt, &s.AuthTime, &s.HandoffExpiresAt,
+			} {
 				*t = micro(*t)
 			}
 		},
@@ -80,16 +82,19 @@ func good() *parts {
 		spared: func(s sessions.Session, p sessions.EndManyParams) bool { return s.ID == p.ExceptID },
 		over:   isOver,
 		old: func(s sessions.Session, p sessions.PruneParams, needed bool) bool {
-			return before(s.EndedAt, p.EndedBefore) || before(s.ExpiresAt, p.ExpiredBefore) || before(s.LastUsedAt, p.IdleBefore) && !needed
+			return before(s.EndedAt, p.EndedBefore) || before(s.ExpiresAt, p.ExpiredBefore) ||
+				before(s.LastUsedAt, p.IdleBefore) && !needed
 		},
 		stands: func(actor *sessions.Session, s sessions.Session) bool {
-			return actor != nil && actor.UserID == s.Actor && !actor.Impersonation && actor.Live(sessions.Moment{Now: s.CreatedAt})
+			return actor != nil && actor.UserID == s.Actor && !actor.Impersonation &&
+				actor.Live(sessions.Moment{Now: s.CreatedAt})
 		},
 		actor: func(actor *sessions.Session, m sessions.Moment) bool {
 			return actor != nil && !isOver(*actor, m.Now)
 		},
 		behind: func(s sessions.Session, p sessions.EndDependentsParams) bool {
-			return s.ParentSessionID != "" && slices.Contains(p.ParentSessionIDs, s.ParentSessionID) && !isOver(s, p.Now)
+			return s.ParentSessionID != "" && slices.Contains(p.ParentSessionIDs, s.ParentSessionID) &&
+				!isOver(s, p.Now)
 		},
 		redeem: func(r *toyRow, p sessions.RedeemParams) error {
 			switch {
@@ -240,7 +245,8 @@ func (t *toy) List(ctx context.Context, p sessions.ListParams) ([]sessions.Sessi
 	}
 	var list []sessions.Session
 	for _, r := range t.rows {
-		if t.owner(r.UserID, p.UserID) && t.alive(r.Session, p.Moment) && !t.hidden(r.Session, p) && (p.After == nil || t.later(r.Session, *p.After)) {
+		if t.owner(r.UserID, p.UserID) && t.alive(r.Session, p.Moment) && !t.hidden(r.Session, p) &&
+			(p.After == nil || t.later(r.Session, *p.After)) {
 			list = append(list, r.Session)
 		}
 	}
@@ -258,7 +264,8 @@ func (t *toy) End(ctx context.Context, p sessions.EndParams) (sessions.Session, 
 		return sessions.Session{}, err
 	}
 	r, ok := t.rows[p.ID]
-	if !ok || t.over(r.Session, p.Now) || p.UserID != "" && !t.owner(r.UserID, p.UserID) || p.NoImpersonation && r.Impersonation {
+	if !ok || t.over(r.Session, p.Now) || p.UserID != "" && !t.owner(r.UserID, p.UserID) || p.NoImpersonation &&
+		r.Impersonation {
 		return sessions.Session{}, sessions.ErrNotFound
 	}
 	t.between()

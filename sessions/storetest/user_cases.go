@@ -19,7 +19,9 @@ func userCases() []testCase {
 				}
 				for i, user := range users() {
 					plain, imp := session(2*i, user), created(impersonation(2*i+1, user), micro)
-					k.lists(fmt.Sprintf("of user %+q", user), sessions.ListParams{UserID: user, Impersonations: true, Moment: at(time.Second)}, imp, plain)
+					k.lists(fmt.Sprintf("of user %+q", user), sessions.ListParams{
+						UserID: user, Impersonations: true, Moment: at(time.Second),
+					}, imp, plain)
 				}
 			},
 		},
@@ -33,7 +35,9 @@ func userCases() []testCase {
 				}
 				for i, user := range all {
 					k.endMany(fmt.Sprintf("of user %+q", user),
-						sessions.EndManyParams{UserID: user, Now: at(time.Hour).Now, Reason: sessions.EndRevoked, By: user}, session(i, user))
+						sessions.EndManyParams{
+							UserID: user, Now: at(time.Hour).Now, Reason: sessions.EndRevoked, By: user,
+						}, session(i, user))
 					for j := i + 1; j < len(all) && len(k.failed) == 0; j++ {
 						k.holds(session(j, all[j]))
 					}
@@ -54,7 +58,9 @@ func userCases() []testCase {
 						ID: id(i), UserID: other, Now: start.Add(time.Hour), Reason: sessions.EndRevoked, By: other,
 					})
 					k.holds(session(i, user))
-					s, err := k.store.End(k.ctx, sessions.EndParams{ID: id(i), UserID: user, Now: at(time.Hour).Now, Reason: sessions.EndSignedOut, By: user})
+					s, err := k.store.End(k.ctx, sessions.EndParams{
+						ID: id(i), UserID: user, Now: at(time.Hour).Now, Reason: sessions.EndSignedOut, By: user,
+					})
 					if err != nil {
 						k.errorf("End of user %+q: %w", user, err)
 					}
@@ -68,11 +74,16 @@ func userCases() []testCase {
 			run: func(k *kit) {
 				k.create(session(1, "alice"), session(2, "bob"), session(3, "a_b"), session(4, `a\b`))
 				for _, user := range []string{
-					"%", "_____", "a%", "%e", "ALICE", "al*", "?lice", "[a]lice", "^alice$", ".*", "alice'--", "' OR '1'='1", `alice\`, "a__", "alicé",
+					"%", "_____", "a%", "%e", "ALICE", "al*", "?lice", "[a]lice", "^alice$", ".*", "alice'--",
+					"' OR '1'='1", `alice\`, "a__", "alicé",
 					"alice' OR user_id='bob", "bob'; DELETE FROM sessile_sessions; --", "NULL",
 				} {
-					k.lists(fmt.Sprintf("of user %q", user), sessions.ListParams{UserID: user, Impersonations: true, Moment: at(0)})
-					k.endMany(fmt.Sprintf("of user %q", user), sessions.EndManyParams{UserID: user, Now: at(0).Now, Reason: sessions.EndRevoked})
+					k.lists(fmt.Sprintf("of user %q", user), sessions.ListParams{
+						UserID: user, Impersonations: true, Moment: at(0),
+					})
+					k.endMany(fmt.Sprintf("of user %q", user), sessions.EndManyParams{
+						UserID: user, Now: at(0).Now, Reason: sessions.EndRevoked,
+					})
 				}
 				k.holds(session(1, "alice"), session(2, "bob"), session(3, "a_b"), session(4, `a\b`))
 			},
@@ -85,14 +96,17 @@ func userCases() []testCase {
 func users() []string {
 	long := strings.Repeat("x", 254)
 	return []string{
-		"alice", "Alice", "ALICE", "alice ", " alice", "alice  ", "alic", "alicea", "alice\u00a0", "alice\u200b", "аlice",
+		"alice", "Alice", "ALICE", "alice ", " alice", "alice  ", "alic", "alicea", "alice\u00a0",
+		"alice\u200b", "аlice",
 		"al%", "%", "%%", "al_ce", "_", "_____", `\`, `\\`, `\%`, "*", "?", "[a]",
 		"é", "e\u0301", "e", "E", "É", "Å", "A\u030a", "\u212b",
 		"ß", "ss", "ẞ", "SS", "i", "I", "ı", "İ", "ſ", "s", "S", "K", "\u212a", "k",
 		"1", "01", "1.0", "1e0", "+1", "-1", "0", "00", "0x1", "true", "t", "NULL", "null", "undefined",
-		"o'brien", "o''brien", `o"brien`, "o`brien", "obrien", "o;brien", "o--brien", "o/**/brien", "$1", "?1", ":user", "@user", "{}", "'{}'",
+		"o'brien", "o''brien", `o"brien`, "o`brien", "obrien", "o;brien", "o--brien", "o/**/brien", "$1", "?1", ":user",
+		"@user", "{}", "'{}'",
 		"' OR '1'='1", "'; DROP TABLE sessile_sessions; --",
 		long, long + "x", long + "y", strings.Repeat("é", 127), strings.Repeat("é", 127) + "x",
-		"日本", "日本語", "👩", "👩‍👩‍👧", "\U0010fffd", "\ufffd", "\u2028", "a\u0300\u0316", "a\u0316\u0300", "ﬁ", "fi", "ａ", "a",
+		"日本", "日本語", "👩", "👩‍👩‍👧", "\U0010fffd", "\ufffd", "\u2028", "a\u0300\u0316", "a\u0316\u0300", "ﬁ",
+		"fi", "ａ", "a",
 	}
 }
