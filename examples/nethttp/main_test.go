@@ -27,13 +27,30 @@ func TestTheSmallestHostWorks(t *testing.T) {
 	if err := json.Unmarshal([]byte(body), &grant); status != http.StatusOK || err != nil {
 		t.Fatalf("create: %d %s (%v)", status, body, err)
 	}
-	if status, body := request(t, http.MethodGet, base+"/me", grant.AccessToken, ""); status != http.StatusOK || body != "hello ada\n" {
+	status, body = request(t, http.MethodGet, base+"/me", grant.AccessToken, "")
+	if status != http.StatusOK || body != "hello ada\n" {
 		t.Errorf("/me with an access token: %d %q", status, body)
+	}
+	status, body = request(t, http.MethodPost, base+"/sign-in", "", `{"name": "ada", "password": "correct horse"}`)
+	if err := json.Unmarshal([]byte(body), &grant); status != http.StatusOK || err != nil {
+		t.Fatalf("sign-in: %d %s (%v)", status, body, err)
+	}
+	status, body = request(t, http.MethodGet, base+"/me", grant.AccessToken, "")
+	if status != http.StatusOK || body != "hello ada\n" {
+		t.Errorf("/me after a sign-in: %d %q", status, body)
+	}
+	for _, form := range []string{
+		`{"name": "ada", "password": "wrong"}`, `{"name": "eve", "password": "correct horse"}`, ``,
+	} {
+		if status, body := request(t, http.MethodPost, base+"/sign-in", "", form); status != http.StatusUnauthorized {
+			t.Errorf("sign-in with %s: %d %q", form, status, body)
+		}
 	}
 	if status, body := request(t, http.MethodGet, base+"/me", "", ""); status != http.StatusUnauthorized {
 		t.Errorf("/me without credentials: %d %q", status, body)
 	}
-	if status, body := request(t, http.MethodPost, base+"/auth/sessions", serverKey, `{"user_id": "nobody"}`); status != http.StatusBadRequest || !strings.Contains(body, "USER_ID_DOES_NOT_EXIST") {
+	status, body = request(t, http.MethodPost, base+"/auth/sessions", serverKey, `{"user_id": "nobody"}`)
+	if status != http.StatusBadRequest || !strings.Contains(body, "USER_ID_DOES_NOT_EXIST") {
 		t.Errorf("create for an unknown user: %d %s", status, body)
 	}
 }
@@ -52,7 +69,7 @@ func TestItDoesNotStartWithoutSecrets(t *testing.T) {
 	}
 }
 
-// start builds and starts the program and returns where it is.
+// start builds and starts the program and returns its address.
 func start(t *testing.T) string {
 	t.Helper()
 	// The program cannot say which port it got, so it is given one that is free.
@@ -66,7 +83,8 @@ func start(t *testing.T) string {
 		t.Fatal(err)
 	}
 
-	cmd := command(t, program, "ADDR="+addr, "SESSILE_SECRET="+strings.Repeat("test", 11), "SESSILE_SERVER_KEY="+serverKey)
+	secret := strings.Repeat("test", 11)
+	cmd := command(t, program, "ADDR="+addr, "SESSILE_SECRET="+secret, "SESSILE_SERVER_KEY="+serverKey)
 	var log strings.Builder
 	cmd.Stderr = &log
 	if err := cmd.Start(); err != nil {
@@ -104,7 +122,7 @@ func build(t *testing.T) string {
 	return program
 }
 
-// command runs the program in a directory of its own, with nothing of ours in its
+// command runs the program in a directory of its own, without our variables in its
 // environment.
 func command(t *testing.T, program string, env ...string) *exec.Cmd {
 	t.Helper()

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// walk writes down what is asked and answered, for README.md.
+// walk writes down what is asked and answered, for docs/impersonation.md.
 type walk struct {
 	*app
 	transcript strings.Builder
@@ -39,19 +39,19 @@ func shorten(text string) string {
 	return times.ReplaceAllString(text, "…")
 }
 
-// README.md shows this walk, and has to show what really comes: lines may be broken
-// there as they fit.
+// docs/impersonation.md shows this walk, and the test compares it with what the program
+// answers. Lines may be broken there as they fit.
 func TestActingAsAUser(t *testing.T) {
 	t.Parallel()
-	readme, err := os.ReadFile("../../README.md")
+	page, err := os.ReadFile("../../docs/impersonation.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, section, found := strings.Cut(string(readme), "\n## Acting as a user\n")
+	_, section, found := strings.Cut(string(page), "\n## What it looks like on the wire\n")
 	_, section, opened := strings.Cut(section, "\n```text\n")
 	section, _, closed := strings.Cut(section, "```\n")
 	if !found || !opened || !closed {
-		t.Error("README.md has no block of text in a section \"Acting as a user\"")
+		t.Error("docs/impersonation.md has no block of text in its section \"What it looks like on the wire\"")
 	}
 	onBoth(t, func(t *testing.T, databaseURL string) {
 		w := &walk{app: start(t, t.TempDir(), append(keys(), "DATABASE_URL="+databaseURL)...)}
@@ -85,7 +85,7 @@ func TestActingAsAUser(t *testing.T) {
 		}
 
 		if transcript := shorten(w.transcript.String()); spaces.ReplaceAllString(section, "") != spaces.ReplaceAllString(transcript, "") {
-			t.Errorf("README.md shows another walk. Put there:\n\n%s", transcript)
+			t.Errorf("docs/impersonation.md shows another walk. Put there:\n\n%s", transcript)
 		}
 
 		// It has ended, nobody else's session has, and there is no next one.

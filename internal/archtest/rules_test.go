@@ -204,7 +204,7 @@ var rooms = []string{
 	"store", "store/internal/core",
 	"middleware", "middleware/echov4", "middleware/echov5",
 	"examples/...",
-	"internal", "internal/archtest", "internal/pgtest", "internal/explorer", "internal/httpapi",
+	"internal", "internal/archtest", "internal/docs", "internal/pgtest", "internal/explorer", "internal/httpapi",
 	"internal/middlewaretest", "internal/proof",
 	"interop/...", "benchmarks/...", "tools",
 	"docs/...",

@@ -80,7 +80,7 @@ func Example_clientIP() {
 
 	config := sessions.Config{ // and the rest
 		ClientIP: func(r *http.Request) netip.Addr {
-			ip, _ := netip.ParseAddr(e.IPExtractor(r)) // invalid if there is none
+			ip, _ := netip.ParseAddr(e.IPExtractor(r)) // invalid if there is no address
 			return ip
 		},
 	}
