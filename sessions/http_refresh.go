@@ -55,23 +55,3 @@ func (h *Handler) refresh(w http.ResponseWriter, r *http.Request) error {
 	}
 	return h.m.WriteGrant(w, grant)
 }
-
-// cookieGrantJSON is grantJSON without tokens: those are in cookies that scripts
-// cannot read, and shall stay there.
-type cookieGrantJSON struct {
-	ExpiresIn       int64  `json:"expires_in"`
-	SessionID       string `json:"session_id"`
-	UserID          string `json:"user_id"`
-	ExpiresAtMillis int64  `json:"expires_at_millis"`
-	IsImpersonation bool   `json:"is_impersonation"`
-}
-
-func newCookieGrantJSON(g Grant) cookieGrantJSON {
-	return cookieGrantJSON{
-		ExpiresIn:       g.expiresIn(),
-		SessionID:       g.Session.ID,
-		UserID:          g.Session.UserID,
-		ExpiresAtMillis: g.Session.ExpiresAt.UnixMilli(),
-		IsImpersonation: g.Session.Impersonation,
-	}
-}

@@ -1,0 +1,102 @@
+package sessions
+
+import (
+	"errors"
+	"net/http"
+	"time"
+)
+
+// WriteGrant answers with the tokens of a grant, or with the hand-off code of one that
+// has a code in place of tokens, as JSON, in the form and with the headers of POST
+// /auth/sessions: what a host's own sign-in ends in. No cache keeps it. For browsers
+// see [Manager.SetCookies].
+//
+// A grant with neither is an error, and then nothing is written.
+func (m *Manager) WriteGrant(w http.ResponseWriter, g Grant) error {
+	switch {
+	case g.Handoff != (Token{}):
+		writeJSON(w, http.StatusOK, handoffJSON{
+			HandoffCode: g.Handoff.Reveal(), ExpiresIn: int64(handoffTTL / time.Second),
+			SessionID: g.Session.ID, UserID: g.Session.UserID,
+			ExpiresAtMillis: g.Session.ExpiresAt.UnixMilli(), IsImpersonation: g.Session.Impersonation,
+		})
+	case g.AccessToken == (Token{}) || g.RefreshToken == (Token{}):
+		return errors.New("sessions: WriteGrant: the grant has no tokens")
+	default:
+		writeJSON(w, http.StatusOK, newGrantJSON(g))
+	}
+	return nil
+}
+
+// grantJSON is the answer of create and of refresh.
+type grantJSON struct {
+	RefreshToken    string `json:"refresh_token"`
+	AccessToken     string `json:"access_token"`
+	TokenType       string `json:"token_type"`
+	ExpiresIn       int64  `json:"expires_in"`
+	SessionID       string `json:"session_id"`
+	UserID          string `json:"user_id"`
+	ExpiresAtMillis int64  `json:"expires_at_millis"`
+	IsImpersonation bool   `json:"is_impersonation"`
+}
+
+func newGrantJSON(g Grant) grantJSON {
+	return grantJSON{
+		RefreshToken:    g.RefreshToken.Reveal(),
+		AccessToken:     g.AccessToken.Reveal(),
+		TokenType:       "Bearer",
+		ExpiresIn:       g.expiresIn(),
+		SessionID:       g.Session.ID,
+		UserID:          g.Session.UserID,
+		ExpiresAtMillis: g.Session.ExpiresAt.UnixMilli(),
+		IsImpersonation: g.Session.Impersonation,
+	}
+}
+
+// expiresIn is in whole seconds (RFC 6749, section 5.1).
+func (g Grant) expiresIn() int64 {
+	return int64(g.AccessTokenExpiresAt.Sub(g.AccessTokenIssuedAt) / time.Second)
+}
+
+// handoffJSON is the answer of a create that asked for a code in place of tokens.
+type handoffJSON struct {
+	HandoffCode     string `json:"handoff_code"`
+	ExpiresIn       int64  `json:"expires_in"`
+	SessionID       string `json:"session_id"`
+	UserID          string `json:"user_id"`
+	ExpiresAtMillis int64  `json:"expires_at_millis"`
+	IsImpersonation bool   `json:"is_impersonation"`
+}
+
+// answerGrant answers with a grant. A browser in cookie mode gets the tokens in cookies
+// only: in the body a script in the page could take them away.
+func (m *Manager) answerGrant(w http.ResponseWriter, g Grant, byCookie bool) error {
+	if !byCookie {
+		return m.WriteGrant(w, g)
+	}
+	if err := m.SetCookies(w, g); err != nil {
+		return err
+	}
+	writeJSON(w, http.StatusOK, newCookieGrantJSON(g))
+	return nil
+}
+
+// cookieGrantJSON is grantJSON without tokens: those are in cookies that scripts
+// cannot read, and shall stay there.
+type cookieGrantJSON struct {
+	ExpiresIn       int64  `json:"expires_in"`
+	SessionID       string `json:"session_id"`
+	UserID          string `json:"user_id"`
+	ExpiresAtMillis int64  `json:"expires_at_millis"`
+	IsImpersonation bool   `json:"is_impersonation"`
+}
+
+func newCookieGrantJSON(g Grant) cookieGrantJSON {
+	return cookieGrantJSON{
+		ExpiresIn:       g.expiresIn(),
+		SessionID:       g.Session.ID,
+		UserID:          g.Session.UserID,
+		ExpiresAtMillis: g.Session.ExpiresAt.UnixMilli(),
+		IsImpersonation: g.Session.Impersonation,
+	}
+}

@@ -1,0 +1,65 @@
+package sessions
+
+import (
+	"errors"
+	"net/http"
+)
+
+// Redeem is POST /auth/sessions/redeem: exchanges a hand-off code for the tokens, which
+// go into cookies if the request comes from a browser that has our cookies.
+func (h *Handler) Redeem() http.Handler { return h.endpoint(methods(http.MethodPost), h.redeem) }
+
+func (h *Handler) redeem(w http.ResponseWriter, r *http.Request) error {
+	// As at refresh, the code is credential enough; what else is sent is checked.
+	if _, _, err := h.m.stackIdentity(r, nil); err != nil {
+		return err
+	}
+	byCookie, err := h.m.isBrowser(r)
+	if err != nil {
+		return err
+	}
+	object, err := readObject(w, r)
+	if err != nil {
+		return err
+	}
+	var s schemaError
+	for _, field := range object {
+		if string(field.name) != "code" {
+			s.unknown("body", field.name)
+		}
+	}
+	code, ok := jsonString(object.get("code"))
+	if !ok {
+		s.add("body.code", "must be a string")
+	}
+	if err := s.err(r); err != nil {
+		return err
+	}
+	grant, err := h.m.Redeem(r.Context(), code, h.m.RequestClient(r))
+	if errors.Is(err, ErrUnavailable) {
+		// The code may be used up, and a second use ends the session.
+		e := *NewAPIError(err)
+		e.Message, e.Details = "Temporarily unavailable: ask for a new code.", map[string]any{"retry": false}
+		return &e
+	}
+	if err != nil {
+		return err
+	}
+	return h.m.answerGrant(w, grant, byCookie)
+}
+
+// isBrowser reports whether a request comes from a browser in cookie mode: it carries
+// our cookies, live or not, and no credentials in headers.
+func (m *Manager) isBrowser(r *http.Request) (bool, error) {
+	if m.cookies == nil {
+		return false, nil
+	}
+	if _, err := m.headerIdentity(r, nil); !errors.Is(err, ErrNoCredentials) {
+		return false, nil
+	}
+	_, err := m.cookies.readSameOrigin(r)
+	if errors.Is(err, ErrNoCredentials) {
+		return false, nil
+	}
+	return err == nil, err
+}
