@@ -19,7 +19,7 @@ func brokenSteps() []broken {
 			"concurrent/each session is ended by one EndMany", "concurrent/no refresh succeeds after an end",
 			"concurrent/no refresh succeeds after ending many", "concurrent/each session is pruned once",
 			"concurrent/one EndDependents marks each", "concurrent/one code is redeemed once",
-			"concurrent/no impersonation begins behind an end",
+			"concurrent/no dependent is created after the end of its parent",
 		}},
 		{
 			"a busy database is the caller's problem",
@@ -35,13 +35,12 @@ func brokenSteps() []broken {
 					return st.Refresh(ctx, p)
 				}
 			}),
-			[]string{"concurrent/one token rotates once", "concurrent/different sessions do not wait for luck"},
+			[]string{"concurrent/one token rotates once", "concurrent/calls for different sessions do not fail"},
 		},
 	}
 }
 
-// meet lets other callers in, until one of them is here too. A caller that
-// is alone goes on after a while.
+// meet returns a func that waits until another caller calls it, too. A caller that stays alone goes on after a while.
 func meet() func() {
 	var here atomic.Int64
 	return func() {

@@ -18,7 +18,7 @@ func brokenContexts() []broken {
 				"context/create", "context/get", "context/get missing", "context/refresh",
 				"context/refresh with a spent token",
 				"context/list", "context/end", "context/end many", "context/prune", "context/now",
-				"context/create behind an actor's session", "context/end dependents", "context/redeem", "context/ended",
+				"context/create with a parent", "context/end dependents", "context/redeem", "context/ended",
 			},
 		},
 		{

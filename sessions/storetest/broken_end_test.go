@@ -44,7 +44,7 @@ func brokenEnds() []broken {
 					return st.End(ctx, p)
 				}
 			}),
-			[]string{"end/no impersonation where that is asked for"},
+			[]string{"end/no impersonation if NoImpersonation is set"},
 		},
 		{
 			"end returns the session as it was before",

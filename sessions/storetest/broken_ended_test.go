@@ -12,7 +12,7 @@ import (
 func brokenFeeds() []broken {
 	return []broken{
 		{"since is left out", recent(func(at, since time.Time) bool { return at.After(since) }), []string{
-			"ended/since counts", "ended/with the actor's session", "ended/an instant is the same in every zone",
+			"ended/since counts", "ended/with the parent", "ended/an instant is the same in every zone",
 			"concurrent/an end is seen once it was answered",
 		}},
 		{"since is a microsecond early", recent(func(at, since time.Time) bool {
@@ -22,7 +22,7 @@ func brokenFeeds() []broken {
 			return !at.Before(since.Truncate(time.Second))
 		}), []string{"ended/since counts"}},
 		{"since is ignored", recent(func(time.Time, time.Time) bool { return true }), []string{
-			"ended/since counts", "ended/with the actor's session",
+			"ended/since counts", "ended/with the parent",
 		}},
 		{"since is compared by the hands of the clock",
 			recent(func(at, since time.Time) bool { return !at.Before(wallClock(since)) }), []string{
@@ -31,7 +31,7 @@ func brokenFeeds() []broken {
 		{"no since is no answer", recent(func(at, since time.Time) bool {
 			return !since.IsZero() && !at.Before(since)
 		}), []string{
-			"ended/no since is from the beginning", "ended/not what is over by time alone",
+			"ended/no since is from the beginning", "ended/not those that expired or fell idle",
 		}},
 		{"no since is the last year", recent(func(at, since time.Time) bool {
 			return !at.Before(since) && (!since.IsZero() || at.Year() > 2000)
@@ -54,48 +54,48 @@ func brokenFeeds() []broken {
 				return s.ExpiresAt
 			}
 			return at
-		}), []string{"ended/not what is over by time alone"}},
+		}), []string{"ended/not those that expired or fell idle"}},
 		{"what is idle has ended", when(func(s sessions.Session, _ *sessions.Session, at time.Time) time.Time {
 			if at.IsZero() && s.LastUsedAt.Before(time.Date(2026, time.March, 10, 0, 0, 0, 0, time.UTC)) {
 				return s.LastUsedAt
 			}
 			return at
-		}), []string{"ended/not what is over by time alone"}},
-		{"what stands behind an expired session has ended",
-			when(func(_ sessions.Session, actor *sessions.Session, at time.Time) time.Time {
-				if at.IsZero() && actor != nil && actor.ExpiresAt.Before(actor.CreatedAt.AddDate(0, 0, 1)) {
-					return actor.ExpiresAt
+		}), []string{"ended/not those that expired or fell idle"}},
+		{"dependents of an expired session have ended",
+			when(func(_ sessions.Session, parent *sessions.Session, at time.Time) time.Time {
+				if at.IsZero() && parent != nil && parent.ExpiresAt.Before(parent.CreatedAt.AddDate(0, 0, 1)) {
+					return parent.ExpiresAt
 				}
 				return at
-			}), []string{"ended/not what is over by time alone"}},
+			}), []string{"ended/not those that expired or fell idle"}},
 		{"what was revoked is not seen", unseen(sessions.EndRevoked), []string{
-			"ended/whatever has ended it", "ended/since counts",
+			"ended/for every reason", "ended/since counts",
 		}},
-		{"what was replayed is not seen", unseen(sessions.EndReplay), []string{"ended/whatever has ended it"}},
+		{"what was replayed is not seen", unseen(sessions.EndReplay), []string{"ended/for every reason"}},
 		{"what recovered too often is not seen", unseen(sessions.EndRecoveryLimit), []string{
-			"ended/whatever has ended it",
+			"ended/for every reason",
 		}},
 		{"what was redeemed twice is not seen", unseen(sessions.EndHandoffReplay), []string{
-			"ended/whatever has ended it",
+			"ended/for every reason",
 		}},
 		{"what the policy has ended is not seen", unseen(sessions.EndNotAllowed), []string{
-			"ended/whatever has ended it",
+			"ended/for every reason",
 		}},
 		{"impersonations are not seen", when(func(s sessions.Session, _ *sessions.Session, at time.Time) time.Time {
 			if s.Impersonation {
 				return time.Time{}
 			}
 			return at
-		}), []string{"ended/whatever has ended it", "ended/with the actor's session"}},
+		}), []string{"ended/for every reason", "ended/with the parent"}},
 		{
-			"nobody learns what is not marked",
+			"marked and not marked look the same",
 			feed(func(_ context.Context, _ sessions.Store, list []sessions.EndedSession) []sessions.EndedSession {
 				for i := range list {
 					list[i].ParentSessionID = ""
 				}
 				return list
 			}),
-			[]string{"ended/with the actor's session"},
+			[]string{"ended/with the parent"},
 		},
 		{
 			"what is marked counts as not marked",
@@ -107,47 +107,48 @@ func brokenFeeds() []broken {
 				}
 				return list
 			}),
-			[]string{"ended/with the actor's session", "ended/whatever has ended it"},
+			[]string{"ended/with the parent", "ended/for every reason"},
 		},
-		{"the actor's end is not seen", when(func(s sessions.Session, _ *sessions.Session, _ time.Time) time.Time {
-			return s.EndedAt
-		}), []string{
-			"ended/with the actor's session",
-		}},
-		{"the actor's end is every end",
-			when(func(_ sessions.Session, actor *sessions.Session, at time.Time) time.Time {
-				if actor != nil && !actor.EndedAt.IsZero() {
-					return actor.EndedAt
+		{"the end of the parent is not seen",
+			when(func(s sessions.Session, _ *sessions.Session, _ time.Time) time.Time {
+				return s.EndedAt
+			}), []string{
+				"ended/with the parent",
+			}},
+		{"the end of the parent is every end",
+			when(func(_ sessions.Session, parent *sessions.Session, at time.Time) time.Time {
+				if parent != nil && !parent.EndedAt.IsZero() {
+					return parent.EndedAt
 				}
 				return at
-			}), []string{"ended/with the actor's session", "ended/by itself before the actor's session"}},
-		{"what stands behind an ended session has ended when it expires",
+			}), []string{"ended/with the parent", "ended/by itself before the parent"}},
+		{"dependents of an ended session end when they expire",
 			when(func(s sessions.Session, _ *sessions.Session, at time.Time) time.Time {
 				if s.EndedAt.IsZero() && !at.IsZero() {
 					return s.ExpiresAt
 				}
 				return at
-			}), []string{"ended/with the actor's session"}},
-		{"what has expired does not end with the actor's session",
+			}), []string{"ended/with the parent"}},
+		{"what has expired does not end with the parent",
 			when(func(s sessions.Session, _ *sessions.Session, at time.Time) time.Time {
 				if s.EndedAt.IsZero() && s.ExpiresAt.Before(at) {
 					return time.Time{}
 				}
 				return at
-			}), []string{"ended/with the actor's session"}},
+			}), []string{"ended/with the parent"}},
 		{
 			"what ended by itself is there twice",
 			feed(func(ctx context.Context, st sessions.Store, list []sessions.EndedSession) []sessions.EndedSession {
 				for _, e := range slices.Clone(list) {
 					s, _ := st.Get(ctx, e.ID)
-					if actor, err := st.Get(ctx, s.ParentSessionID); err == nil && !actor.EndedAt.IsZero() &&
+					if parent, err := st.Get(ctx, s.ParentSessionID); err == nil && !parent.EndedAt.IsZero() &&
 						!s.EndedAt.IsZero() {
-						list = append(list, sessions.EndedSession{ID: s.ID, EndedAt: actor.EndedAt})
+						list = append(list, sessions.EndedSession{ID: s.ID, EndedAt: parent.EndedAt})
 					}
 				}
 				return list
 			}),
-			[]string{"ended/by itself before the actor's session"},
+			[]string{"ended/by itself before the parent"},
 		},
 		{
 			"only the first hundred are seen",
@@ -231,16 +232,16 @@ func recent(is func(at, since time.Time) bool) func() sessions.Store {
 	return part(func(p *parts) { p.recent = is })
 }
 
-func when(more func(s sessions.Session, actor *sessions.Session, at time.Time) time.Time) func() sessions.Store {
+func when(more func(s sessions.Session, parent *sessions.Session, at time.Time) time.Time) func() sessions.Store {
 	return part(func(p *parts) {
 		rightly := p.ended
-		p.ended = func(s sessions.Session, actor *sessions.Session) time.Time {
-			return more(s, actor, rightly(s, actor))
+		p.ended = func(s sessions.Session, parent *sessions.Session) time.Time {
+			return more(s, parent, rightly(s, parent))
 		}
 	})
 }
 
-// feed changes what Ended answers.
+// feed returns a good store of which change alters what Ended returns.
 func feed(change func(ctx context.Context, st sessions.Store,
 	list []sessions.EndedSession) []sessions.EndedSession) func() sessions.Store {
 	return method(func(o *over, st sessions.Store) {

@@ -142,7 +142,7 @@ func brokenLists() []broken {
 			p.hidden = func(s sessions.Session, params sessions.ListParams) bool {
 				return params.OnlyID != "" && s.ID != params.OnlyID
 			}
-		}), []string{"list/impersonations only where asked for"}},
+		}), []string{"list/impersonations only if Impersonations is set"}},
 		{"an impersonation is shown by id", part(func(p *parts) {
 			p.hidden = func(s sessions.Session, params sessions.ListParams) bool {
 				if params.OnlyID != "" {
@@ -150,7 +150,7 @@ func brokenLists() []broken {
 				}
 				return s.Impersonation && !params.Impersonations
 			}
-		}), []string{"list/impersonations only where asked for"}},
+		}), []string{"list/impersonations only if Impersonations is set"}},
 		{
 			"a session is listed by id whoever asks",
 			method(func(o *over, st sessions.Store) {

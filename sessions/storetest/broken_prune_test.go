@@ -51,7 +51,7 @@ func brokenPrunes() []broken {
 				return rightly(s, params, needed)
 			}
 		}), []string{"prune/an instant is the same in every zone"}},
-		{"prune takes an idle session whoever depends on it", part(func(p *parts) {
+		{"prune takes an idle session that others depend on", part(func(p *parts) {
 			rightly := p.old
 			p.old = func(s sessions.Session, params sessions.PruneParams, _ bool) bool {
 				return rightly(s, params, false)

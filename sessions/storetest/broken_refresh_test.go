@@ -118,7 +118,7 @@ func brokenRefreshes() []broken {
 				}
 				return next, o
 			}), []string{
-				"refresh/the window slides where recoveries are unlimited", "refresh/a long walk agrees with the table",
+				"refresh/the window slides if recoveries are unlimited", "refresh/a long walk agrees with the table",
 			}},
 		{"the window always slides",
 			table(func(r sessions.Rotation, s state, presented int64, now time.Time) (state, sessions.Outcome) {
@@ -127,7 +127,7 @@ func brokenRefreshes() []broken {
 					next.AnsweredAt = now
 				}
 				return next, o
-			}), []string{"refresh/the window stays fixed where recoveries are limited"}},
+			}), []string{"refresh/the window stays fixed if recoveries are limited"}},
 		{"the answer moves back",
 			table(func(r sessions.Rotation, s state, presented int64, now time.Time) (state, sessions.Outcome) {
 				next, o := r.Next(s, presented, now)

@@ -16,7 +16,7 @@ import (
 type broken struct {
 	name  string
 	store func() sessions.Store
-	// want are the cases that have to fail; others may fail as well.
+	// want are the cases that must fail; others may fail, too.
 	want []string
 }
 
@@ -26,7 +26,7 @@ func brokenStores() []broken {
 		brokenRefreshes(),
 		brokenLists(),
 		brokenEnds(),
-		brokenActors(),
+		brokenDependents(),
 		brokenHandoffs(),
 		brokenFeeds(),
 		brokenPrunes(),
@@ -36,7 +36,7 @@ func brokenStores() []broken {
 	)
 }
 
-// part breaks one decision of the toy, method one method of the good store.
+// part returns a toy of which breakIt has changed one decision.
 func part(breakIt func(p *parts)) func() sessions.Store {
 	return func() sessions.Store {
 		p := good()
@@ -45,6 +45,7 @@ func part(breakIt func(p *parts)) func() sessions.Store {
 	}
 }
 
+// method returns a good store of which breakIt has replaced one method.
 func method(breakIt func(o *over, st sessions.Store)) func() sessions.Store {
 	return func() sessions.Store {
 		o := &over{Store: sessionstest.NewStore()}
@@ -81,8 +82,8 @@ func TestCheckNamesWhatABrokenStoreBreaks(t *testing.T) {
 	}
 }
 
-// TestEveryCaseCatchesABrokenStore asks a store that always fails for the names of
-// all cases: one that no broken store fails may check nothing.
+// TestEveryCaseCatchesABrokenStore gets the names of all cases from a store that always fails. A case that no broken
+// store fails may check nothing.
 func TestEveryCaseCatchesABrokenStore(t *testing.T) {
 	t.Parallel()
 	away := errors.New("the database is away")
@@ -109,7 +110,7 @@ func TestEveryCaseCatchesABrokenStore(t *testing.T) {
 		}
 		cases++
 		if name, _, _ := strings.Cut(rest, ": "); !wanted[name] {
-			t.Errorf("no broken store has to fail %q", name)
+			t.Errorf("no broken store must fail %q", name)
 		}
 	}
 	t.Logf("%d cases, %d broken stores", cases, len(brokenStores()))
@@ -123,7 +124,7 @@ func TestCheckReportsAStoreThatCannotBeMade(t *testing.T) {
 	}
 }
 
-// wallClock forgets the zone of a time and keeps what a clock there shows.
+// wallClock drops the zone of a time and keeps what a clock there shows.
 func wallClock(t time.Time) time.Time {
 	return time.Date(t.Year(), t.Month(), t.Day(), t.Hour(), t.Minute(), t.Second(), t.Nanosecond(), time.UTC)
 }

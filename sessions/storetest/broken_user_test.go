@@ -46,7 +46,7 @@ func owner(same func(row, asked string) bool) func() sessions.Store {
 	return part(func(p *parts) { p.owner = same })
 }
 
-// like is SQL's LIKE with the case folded, as SQLite has it.
+// like is LIKE of SQLite, which folds the case.
 func like(text, pattern string) bool {
 	text, pattern = strings.ToLower(text), strings.ToLower(pattern)
 	if pattern == "" {

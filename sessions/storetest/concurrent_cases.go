@@ -13,12 +13,11 @@ import (
 const (
 	// callers is how many goroutines call at once.
 	callers = 40
-	// rounds is how often a case tries; a store that is not atomic may get away
-	// with it once.
+	// rounds is how often a case tries, since a store that is not atomic may pass once.
 	rounds = 6
 )
 
-// together runs f in n goroutines, which begin at once, and waits for them.
+// together runs f in n goroutines that start at the same time, and waits for them.
 func together(n int, f func(i int)) {
 	var ready, done sync.WaitGroup
 	gate := make(chan struct{})
@@ -111,7 +110,7 @@ func concurrentCases() []testCase {
 		},
 		{
 			name: "concurrent/a late parent is recovered once",
-			why:  "the first recovery opens a window, so the other callers get its successor and not one each",
+			why:  "the first recovery opens a window, in which all other callers get the same successor",
 			run: func(k *kit) {
 				for round := range rounds {
 					s := created(session(round, "alice"), -time.Hour)
@@ -126,8 +125,8 @@ func concurrentCases() []testCase {
 			},
 		},
 		{
-			name: "concurrent/different sessions do not wait for luck",
-			why:  "every method is one atomic step: calls for other sessions neither fail nor mix",
+			name: "concurrent/calls for different sessions do not fail",
+			why:  "every method is one atomic step: calls for different sessions neither fail nor mix",
 			run: func(k *kit) {
 				var mu sync.Mutex
 				var failed []error
@@ -215,7 +214,7 @@ func concurrentCases() []testCase {
 		},
 		{
 			name: "concurrent/each session is ended by one EndMany",
-			why:  "EndMany is one step: two at once share the sessions out and neither fails",
+			why:  "EndMany is one step: of several at once exactly one returns each session, and none fails",
 			run: func(k *kit) {
 				const enders = 8
 				for round := range rounds {
@@ -271,46 +270,46 @@ func concurrentCases() []testCase {
 			},
 		},
 		{
-			name: "concurrent/no refresh succeeds behind an end",
-			why:  "once End has returned, what that session stood behind is over for everybody, in that same step",
+			name: "concurrent/no dependent is refreshed after the end of its parent",
+			why:  "once End has returned, the dependents of the session are over for everybody",
 			run: func(k *kit) {
 				for round := range rounds {
-					actor := session(2*round, "alice")
-					s := behind(2*round+1, "bob", actor)
-					k.create(actor, s)
+					parent := session(2*round, "alice")
+					s := dependent(2*round+1, "bob", parent)
+					k.create(parent, s)
 					k.refreshUntil(s, func() error {
 						_, err := k.store.End(k.ctx, sessions.EndParams{
-							ID: actor.ID, Now: at(0).Now, Reason: sessions.EndRevoked, By: "admin",
+							ID: parent.ID, Now: at(0).Now, Reason: sessions.EndRevoked, By: "admin",
 						})
 						return err
 					})
-					k.holds(s, ended(actor, start, sessions.EndRevoked, "admin"))
+					k.holds(s, ended(parent, start, sessions.EndRevoked, "admin"))
 				}
 			},
 		},
 		{
-			name: "concurrent/no impersonation begins behind an end",
-			why: "Create looks at the actor's session in the same step: what EndDependents finds after its end is " +
-				"all there will be",
+			name: "concurrent/no dependent is created after the end of its parent",
+			why: "Create checks the parent in the same step: after the end of the parent, EndDependents finds every " +
+				"dependent",
 			run: func(k *kit) {
 				for round := range rounds {
-					actor := session(100*round, "alice")
-					k.create(actor)
+					parent := session(100*round, "alice")
+					k.create(parent)
 					errs := make([]error, callers)
 					working := make(chan struct{}, callers)
 					var marked []sessions.Session
 					together(callers+1, func(i int) {
 						if i < callers {
 							working <- struct{}{}
-							errs[i] = k.store.Create(k.ctx, behind(100*round+1+i, "bob", actor))
+							errs[i] = k.store.Create(k.ctx, dependent(100*round+1+i, "bob", parent))
 							return
 						}
 						<-working
 						_, endErr := k.store.End(k.ctx, sessions.EndParams{
-							ID: actor.ID, Now: at(0).Now, Reason: sessions.EndRevoked, By: "admin",
+							ID: parent.ID, Now: at(0).Now, Reason: sessions.EndRevoked, By: "admin",
 						})
 						list, err := k.store.EndDependents(k.ctx, sessions.EndDependentsParams{
-							ParentSessionIDs: []string{actor.ID}, Now: start, Reason: sessions.EndParentEnded,
+							ParentSessionIDs: []string{parent.ID}, Now: start, Reason: sessions.EndParentEnded,
 						})
 						if err := errors.Join(endErr, err); err != nil {
 							k.errorf("the end: %w", err)
@@ -329,7 +328,7 @@ func concurrentCases() []testCase {
 						delete(begun, s.ID)
 					}
 					if len(begun) > 0 {
-						k.errorf("round %d: %d impersonations began after the actor's session had ended",
+						k.errorf("round %d: %d impersonations began after the end of the parent",
 							round, len(begun))
 					}
 				}
@@ -337,21 +336,21 @@ func concurrentCases() []testCase {
 		},
 		{
 			name: "concurrent/one EndDependents marks each",
-			why:  "EndDependents marks what was not ended: of several at once one returns each session",
+			why:  "of several concurrent EndDependents exactly one returns each session",
 			run: func(k *kit) {
 				const enders = 8
 				for round := range rounds {
-					actor := session(100*round, "alice")
-					k.create(actor)
+					parent := session(100*round, "alice")
+					k.create(parent)
 					var all []sessions.Session
 					for i := range 10 {
-						all = append(all, behind(100*round+1+i, "bob", actor))
+						all = append(all, dependent(100*round+1+i, "bob", parent))
 					}
 					k.create(all...)
 					lists, errs := make([][]sessions.Session, enders), make([]error, enders)
 					together(enders, func(i int) {
 						lists[i], errs[i] = k.store.EndDependents(k.ctx, sessions.EndDependentsParams{
-							ParentSessionIDs: []string{actor.ID}, Now: start, Reason: sessions.EndParentEnded,
+							ParentSessionIDs: []string{parent.ID}, Now: start, Reason: sessions.EndParentEnded,
 							By: fmt.Sprintf("ender %d", i),
 						})
 					})
@@ -364,8 +363,8 @@ func concurrentCases() []testCase {
 		},
 		{
 			name: "concurrent/one code is redeemed once",
-			why: "of many callers with one code one sees the session live and one sees it end, and the rest find no " +
-				"live session",
+			why: "of many callers with one code one gets the live session, one sees it end, and the others get " +
+				"ErrNotFound",
 			run: func(k *kit) {
 				for round := range rounds {
 					s := handedOff(round, "alice")
@@ -400,7 +399,7 @@ func concurrentCases() []testCase {
 		},
 		{
 			name: "concurrent/each session is pruned once",
-			why:  "Prune returns how many it deleted: what several of them say adds up",
+			why:  "Prune returns how many it deleted: the counts of several callers add up",
 			run: func(k *kit) {
 				var all []sessions.Session
 				for i := range 60 {
@@ -422,7 +421,7 @@ func concurrentCases() []testCase {
 				if err := errors.Join(errs...); err != nil {
 					k.errorf("Prune: %w", err)
 				}
-				// Every call deletes at least one, so these are enough for the rest.
+				// Every call deletes at least one, so these calls delete the rest.
 				for range all {
 					n, err := k.store.Prune(k.ctx, p)
 					if err != nil {
@@ -440,8 +439,7 @@ func concurrentCases() []testCase {
 	}
 }
 
-// eachOnce checks that every session was ended by one of several callers, and that
-// it is now as that one says.
+// eachOnce checks that exactly one of several callers ended each session, and that Get returns what it returned.
 func (k *kit) eachOnce(round int, all []sessions.Session, lists [][]sessions.Session) {
 	times := make(map[string]int)
 	for _, list := range lists {
@@ -457,8 +455,7 @@ func (k *kit) eachOnce(round int, all []sessions.Session, lists [][]sessions.Ses
 	}
 }
 
-// presentTogether lets all callers present one token at the start, and counts
-// what they saw: 0 is ErrNotFound.
+// presentTogether lets all callers present one token at the start, and counts the outcomes. 0 counts ErrNotFound.
 func (k *kit) presentTogether(id string, presented int64, r sessions.Rotation) map[sessions.Outcome]int {
 	results, errs := make([]sessions.RefreshResult, callers), make([]error, callers)
 	together(callers, func(i int) {
@@ -483,8 +480,7 @@ func (k *kit) refreshAgainst(s sessions.Session, end func(sessions.Session) erro
 	k.holds(ended(s, start, sessions.EndRevoked, "admin"))
 }
 
-// refreshUntil refreshes s from several goroutines while end runs, and once more
-// in each of them after that.
+// refreshUntil refreshes s from several goroutines while end runs, and once more from each of them afterwards.
 func (k *kit) refreshUntil(s sessions.Session, end func() error) {
 	over := make(chan struct{})
 	var endErr error

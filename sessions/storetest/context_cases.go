@@ -12,14 +12,14 @@ func contextCases() []testCase {
 	var all []testCase
 	for _, m := range []struct {
 		name string
-		// call makes the call and tells whether its other result is zero.
+		// call makes the call and reports whether its other result is zero.
 		call func(ctx context.Context, st sessions.Store) (zero bool, err error)
 	}{
 		{"create", func(ctx context.Context, st sessions.Store) (bool, error) {
 			return true, st.Create(ctx, session(9, "alice"))
 		}},
-		{"create behind an actor's session", func(ctx context.Context, st sessions.Store) (bool, error) {
-			return true, st.Create(ctx, behind(9, "bob", session(1, "alice")))
+		{"create with a parent", func(ctx context.Context, st sessions.Store) (bool, error) {
+			return true, st.Create(ctx, dependent(9, "bob", session(1, "alice")))
 		}},
 		{"get", func(ctx context.Context, st sessions.Store) (bool, error) {
 			s, err := st.Get(ctx, id(1))
@@ -80,11 +80,11 @@ func contextCases() []testCase {
 	} {
 		all = append(all, testCase{
 			name: "context/" + m.name,
-			why:  "a method whose context is already done returns that error and changes nothing",
+			why:  "a method whose context is done returns the error of the context and changes nothing",
 			run: func(k *kit) {
 				one, two, over := session(1, "alice"), session(2, "alice"), session(3, "alice")
-				dependent, offered := behind(4, "bob", one), handedOff(5, "bob")
-				k.create(one, two, over, dependent, offered)
+				tied, offered := dependent(4, "bob", one), handedOff(5, "bob")
+				k.create(one, two, over, tied, offered)
 				k.refresh(sessions.RefreshParams{ID: two.ID, Presented: 1, Rotation: strict, Moment: at(0)})
 				k.end(over, at(0))
 
@@ -99,12 +99,12 @@ func contextCases() []testCase {
 					zero, err := m.call(c.ctx, k.store)
 					k.refused(m.name, err, c.want)
 					if errors.Is(err, sessions.ErrNotFound) || errors.Is(err, sessions.ErrConflict) {
-						k.errorf("%s: the error also says no: %w", m.name, err)
+						k.errorf("%s: the error is also ErrNotFound or ErrConflict: %w", m.name, err)
 					}
 					k.zero(m.name, zero)
 				}
 
-				k.holds(one, two, dependent, offered, ended(over, start, sessions.EndRevoked, "admin"))
+				k.holds(one, two, tied, offered, ended(over, start, sessions.EndRevoked, "admin"))
 				k.gone(session(9, "alice"))
 				k.rotates("afterwards", one, 1)
 				k.rotates("afterwards", two, 2)
@@ -113,7 +113,7 @@ func contextCases() []testCase {
 	}
 	return append(all, testCase{
 		name: "context/is not kept",
-		why:  "a context is of one call: the store works on when it is done",
+		why:  "a context belongs to one call: the store keeps working after it is done",
 		run: func(k *kit) {
 			ctx, cancel := context.WithCancel(k.ctx)
 			s := session(1, "alice")

@@ -10,7 +10,7 @@ func endCases() []testCase {
 	return []testCase{
 		{
 			name: "end/returns the session as it is then",
-			why:  "End ends one session; Now becomes EndedAt, Reason and By stay on the row",
+			why:  "End ends one session; Now becomes EndedAt; Reason and By are recorded",
 			run: func(k *kit) {
 				s, other := session(1, "alice"), session(2, "alice")
 				k.create(s, other)
@@ -33,7 +33,7 @@ func endCases() []testCase {
 		},
 		{
 			name: "end/every reason and any name stay on the row",
-			why:  "Reason and By stay on the row, byte for byte",
+			why:  "Reason and By are recorded byte for byte",
 			run: func(k *kit) {
 				reasons := []sessions.EndReason{
 					sessions.EndSignedOut, sessions.EndRevoked, sessions.EndReplay, sessions.EndRecoveryLimit,
@@ -58,8 +58,8 @@ func endCases() []testCase {
 		},
 		{
 			name: "end/what has neither ended nor expired",
-			why: "ErrNotFound: no such session, or it has ended or expired, and nothing has changed; an idle one " +
-				"can be ended",
+			why: "ErrNotFound: no such session, or it has ended or expired, and nothing changes; an idle one can be " +
+				"ended",
 			run: func(k *kit) {
 				for _, c := range lives() {
 					s := session(c.n, "alice")
@@ -106,7 +106,7 @@ func endCases() []testCase {
 		},
 		{
 			name: "end/only of the user that is named",
-			why:  "UserID, where set, must be the session's; outside the conditions is ErrNotFound",
+			why:  "if UserID is set, it must be the session's; otherwise End returns ErrNotFound",
 			run: func(k *kit) {
 				s := session(1, "alice")
 				k.create(s, session(2, "bob"))
@@ -121,7 +121,7 @@ func endCases() []testCase {
 			},
 		},
 		{
-			name: "end/no impersonation where that is asked for",
+			name: "end/no impersonation if NoImpersonation is set",
 			why:  "NoImpersonation refuses impersonations, and nothing else",
 			run: func(k *kit) {
 				plain, imp := session(1, "alice"), impersonation(2, "alice")
@@ -135,7 +135,7 @@ func endCases() []testCase {
 				k.holds(imp)
 				p.ID = plain.ID
 				if _, err := k.store.End(k.ctx, p); err != nil {
-					k.errorf("End of a session that is none: %w", err)
+					k.errorf("End of a session that is not an impersonation: %w", err)
 				}
 				k.end(imp, at(time.Hour))
 			},
@@ -177,7 +177,7 @@ func endCases() []testCase {
 		},
 		{
 			name: "end many/none is an empty list",
-			why:  "none is an empty list and no error",
+			why:  "without any, the list is empty and the error nil",
 			run: func(k *kit) {
 				k.endMany("in an empty store", sessions.EndManyParams{
 					UserID: "alice", Now: at(0).Now, Reason: sessions.EndRevoked,
@@ -191,7 +191,7 @@ func endCases() []testCase {
 		},
 		{
 			name: "end many/leaves one alone",
-			why:  "ExceptID, where set, is left alone, and nothing else is",
+			why:  "EndMany leaves the session ExceptID alone, and no other",
 			run: func(k *kit) {
 				one, two, three, other := session(1, "alice"), session(2, "alice"), impersonation(3, "alice"),
 					session(4, "bob")
@@ -208,7 +208,7 @@ func endCases() []testCase {
 		},
 		{
 			name: "end many/what has neither ended nor expired",
-			why:  "EndMany ends idle sessions, too; what has ended or expired stays as it was",
+			why:  "EndMany ends idle sessions, too; those that have ended or expired stay as they were",
 			run: func(k *kit) {
 				for _, c := range lives() {
 					user := "user " + c.name
@@ -230,7 +230,7 @@ func endCases() []testCase {
 		},
 		{
 			name: "end many/hundreds at once",
-			why:  "EndMany ends the sessions of one user in one step, however many they are",
+			why:  "EndMany ends the sessions of a user in one step, however many there are",
 			run: func(k *kit) {
 				var all []sessions.Session
 				for i := range 300 {
@@ -246,7 +246,7 @@ func endCases() []testCase {
 		},
 		{
 			name: "end/an instant is the same in every zone",
-			why:  "a moment is an instant, whatever zone it is spelled in; EndedAt goes out in UTC",
+			why:  "a moment is an instant, in whatever zone it is written; EndedAt goes out in UTC",
 			run: func(k *kit) {
 				for i, zone := range zones() {
 					one, two := session(10*i, "alice"), session(10*i+1, "bob")
@@ -264,7 +264,8 @@ func endCases() []testCase {
 					k.holds(ended(one, m.Now, sessions.EndRevoked, "admin"))
 					k.endMany("in "+zone.String(), sessions.EndManyParams{
 						UserID: "bob", Now: m.Now, Reason: sessions.EndRevoked,
-					}, two)
+					},
+						two)
 				}
 			},
 		},

@@ -8,13 +8,12 @@ import (
 	"github.com/sessile-go/sessile/sessions"
 )
 
-// endedAt is what Ended says of s if that ended d after the start.
+// endedAt returns the entry of Ended for s, which ended d after the start.
 func endedAt(s sessions.Session, d time.Duration) sessions.EndedSession {
 	return sessions.EndedSession{ID: s.ID, EndedAt: start.Add(d)}
 }
 
-// left is what Ended says of s if its actor's session ended an hour after the start, and
-// nobody has marked s since.
+// left returns the entry of Ended for s if its parent ended an hour after the start and s is not marked.
 func left(s sessions.Session) sessions.EndedSession {
 	e := endedAt(s, time.Hour)
 	e.ParentSessionID = s.ParentSessionID
@@ -74,7 +73,7 @@ func endedCases() []testCase {
 			why:  "every end is at or after the zero time",
 			run: func(k *kit) {
 				old, s := session(1, "alice"), session(2, "alice")
-				old.CreatedAt, old.LastUsedAt = time.Unix(0, 0), time.Unix(0, 0) // before which no clock is
+				old.CreatedAt, old.LastUsedAt = time.Unix(0, 0), time.Unix(0, 0) // the earliest that a clock shows
 				old.AuthTime = time.Time{}
 				k.create(old, s, session(3, "alice"))
 				m := sessions.Moment{Now: time.Unix(1, 0)}
@@ -89,38 +88,38 @@ func endedCases() []testCase {
 		},
 		{
 			name: "ended/none is an empty list",
-			why:  "none is an empty list and no error",
+			why:  "without any, the list is empty and the error nil",
 			run: func(k *kit) {
 				k.sees("in an empty store", time.Time{})
 				k.create(session(1, "alice"))
-				k.sees("where none has ended", time.Time{})
+				k.sees("before the first end", time.Time{})
 			},
 		},
 		{
-			name: "ended/not what is over by time alone",
-			why:  "what expired or fell idle has no EndedAt, and its tokens say so themselves",
+			name: "ended/not those that expired or fell idle",
+			why:  "a session that expired or fell idle has no EndedAt; its tokens expire by themselves",
 			run: func(k *kit) {
 				live, expired, idle, over := session(1, "alice"), session(2, "alice"), session(3, "alice"),
 					session(4, "alice")
 				expired.ExpiresAt = start.Add(micro)
 				idle.CreatedAt, idle.LastUsedAt = start.Add(-ttl), start.Add(-ttl)
-				actor := session(5, "carol")
-				actor.ExpiresAt = start.Add(micro)
-				k.create(live, expired, idle, over, actor, behind(6, "bob", actor), impersonation(7, "bob"))
+				parent := session(5, "carol")
+				parent.ExpiresAt = start.Add(micro)
+				k.create(live, expired, idle, over, parent, dependent(6, "bob", parent), impersonation(7, "bob"))
 				k.end(over, at(time.Hour))
 				k.sees("all", time.Time{}, endedAt(over, time.Hour))
 			},
 		},
 		{
-			name: "ended/whatever has ended it",
-			why: "a session that End, EndMany, EndDependents, a refused Refresh or a second Redeem has ended is " +
-				"among them, whoever's it is",
+			name: "ended/for every reason",
+			why: "the list has the sessions of every user that End, EndMany, EndDependents, a refused Refresh or a " +
+				"second Redeem has ended",
 			run: func(k *kit) {
 				one, many, imp := session(1, "alice"), session(2, "bob"), impersonation(3, "bob")
-				actor, replayed, lost, offered := session(4, "carol"), session(6, "dave"), session(7, "erin"),
+				parent, replayed, lost, offered := session(4, "carol"), session(6, "dave"), session(7, "erin"),
 					handedOff(8, "frank")
-				marked := behind(5, "alice", actor)
-				k.create(one, many, imp, actor, marked, replayed, lost, offered)
+				marked := dependent(5, "alice", parent)
+				k.create(one, many, imp, parent, marked, replayed, lost, offered)
 
 				k.end(one, at(1*time.Second))
 				k.endMany("one user's", sessions.EndManyParams{
@@ -128,7 +127,7 @@ func endedCases() []testCase {
 				}, many, imp)
 				k.endDependents("of a live session", sessions.EndDependentsParams{
 					ParentSessionIDs: []string{
-						actor.ID,
+						parent.ID,
 					}, Now: start.Add(3 * time.Second), Reason: sessions.EndNotAllowed,
 				}, marked)
 				for range 2 {
@@ -157,50 +156,51 @@ func endedCases() []testCase {
 			},
 		},
 		{
-			name: "ended/with the actor's session",
-			why: "those that were not ended by themselves but whose ParentSessionID is among the ended are there " +
-				"too, with that and with the EndedAt of that one, until they are marked",
+			name: "ended/with the parent",
+			why: "the list has the dependents of an ended session, too, with its id and its EndedAt, until they are " +
+				"marked",
 			run: func(k *kit) {
-				actor, another := session(1, "alice"), session(2, "alice")
-				one, two, expired := behind(3, "bob", actor), behind(4, "carol", actor), behind(5, "dave", actor)
+				parent, another := session(1, "alice"), session(2, "alice")
+				one, two, expired := dependent(3, "bob", parent), dependent(4, "carol", parent),
+					dependent(5, "dave", parent)
 				expired.ExpiresAt = start.Add(micro)
-				k.create(actor, another, one, two, expired, behind(6, "bob", another), impersonation(7, "bob"))
-				k.end(actor, at(time.Hour))
-				all := []sessions.EndedSession{endedAt(actor, time.Hour), left(one), left(two), left(expired)}
-				k.sees("at the actor's end", start.Add(time.Hour), all...)
+				k.create(parent, another, one, two, expired, dependent(6, "bob", another), impersonation(7, "bob"))
+				k.end(parent, at(time.Hour))
+				all := []sessions.EndedSession{endedAt(parent, time.Hour), left(one), left(two), left(expired)}
+				k.sees("at the end of the parent", start.Add(time.Hour), all...)
 				k.sees("before it", start, all...)
 				k.sees("after it", start.Add(time.Hour+micro))
 
 				k.endDependents("later", sessions.EndDependentsParams{
 					ParentSessionIDs: []string{
-						actor.ID,
+						parent.ID,
 					}, Now: start.Add(2 * time.Hour), Reason: sessions.EndParentEnded,
 				}, one, two)
-				k.sees("after they were marked", start, endedAt(actor, time.Hour), endedAt(one, 2*time.Hour),
+				k.sees("after they were marked", start, endedAt(parent, time.Hour), endedAt(one, 2*time.Hour),
 					endedAt(two, 2*time.Hour), left(expired))
-				k.sees("after the actor's end, when they were marked", start.Add(2*time.Hour),
+				k.sees("after the end of the parent, when they were marked", start.Add(2*time.Hour),
 					endedAt(one, 2*time.Hour), endedAt(two, 2*time.Hour))
 			},
 		},
 		{
-			name: "ended/by itself before the actor's session",
-			why: "what was ended by itself is there once, with the EndedAt that it had, or not at all where that is " +
+			name: "ended/by itself before the parent",
+			why: "a dependent that was ended by itself is there once, with its own EndedAt, or not at all if that is " +
 				"before since",
 			run: func(k *kit) {
-				actor := session(1, "alice")
-				early, late := behind(2, "bob", actor), behind(3, "carol", actor)
-				k.create(actor, early, late)
+				parent := session(1, "alice")
+				early, late := dependent(2, "bob", parent), dependent(3, "carol", parent)
+				k.create(parent, early, late)
 				k.end(early, at(time.Minute))
 				k.end(late, at(time.Hour))
-				k.end(actor, at(day))
-				k.sees("before all", start, endedAt(early, time.Minute), endedAt(late, time.Hour), endedAt(actor, day))
-				k.sees("between the two", start.Add(time.Hour), endedAt(late, time.Hour), endedAt(actor, day))
-				k.sees("at the actor's end", start.Add(day), endedAt(actor, day))
+				k.end(parent, at(day))
+				k.sees("before all", start, endedAt(early, time.Minute), endedAt(late, time.Hour), endedAt(parent, day))
+				k.sees("between the two", start.Add(time.Hour), endedAt(late, time.Hour), endedAt(parent, day))
+				k.sees("at the end of the parent", start.Add(day), endedAt(parent, day))
 			},
 		},
 		{
 			name: "ended/hundreds at once",
-			why:  "Ended returns all of them, however many they are",
+			why:  "Ended returns all ends, however many there are",
 			run: func(k *kit) {
 				var all []sessions.Session
 				var want []sessions.EndedSession
@@ -217,7 +217,7 @@ func endedCases() []testCase {
 		},
 		{
 			name: "ended/an instant is the same in every zone",
-			why:  "since is an instant, whatever zone it is spelled in; EndedAt goes out in UTC and to the microsecond",
+			why:  "since is an instant, in whatever zone it is written; EndedAt goes out in UTC and to the microsecond",
 			run: func(k *kit) {
 				var want []sessions.EndedSession
 				for i, zone := range zones() {
@@ -236,7 +236,7 @@ func endedCases() []testCase {
 		},
 		{
 			name: "ended/what was committed before",
-			why:  "what was committed before the call began is among them, so no answer is given twice",
+			why:  "the list has all ends that were committed before the call began; no answer is cached",
 			run: func(k *kit) {
 				var want []sessions.EndedSession
 				for i := range 5 {
@@ -251,12 +251,12 @@ func endedCases() []testCase {
 		},
 		{
 			name: "ended/pruned ones are gone",
-			why:  "Prune deletes: nothing is left of a session, nor of its end in what stood behind it",
+			why:  "Prune deletes a session and leaves nothing of its end, not even in its dependents",
 			run: func(k *kit) {
-				old, actor, s := session(1, "alice"), session(2, "alice"), session(3, "bob")
-				k.create(old, actor, s, behind(4, "bob", actor))
+				old, parent, s := session(1, "alice"), session(2, "alice"), session(3, "bob")
+				k.create(old, parent, s, dependent(4, "bob", parent))
 				k.end(old, at(time.Minute))
-				k.end(actor, at(time.Minute))
+				k.end(parent, at(time.Minute))
 				k.end(s, at(time.Hour))
 				k.prune("two of three", sessions.PruneParams{EndedBefore: start.Add(time.Hour), Limit: 10}, 2)
 				k.sees("all", time.Time{}, endedAt(s, time.Hour))
@@ -264,7 +264,7 @@ func endedCases() []testCase {
 		},
 		{
 			name: "concurrent/an end is seen once it was answered",
-			why:  "what was committed before the call began is among them, whatever others do meanwhile",
+			why:  "the list has all ends that were committed before the call began, whatever others do meanwhile",
 			run: func(k *kit) {
 				errs := make([]error, callers)
 				together(callers, func(i int) {

@@ -8,13 +8,13 @@ import (
 	"github.com/sessile-go/sessile/sessions/storetest"
 )
 
-// In the tests of a store one writes
+// The tests of a store call Run:
 //
 //	func TestStore(t *testing.T) {
 //		storetest.Run(t, func(t testing.TB) sessions.Store { return newStore(t) })
 //	}
 //
-// Check is for everywhere else.
+// Check needs no *testing.T.
 func ExampleCheck() {
 	err := storetest.Check(func() (sessions.Store, error) { return sessionstest.NewStore(), nil })
 	fmt.Println(err)

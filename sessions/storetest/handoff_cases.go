@@ -10,7 +10,7 @@ import (
 	"github.com/sessile-go/sessile/sessions"
 )
 
-// handoff is how long the codes of the cases work.
+// handoff is the lifetime of the codes.
 const handoff = time.Minute
 
 // hash returns the hash of the code of the n-th session.
@@ -19,14 +19,14 @@ func hash(n int) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// handedOff returns an impersonation with a code that was not used yet.
+// handedOff returns an impersonation with an unused code.
 func handedOff(n int, user string) sessions.Session {
 	s := impersonation(n, user)
 	s.HandoffHash, s.HandoffExpiresAt = hash(n), start.Add(handoff)
 	return s
 }
 
-// redeems checks that Redeem answers with want, and Get too.
+// redeems checks that Redeem and Get return want.
 func (k *kit) redeems(what string, p sessions.RedeemParams, want sessions.Session) {
 	got, err := k.store.Redeem(k.ctx, p)
 	if err != nil {
@@ -44,7 +44,7 @@ func (k *kit) noRedeem(what string, p sessions.RedeemParams) {
 	k.zero("Redeem, "+what, s == sessions.Session{})
 }
 
-// code is the presentation of the code of s, d after the start.
+// code returns the arguments that redeem the code of s, d after the start.
 func code(s sessions.Session, d time.Duration) sessions.RedeemParams {
 	return sessions.RedeemParams{ID: s.ID, Hash: s.HandoffHash, Moment: at(d)}
 }
@@ -56,14 +56,13 @@ func handoffCases() []testCase {
 			name: "create/a hand-off comes back",
 			why:  "Create adds a session with the hash of its code, Get returns it",
 			run: func(k *kit) {
-				actor, s := session(1, "alice"), handedOff(2, "bob")
-				tied := behind(3, "bob", actor)
+				parent, s := session(1, "alice"), handedOff(2, "bob")
+				tied := dependent(3, "bob", parent)
 				tied.HandoffHash, tied.HandoffExpiresAt = hash(3), start.Add(micro)
-				k.create(actor, s, tied)
-				k.holds(actor, s, tied)
-				k.lists("with a hand-off", sessions.ListParams{
-					UserID: "bob", Impersonations: true, Moment: at(0),
-				}, tied, s)
+				k.create(parent, s, tied)
+				k.holds(parent, s, tied)
+				k.lists("with a hand-off", sessions.ListParams{UserID: "bob", Impersonations: true, Moment: at(0)},
+					tied, s)
 			},
 		},
 		{
@@ -83,7 +82,7 @@ func handoffCases() []testCase {
 		},
 		{
 			name: "redeem/last use never moves back",
-			why:  "LastUsedAt moves forward and never back, whatever clock a replica has",
+			why:  "LastUsedAt never moves back, even if the clock of a replica is behind",
 			run: func(k *kit) {
 				s := handedOff(1, "alice")
 				k.create(s)
@@ -115,7 +114,7 @@ func handoffCases() []testCase {
 		},
 		{
 			name: "redeem/late",
-			why:  "ErrNotFound: too late for the first time; nothing has changed, and the session lives",
+			why:  "ErrNotFound: too late for the first time; nothing changes, and the session stays live",
 			run: func(k *kit) {
 				s := handedOff(1, "alice")
 				k.create(s)
@@ -130,7 +129,7 @@ func handoffCases() []testCase {
 		},
 		{
 			name: "redeem/another hash",
-			why:  "ErrNotFound: another hash; nothing has changed, and no guess uses up or replays a code",
+			why:  "ErrNotFound: another hash; nothing changes, and a wrong guess neither uses up nor replays a code",
 			run: func(k *kit) {
 				s, other, none := handedOff(1, "alice"), handedOff(2, "alice"), impersonation(3, "alice")
 				none.HandoffExpiresAt = start.Add(handoff)
@@ -156,7 +155,7 @@ func handoffCases() []testCase {
 		},
 		{
 			name: "redeem/only a live session",
-			why:  "ErrNotFound: no such session, or not live; nothing has changed",
+			why:  "ErrNotFound: no such session, or not live; nothing changes",
 			run: func(k *kit) {
 				for _, c := range lives() {
 					s := handedOff(c.n, "alice")
@@ -180,8 +179,7 @@ func handoffCases() []testCase {
 		},
 		{
 			name: "redeem/a used code of a session that is over",
-			why: "a further time is not found where the session is not live: ended is final, and what expired does " +
-				"not end again",
+			why:  "ErrNotFound if the session is not live: an end is final, and an expired session does not end again",
 			run: func(k *kit) {
 				s, late := handedOff(1, "alice"), handedOff(2, "alice")
 				k.create(s, late)
@@ -195,7 +193,7 @@ func handoffCases() []testCase {
 		},
 		{
 			name: "redeem/leaves the refresh state",
-			why:  "a code is no refresh token: using it changes no counter, and a refresh uses up no code",
+			why:  "a code is not a refresh token: redeeming changes no counter, and a refresh does not use up a code",
 			run: func(k *kit) {
 				s, other := handedOff(1, "alice"), handedOff(2, "alice")
 				k.create(s, other)
@@ -208,7 +206,7 @@ func handoffCases() []testCase {
 		},
 		{
 			name: "redeem/an instant is the same in every zone",
-			why:  "a moment is an instant, whatever zone it is spelled in; times go out in UTC",
+			why:  "a moment is an instant, in whatever zone it is written; times go out in UTC",
 			run: func(k *kit) {
 				for i, zone := range zones() {
 					want := handedOff(i, "alice")

@@ -10,8 +10,8 @@ import (
 	"github.com/sessile-go/sessile/sessions"
 )
 
-// start is when the sessions of the cases begin. Its microseconds are not whole
-// milliseconds, and it lies in an hour that the clocks of Europe leave out.
+// start is when the sessions begin. It has microseconds that are not whole milliseconds, and falls in an hour that the
+// clocks of Europe skip.
 var start = time.Date(2026, time.March, 29, 1, 30, 0, 123457000, time.UTC)
 
 const (
@@ -32,7 +32,7 @@ var (
 // id returns the n-th session id, in the order of n.
 func id(n int) string { return fmt.Sprintf("0195e000-0000-7000-8000-%012x", n) }
 
-// session returns a session with all fields set that a live one has.
+// session returns a live session with every field set.
 func session(n int, user string) sessions.Session {
 	return sessions.Session{
 		ID: id(n), UserID: user,
@@ -49,23 +49,22 @@ func impersonation(n int, user string) sessions.Session {
 	return s
 }
 
-// created moves the creation of s by d.
+// created returns s, created d later.
 func created(s sessions.Session, d time.Duration) sessions.Session {
 	s.CreatedAt, s.LastUsedAt = s.CreatedAt.Add(d), s.LastUsedAt.Add(d)
 	return s
 }
 
-// ended is s after its end.
+// ended returns s after its end.
 func ended(s sessions.Session, at time.Time, reason sessions.EndReason, by string) sessions.Session {
 	s.EndedAt, s.EndReason, s.EndedBy = at, reason, by
 	return s
 }
 
-// at is a moment d after the start, with no idle timeout.
+// at returns the moment d after the start, without an idle timeout.
 func at(d time.Duration) sessions.Moment { return sessions.Moment{Now: start.Add(d)} }
 
-// kit is what a case works with: it does the calls that a case is not about, and
-// collects what is wrong. Its methods are for the case's own goroutine.
+// kit makes the calls that a case is not about, and collects faults. Its methods are for the goroutine of the case.
 type kit struct {
 	ctx    context.Context
 	store  sessions.Store
@@ -96,7 +95,7 @@ func (k *kit) holds(all ...sessions.Session) {
 	}
 }
 
-// gone checks that Get finds none of these sessions.
+// gone checks that Get returns ErrNotFound for these sessions.
 func (k *kit) gone(all ...sessions.Session) {
 	for _, s := range all {
 		got, err := k.store.Get(k.ctx, s.ID)
@@ -114,8 +113,8 @@ func (k *kit) refresh(p sessions.RefreshParams) sessions.RefreshResult {
 	return r
 }
 
-// rotates presents the counter that has to be the current one of a session, at the
-// start and in strict rotation: any other one would end the session or jump ahead.
+// rotates presents the counter that must be the current one of a session, at the start and in
+// strict rotation. Any other counter would end the session or jump ahead.
 func (k *kit) rotates(what string, s sessions.Session, current int64) {
 	got := k.refresh(sessions.RefreshParams{ID: s.ID, Presented: current, Rotation: strict, Moment: at(0)})
 	if got.Outcome != rotated {
@@ -204,12 +203,11 @@ func (k *kit) refused(what string, err, want error) {
 // zero checks the other result of a call that failed.
 func (k *kit) zero(what string, ok bool) {
 	if !ok {
-		k.errorf("%s: the result beside the error is not the zero value", what)
+		k.errorf("%s: the result next to the error is not the zero value", what)
 	}
 }
 
-// same checks that two sessions are equal, and that the first one's times are in
-// UTC: a time in another zone equals none with ==.
+// same checks that two sessions are equal and that the times of got are in UTC: callers compare sessions with ==.
 func (k *kit) same(what string, got, want sessions.Session) {
 	for _, f := range []struct {
 		name      string

@@ -12,7 +12,7 @@ func listCases() []testCase {
 	return []testCase{
 		{
 			name: "list/none is an empty list",
-			why:  "no sessions is an empty list and no error",
+			why:  "without sessions, the list is empty and the error nil",
 			run: func(k *kit) {
 				k.lists("in an empty store", sessions.ListParams{UserID: "alice", Moment: at(0)})
 				k.create(session(1, "bob"))
@@ -25,7 +25,7 @@ func listCases() []testCase {
 			name: "list/newest first",
 			why:  "by CreatedAt, then by ID, both descending",
 			run: func(k *kit) {
-				// Created in an order that is neither that of the ids nor that of time.
+				// Created neither in the order of the ids nor in that of time.
 				var all []sessions.Session
 				for _, n := range []int{4, 1, 5, 2, 3, 6} {
 					s := created(session(n, "alice"), time.Duration(n%3)*micro)
@@ -38,7 +38,7 @@ func listCases() []testCase {
 		},
 		{
 			name: "list/use does not change the order",
-			why:  "the order is that of creation, not of use",
+			why:  "sessions are ordered by creation, not by use",
 			run: func(k *kit) {
 				old, young := session(1, "alice"), created(session(2, "alice"), time.Second)
 				k.create(old, young)
@@ -63,9 +63,8 @@ func listCases() []testCase {
 						want = append(want, s)
 					}
 					k.lists(c.name, sessions.ListParams{UserID: "alice", Moment: c.moment}, want...)
-					k.lists(c.name+", by id", sessions.ListParams{
-						UserID: "alice", OnlyID: s.ID, Moment: c.moment,
-					}, want...)
+					k.lists(c.name+", by id", sessions.ListParams{UserID: "alice", OnlyID: s.ID, Moment: c.moment},
+						want...)
 					k.lists(c.name+", the ended one", sessions.ListParams{
 						UserID: "alice", OnlyID: over.ID, Moment: c.moment,
 					})
@@ -74,7 +73,7 @@ func listCases() []testCase {
 		},
 		{
 			name: "list/no idle cutoff is no idle timeout",
-			why:  "IdleCutoff is the zero time where there is no idle timeout",
+			why:  "IdleCutoff is the zero time if there is no idle timeout",
 			run: func(k *kit) {
 				s := session(1, "alice")
 				s.ExpiresAt = start.AddDate(100, 0, 0)
@@ -86,7 +85,7 @@ func listCases() []testCase {
 		},
 		{
 			name: "list/an instant is the same in every zone",
-			why:  "a moment and a position are instants, whatever zone they are spelled in",
+			why:  "a moment and a position are instants, in whatever zone they are written",
 			run: func(k *kit) {
 				one, two := session(1, "alice"), created(session(2, "alice"), micro)
 				k.create(one, two)
@@ -106,7 +105,7 @@ func listCases() []testCase {
 			},
 		},
 		{
-			name: "list/impersonations only where asked for",
+			name: "list/impersonations only if Impersonations is set",
 			why:  "Impersonations also selects impersonations; without it they are hidden, by id too",
 			run: func(k *kit) {
 				plain, imp := session(1, "alice"), created(impersonation(2, "alice"), micro)
@@ -128,7 +127,7 @@ func listCases() []testCase {
 		},
 		{
 			name: "list/one session by id",
-			why:  "OnlyID selects that session alone, and only where it is the user's",
+			why:  "OnlyID selects that session alone, and only if it is the user's",
 			run: func(k *kit) {
 				one, two, other := session(1, "alice"), session(2, "alice"), session(3, "bob")
 				k.create(one, two, other)
@@ -156,7 +155,7 @@ func listCases() []testCase {
 		},
 		{
 			name: "list/limit counts what is selected",
-			why:  "what a list leaves out does not count against its limit",
+			why:  "sessions that a list leaves out do not count against its limit",
 			run: func(k *kit) {
 				want := session(1, "alice")
 				k.create(want)
@@ -171,7 +170,7 @@ func listCases() []testCase {
 		},
 		{
 			name: "list/pages cover each session once",
-			why:  "After starts the list behind a position, among sessions of one instant too",
+			why:  "After starts the list after a position, even among sessions of one instant",
 			run: func(k *kit) {
 				var all []sessions.Session
 				for i := range 23 {
@@ -201,7 +200,7 @@ func listCases() []testCase {
 		},
 		{
 			name: "list/a position need not be a session",
-			why:  "a session may have gone since the page that ended with it",
+			why:  "the last session of a page may be deleted before the next page is read",
 			run: func(k *kit) {
 				one, two, three := session(2, "alice"), session(4, "alice"), created(session(1, "alice"), micro)
 				k.create(one, two, three)
@@ -225,7 +224,7 @@ func listCases() []testCase {
 		},
 		{
 			name: "list/results are the caller's own",
-			why:  "what a store returns shares no memory with what it keeps, and it keeps none of its arguments",
+			why:  "a result shares no memory with the store, and the store keeps no argument",
 			run: func(k *kit) {
 				one, two := session(1, "alice"), created(session(2, "alice"), micro)
 				k.create(one, two)
@@ -247,7 +246,7 @@ func listCases() []testCase {
 					k.errorf("List has changed the caller's position")
 				}
 				position = sessions.ListPosition{CreatedAt: start.Add(time.Hour), ID: id(9)}
-				k.lists("from where the caller moved the position", p, two, one)
+				k.lists("from the position that the caller changed", p, two, one)
 
 				many, err := k.store.EndMany(k.ctx, sessions.EndManyParams{
 					UserID: "alice", Now: at(time.Minute).Now, Reason: sessions.EndRevoked,

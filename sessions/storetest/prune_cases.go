@@ -11,7 +11,8 @@ func pruneCases() []testCase {
 	return []testCase{
 		{
 			name: "prune/what ended before",
-			why:  "EndedAt before EndedBefore is old enough; at it is not, and a session that was not ended never is",
+			why: "a session with EndedAt before EndedBefore is deleted; at EndedBefore it stays, and so does one " +
+				"that has not ended",
 			run: func(k *kit) {
 				early, exact, late, s := session(1, "alice"), session(2, "alice"), session(3, "bob"),
 					session(4, "alice")
@@ -29,7 +30,7 @@ func pruneCases() []testCase {
 		},
 		{
 			name: "prune/what expired before",
-			why:  "ExpiresAt before ExpiredBefore is old enough; at it is not",
+			why:  "a session with ExpiresAt before ExpiredBefore is deleted; at ExpiredBefore it stays",
 			run: func(k *kit) {
 				early, exact, late := session(1, "alice"), session(2, "alice"), impersonation(3, "bob")
 				early.ExpiresAt, exact.ExpiresAt, late.ExpiresAt = start.Add(day-micro), start.Add(day),
@@ -44,7 +45,7 @@ func pruneCases() []testCase {
 		},
 		{
 			name: "prune/what fell idle before",
-			why:  "LastUsedAt before IdleBefore is old enough; at it is not",
+			why:  "a session with LastUsedAt before IdleBefore is deleted; at IdleBefore it stays",
 			run: func(k *kit) {
 				early, exact, late, used := session(1, "alice"), created(session(2, "alice"), micro),
 					created(impersonation(3, "bob"), 2*micro), session(4, "alice")
@@ -60,43 +61,43 @@ func pruneCases() []testCase {
 		},
 		{
 			name: "prune/an idle session that others depend on",
-			why: "a session last used before IdleBefore stays while one that was not ended depends on it, which may " +
-				"be live",
+			why: "a session last used before IdleBefore stays while it has a dependent that has not ended, since " +
+				"that may be live",
 			run: func(k *kit) {
-				actor, alone, spent := session(1, "alice"), session(2, "alice"), session(3, "alice")
-				s, marked, idle := created(behind(4, "bob", actor), day), behind(5, "bob", spent),
-					behind(6, "bob", actor)
+				parent, alone, spent := session(1, "alice"), session(2, "alice"), session(3, "alice")
+				s, marked, idle := created(dependent(4, "bob", parent), day), dependent(5, "bob", spent),
+					dependent(6, "bob", parent)
 				s.ExpiresAt, idle.LastUsedAt = start.Add(10*ttl), start
-				k.create(actor, alone, spent, s, marked, idle)
+				k.create(parent, alone, spent, s, marked, idle)
 				k.end(marked, at(time.Minute))
 				p := sessions.PruneParams{IdleBefore: start.Add(time.Hour), Limit: 100}
 				k.prune("what is idle", p, 3)
 				k.prune("again", p, 0)
 				k.gone(alone, spent, idle)
-				k.holds(actor, s)
+				k.holds(parent, s)
 				now := sessions.Moment{Now: start.Add(ttl - micro), IdleCutoff: start.Add(day)}
 				k.lists("afterwards", sessions.ListParams{UserID: "bob", Impersonations: true, Moment: now}, s)
 				k.end(s, at(2*day))
 				k.prune("after its end", p, 1)
 				k.prune("what has ended", sessions.PruneParams{EndedBefore: start.Add(ttl), Limit: 100}, 2)
-				k.gone(actor, marked, s)
+				k.gone(parent, marked, s)
 
-				// An end and an expiry are over for all.
+				// A parent that has ended or expired is deleted, whatever depends on it.
 				for i, p := range []sessions.PruneParams{
 					{EndedBefore: start.Add(day), Limit: 100},
 					{ExpiredBefore: start.Add(day), Limit: 100},
 					{EndedBefore: start.Add(day), ExpiredBefore: start.Add(day),
 						IdleBefore: start.Add(-day), Limit: 100},
 				} {
-					actor := session(100+10*i, "alice")
-					actor.ExpiresAt = start.Add(time.Hour)
-					s := behind(101+10*i, "bob", actor)
-					k.create(actor, s)
+					parent := session(100+10*i, "alice")
+					parent.ExpiresAt = start.Add(time.Hour)
+					s := dependent(101+10*i, "bob", parent)
+					k.create(parent, s)
 					if p.ExpiredBefore.IsZero() {
-						k.end(actor, at(time.Minute))
+						k.end(parent, at(time.Minute))
 					}
 					k.prune(fmt.Sprint("what is over, ", i), p, 1)
-					k.gone(actor)
+					k.gone(parent)
 					k.holds(s)
 				}
 			},
@@ -150,8 +151,7 @@ func pruneCases() []testCase {
 		},
 		{
 			name: "prune/limit",
-			why: "Prune deletes at most Limit sessions, returns how many it did, and gets on as long as there are " +
-				"some",
+			why:  "Prune deletes at most Limit sessions and returns how many; at least one, if there are any",
 			run: func(k *kit) {
 				const total = 11
 				var all []sessions.Session
@@ -181,7 +181,7 @@ func pruneCases() []testCase {
 		},
 		{
 			name: "prune/an instant is the same in every zone",
-			why:  "a time is an instant, whatever zone it is spelled in",
+			why:  "a time is an instant, in whatever zone it is written",
 			run: func(k *kit) {
 				for i, zone := range zones() {
 					over, s := session(10*i, "alice"), session(10*i+1, "alice")
@@ -203,7 +203,7 @@ func pruneCases() []testCase {
 		},
 		{
 			name: "prune/a pruned id is free",
-			why:  "a deleted session has left nothing behind",
+			why:  "nothing is left of a deleted session",
 			run: func(k *kit) {
 				s := session(1, "alice")
 				k.create(s)

@@ -8,8 +8,7 @@ import (
 	"github.com/sessile-go/sessile/sessions"
 )
 
-// step is one presentation of a refresh token and what becomes of it. Times count
-// from the start.
+// step is one presentation of a refresh token, and its result. Times count from the start.
 type step struct {
 	at        time.Duration
 	presented int64
@@ -31,7 +30,7 @@ const (
 	maxCounter = 1<<53 - 1
 )
 
-// protocol is a case that presents tokens of one session one after the other.
+// protocol returns a case that presents tokens of one session one after the other.
 func protocol(name, why string, r sessions.Rotation, steps ...step) testCase {
 	return testCase{name: name, why: why, run: func(k *kit) {
 		s := session(1, "alice")
@@ -47,7 +46,7 @@ func protocol(name, why string, r sessions.Rotation, steps ...step) testCase {
 	}}
 }
 
-// after is s after a refresh with this outcome.
+// after returns s after a refresh with this outcome.
 func after(s sessions.Session, o sessions.Outcome, now time.Time, c sessions.Client) sessions.Session {
 	if o.Refused() {
 		return ended(s, now, o.EndReason(), "")
@@ -84,7 +83,7 @@ func refreshCases() []testCase {
 			step{at: day, presented: 3, outcome: rotated, current: 4, parent: 3, answered: day},
 		),
 		protocol("refresh/the parent inside the window gets the same successor",
-			"overlap: two tabs, or a retry, get the token that was handed out before", unlimited,
+			"overlap: two tabs, or a retry, get the same successor", unlimited,
 			step{at: 0, presented: 1, outcome: rotated, current: 2, parent: 1, answered: 0},
 			step{at: 0, presented: 1, outcome: overlapped, current: 2, parent: 1, answered: 0},
 			step{at: end - micro, presented: 1, outcome: overlapped, current: 2, parent: 1, answered: end - micro},
@@ -98,15 +97,16 @@ func refreshCases() []testCase {
 			step{at: 2*end - micro, presented: 1, outcome: overlapped, current: 3, parent: 1, recoveries: 1,
 				answered: 2*end - micro},
 		),
-		protocol("refresh/the window slides where recoveries are unlimited",
-			"the window counts from the last answer, or two tabs that wake around its end fork the session", unlimited,
+		protocol("refresh/the window slides if recoveries are unlimited",
+			"the window counts from the last answer; otherwise two tabs that wake at its end could fork the session",
+			unlimited,
 			step{at: 0, presented: 1, outcome: rotated, current: 2, parent: 1, answered: 0},
 			step{at: 40 * s, presented: 1, outcome: overlapped, current: 2, parent: 1, answered: 40 * s},
 			step{at: 99 * s, presented: 1, outcome: overlapped, current: 2, parent: 1, answered: 99 * s},
 			step{at: 159 * s, presented: 1, outcome: recovered, current: 3, parent: 1, recoveries: 1,
 				answered: 159 * s},
 		),
-		protocol("refresh/the window stays fixed where recoveries are limited",
+		protocol("refresh/the window stays fixed if recoveries are limited",
 			"a sliding window would prolong the life of the parent", limited,
 			step{at: 0, presented: 1, outcome: rotated, current: 2, parent: 1, answered: 0},
 			step{at: 40 * s, presented: 1, outcome: overlapped, current: 2, parent: 1, answered: 0},
@@ -135,7 +135,7 @@ func refreshCases() []testCase {
 			step{at: end + s, presented: 2, outcome: replay, current: 3, parent: 1, recoveries: 1, answered: end},
 		),
 		protocol("refresh/a spent token is a replay",
-			"below the parent: two holders exist, whatever the window and the recoveries", unlimited,
+			"below the parent: the token has two holders, whatever the window and the recoveries", unlimited,
 			step{at: 0, presented: 1, outcome: rotated, current: 2, parent: 1, answered: 0},
 			step{at: 0, presented: 2, outcome: rotated, current: 3, parent: 2, answered: 0},
 			step{at: s, presented: 1, outcome: replay, current: 3, parent: 2, answered: 0},
@@ -164,13 +164,13 @@ func refreshCases() []testCase {
 				answered: 4 * end},
 		),
 		protocol("refresh/no recovery makes a late parent a replay",
-			"NoRecovery ends the session when the parent is presented outside the overlap", never,
+			"NoRecovery ends the session if the parent is presented outside the overlap", never,
 			step{at: 0, presented: 1, outcome: rotated, current: 2, parent: 1, answered: 0},
 			step{at: end - micro, presented: 1, outcome: overlapped, current: 2, parent: 1, answered: 0},
 			step{at: end, presented: 1, outcome: replay, current: 2, parent: 1, answered: 0},
 		),
 		protocol("refresh/strict rotation takes a token once",
-			"NoOverlap refuses a refresh token from its first use on, in the same microsecond too", strict,
+			"NoOverlap refuses a refresh token after its first use, even in the same microsecond", strict,
 			step{at: 0, presented: 1, outcome: rotated, current: 2, parent: 1, answered: 0},
 			step{at: 0, presented: 2, outcome: rotated, current: 3, parent: 2, answered: 0},
 			step{at: 0, presented: 2, outcome: replay, current: 3, parent: 2, answered: 0},
@@ -195,7 +195,7 @@ func refreshCases() []testCase {
 			step{at: 0, presented: 1, outcome: replay, current: 3, parent: 2, answered: 0},
 		),
 		protocol("refresh/large counters stay exact",
-			"counters go to 2^53-1, where a float would begin to round", unlimited,
+			"counters go up to 2^53-1; a float would round larger ones", unlimited,
 			step{at: 0, presented: maxCounter - 1, outcome: ahead, current: maxCounter,
 				parent: maxCounter - 1, answered: 0},
 			step{at: 0, presented: maxCounter - 1, outcome: overlapped, current: maxCounter,
@@ -209,7 +209,7 @@ func refreshCases() []testCase {
 		),
 		{
 			name: "refresh/a client that keeps its first token lives on",
-			why:  "MaxRecoveries 0 is any number, which clients that never adopt a token need",
+			why:  "MaxRecoveries 0 is unlimited, for clients that never store a new token",
 			run: func(k *kit) {
 				s := session(1, "alice")
 				k.create(s)
@@ -232,7 +232,7 @@ func refreshCases() []testCase {
 		},
 		{
 			name: "refresh/a long walk agrees with the table",
-			why:  "Refresh runs Rotation.Next, whatever came before and whatever the settings were then",
+			why:  "Refresh runs Rotation.Next, whatever happened before and under whatever settings",
 			run:  walk,
 		},
 		{
@@ -284,7 +284,7 @@ func refreshCases() []testCase {
 		},
 		{
 			name: "refresh/a refusal leaves the client and the last use",
-			why:  "a refused refresh ends the session and leaves what the last success knew",
+			why:  "a refused refresh ends the session and leaves what the last success recorded",
 			run: func(k *kit) {
 				for i, r := range []sessions.Rotation{unlimited, limited, never, strict} {
 					s := session(i, "alice")
@@ -337,7 +337,7 @@ func refreshCases() []testCase {
 		},
 		{
 			name: "refresh/a session that is not live is not found",
-			why:  "ErrNotFound: no such session, or not live; nothing has changed",
+			why:  "ErrNotFound: no such session, or not live; nothing changes",
 			run: func(k *kit) {
 				over := session(1, "alice")
 				k.create(over)
@@ -417,7 +417,7 @@ func refreshCases() []testCase {
 					k.noRefresh(what, p)
 					k.holds(c.s)
 				}
-				k.lists("the margin is of Refresh alone", sessions.ListParams{
+				k.lists("the margin applies to Refresh alone", sessions.ListParams{
 					UserID: "alice", OnlyID: id(2), Impersonations: true, Moment: at(ttl - margin),
 				},
 					impersonation(2, "alice"))
@@ -445,7 +445,7 @@ func refreshCases() []testCase {
 		},
 		{
 			name: "refresh/leaves other sessions alone",
-			why:  "a refresh, refused or not, is of the session that the token names",
+			why:  "a refresh, refused or not, changes only the session that the token names",
 			run: func(k *kit) {
 				one, two, three := session(1, "alice"), session(2, "alice"), session(3, "bob")
 				k.create(one, two, three)
@@ -459,7 +459,7 @@ func refreshCases() []testCase {
 		},
 		{
 			name: "refresh/an instant is the same in every zone",
-			why:  "a moment is an instant, whatever zone it is spelled in",
+			why:  "a moment is an instant, in whatever zone it is written",
 			run: func(k *kit) {
 				for i, zone := range zones() {
 					s := session(i, "alice")
@@ -486,9 +486,8 @@ func refreshCases() []testCase {
 	}
 }
 
-// walk presents tokens at random, with settings that change from call to call,
-// and holds the store against Rotation.Next. The seed is fixed, so that a store
-// fails here every time or never.
+// walk presents tokens at random, with settings that change from call to call, and compares the store with
+// Rotation.Next. The seed is fixed, so that a store fails here every time or never.
 func walk(k *kit) {
 	rng := rand.New(rand.NewPCG(0x5e551e, 1))
 	pick := func(n int) int { return rng.IntN(n) }
@@ -514,7 +513,7 @@ func walk(k *kit) {
 		}
 		now = now.Add(pauses[pick(len(pauses))])
 		r := settings[pick(len(settings))]
-		// Mostly tokens that keep the session, or the walk would never get far.
+		// Mostly tokens that keep the session, so that the walk gets far.
 		presented := []int64{
 			state.Current, state.Current, state.Current, state.Parent, state.Parent, state.Parent, state.Parent,
 			state.Current + 1 + int64(pick(3)), state.Current - 1, 1 + int64(pick(int(state.Current))),
@@ -530,19 +529,18 @@ func walk(k *kit) {
 		s, state = after(s, outcome, now, client), next
 		k.refreshed(what, got, sessions.RefreshResult{Session: s, State: state, Outcome: outcome})
 		if len(k.failed) > 0 {
-			return // Every later step would only say the same.
+			return // Every later step would report the same.
 		}
 		seen[outcome]++
 	}
 	for o := rotated; o <= recoveryLimit; o++ {
 		if seen[o] == 0 {
-			k.errorf("the walk itself is at fault: it never met outcome %d", o)
+			k.errorf("the walk itself is at fault: it never had outcome %d", o)
 		}
 	}
 }
 
-// life is a moment in the life of a session as session returns it, and whether it
-// is live then.
+// life is a moment in the life of a session that session returned, and whether the session is live then.
 type life struct {
 	n      int
 	name   string
@@ -550,7 +548,7 @@ type life struct {
 	live   bool
 }
 
-// over is whether a session of session has ended or expired then, idle or not.
+// over reports whether the session has expired then, idle or not.
 func (l life) over() bool { return !l.moment.Now.Before(start.Add(ttl)) }
 
 func lives() []life {
@@ -562,7 +560,8 @@ func lives() []life {
 		{name: "a microsecond after ExpiresAt", moment: at(ttl + micro)},
 		{name: "last used a microsecond after IdleCutoff", moment: sessions.Moment{
 			Now: start.Add(day), IdleCutoff: start.Add(-micro),
-		}, live: true},
+		},
+			live: true},
 		{name: "last used at IdleCutoff", moment: sessions.Moment{Now: start.Add(day), IdleCutoff: start}},
 		{name: "last used a microsecond before IdleCutoff", moment: sessions.Moment{
 			Now: start.Add(day), IdleCutoff: start.Add(micro),

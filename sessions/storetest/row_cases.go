@@ -24,7 +24,7 @@ func rowCases() []testCase {
 		},
 		{
 			name: "create/texts come back byte for byte",
-			why:  "a session is what its creator said, whatever characters that has",
+			why:  "a session comes back as it was created, whatever characters its texts have",
 			run: func(k *kit) {
 				for i, text := range texts() {
 					s := impersonation(i, "alice")
@@ -58,7 +58,7 @@ func rowCases() []testCase {
 		},
 		{
 			name: "create/finer times become microseconds",
-			why:  "times have microsecond resolution; a finer one comes back as a microsecond beside it",
+			why:  "times have microsecond resolution; a finer one is rounded up or down",
 			run: func(k *kit) {
 				for i, extra := range []time.Duration{1, 499, 500, 999} {
 					s := session(i, "alice")
@@ -163,7 +163,7 @@ func rowCases() []testCase {
 	}
 }
 
-// end ends s as "admin" and expects that to work.
+// end ends s as "admin" and expects success.
 func (k *kit) end(s sessions.Session, m sessions.Moment) {
 	got, err := k.store.End(k.ctx, sessions.EndParams{ID: s.ID, Now: m.Now, Reason: sessions.EndRevoked, By: "admin"})
 	if err != nil {
@@ -173,7 +173,7 @@ func (k *kit) end(s sessions.Session, m sessions.Moment) {
 	k.same("End("+s.ID+")", got, ended(s, m.Now, sessions.EndRevoked, "admin"))
 }
 
-// texts are strings that a careless statement, collation or encoding changes.
+// texts returns strings that a careless statement, collation or encoding changes.
 func texts() []string {
 	return []string{
 		"", " ", "a ", " a", `'`, `''`, `"`, `\`, `\\`, `\'`, "`", "%", "_", ";", "--", "/*", "?", "$1", ":a", "@a",
@@ -183,7 +183,7 @@ func texts() []string {
 	}
 }
 
-// zones are three zones, one of them with a date of its own on either side.
+// zones returns UTC and a zone on each side of it; the three seldom agree on the date.
 func zones() []*time.Location {
 	return []*time.Location{time.UTC, time.FixedZone("east", 14*3600), time.FixedZone("west", -12*3600)}
 }

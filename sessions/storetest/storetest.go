@@ -1,10 +1,9 @@
 // Package storetest checks a [sessions.Store] against its contract.
 //
-// [Run] is for the store's own tests: every case is a subtest with a store of its
-// own. [Check] does the same without a *testing.T and returns what failed. Both
-// go through the Store interface alone, so they hold whatever is behind it. A
-// store that passes may stand behind a Manager; what a single process cannot show
-// (durability, many processes on one database) stays with the store's own tests.
+// [Run] runs every case as a subtest with a store of its own. [Check] does the same
+// without a *testing.T and returns what failed. Both use the methods of Store alone.
+// A store that passes can serve a Manager. What a single process cannot show
+// (durability, many processes on one database) is left to the store's own tests.
 package storetest
 
 import (
@@ -16,9 +15,9 @@ import (
 	"github.com/sessile-go/sessile/sessions"
 )
 
-// Run checks a store, each case as a parallel subtest. newStore is called once
-// for each of them, from its goroutine; it returns an empty store that nothing
-// else uses, closes it by t.Cleanup, and fails t itself where it cannot make one.
+// Run checks a store, each case as a parallel subtest. It calls newStore once for
+// each subtest, on its goroutine. newStore returns an empty store that nothing else
+// uses, closes it with t.Cleanup, and fails t if it cannot make one.
 func Run(t *testing.T, newStore func(t testing.TB) sessions.Store) {
 	t.Helper()
 	for _, c := range cases() {
@@ -31,10 +30,10 @@ func Run(t *testing.T, newStore func(t testing.TB) sessions.Store) {
 	}
 }
 
-// Check checks a store, one case after the other, and returns all that failed,
-// joined, each with the name of its case, or nil. newStore is called once for
-// each case and returns an empty store that nothing else uses; closing them is
-// the caller's, after Check.
+// Check checks a store, one case after the other. It returns nil, or the failures
+// joined, each with the name of its case. It calls newStore once for each case.
+// newStore returns an empty store that nothing else uses; the caller closes these
+// stores after Check.
 func Check(newStore func() (sessions.Store, error)) error {
 	var failed []error
 	for _, c := range cases() {
@@ -50,7 +49,7 @@ func Check(newStore func() (sessions.Store, error)) error {
 	return errors.Join(failed...)
 }
 
-// testCase is one thing that every store does.
+// testCase is one property of every store.
 type testCase struct {
 	name string
 	// why is the sentence of the contract that the case enforces.
@@ -74,7 +73,7 @@ func cases() []testCase {
 		refreshCases(),
 		listCases(),
 		endCases(),
-		actorCases(),
+		dependentCases(),
 		handoffCases(),
 		endedCases(),
 		pruneCases(),

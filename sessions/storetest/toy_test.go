@@ -17,31 +17,32 @@ type (
 	nextFunc = func(r sessions.Rotation, s state, presented int64, now time.Time) (state, sessions.Outcome)
 )
 
-// parts are the decisions of a store in memory. Each broken store gets one of
-// them wrong.
+// parts are the decisions of a store in memory. Each broken store gets one of them wrong.
 type parts struct {
-	ctx    func(ctx context.Context) error
-	save   func(r *toyRow)
-	taken  error // what a second Create of an id returns; nil overwrites
-	live   func(s sessions.Session, m sessions.Moment) bool
-	owner  func(row, asked string) bool
-	next   nextFunc
-	margin func(s sessions.Session, p sessions.RefreshParams) bool
-	apply  func(r *toyRow, p sessions.RefreshParams, o sessions.Outcome)
-	hidden func(s sessions.Session, p sessions.ListParams) bool
-	later  func(s sessions.Session, after sessions.ListPosition) bool
-	order  func(a, b sessions.Session) int
-	spared func(s sessions.Session, p sessions.EndManyParams) bool
-	over   func(s sessions.Session, now time.Time) bool // whether an end finds it so; judges s alone
-	old    func(s sessions.Session, p sessions.PruneParams, needed bool) bool
-	stands func(actor *sessions.Session, s sessions.Session) bool        // actor may be nil
-	actor  func(actor *sessions.Session, m sessions.Moment) bool         // actor may be nil
-	behind func(s sessions.Session, p sessions.EndDependentsParams) bool // judges s alone
-	redeem func(r *toyRow, p sessions.RedeemParams) error
-	ended  func(s sessions.Session, actor *sessions.Session) time.Time // zero where it has not; actor may be nil
+	ctx         func(ctx context.Context) error
+	save        func(r *toyRow)
+	taken       error // what a second Create of an id returns; nil overwrites
+	live        func(s sessions.Session, m sessions.Moment) bool
+	owner       func(row, asked string) bool
+	next        nextFunc
+	margin      func(s sessions.Session, p sessions.RefreshParams) bool
+	apply       func(r *toyRow, p sessions.RefreshParams, o sessions.Outcome)
+	hidden      func(s sessions.Session, p sessions.ListParams) bool
+	later       func(s sessions.Session, after sessions.ListPosition) bool
+	order       func(a, b sessions.Session) int
+	spared      func(s sessions.Session, p sessions.EndManyParams) bool
+	over        func(s sessions.Session, now time.Time) bool // whether an end leaves s alone; judges s alone
+	old         func(s sessions.Session, p sessions.PruneParams, needed bool) bool
+	mayBeParent func(parent *sessions.Session, s sessions.Session) bool       // parent may be nil
+	parent      func(parent *sessions.Session, m sessions.Moment) bool        // parent may be nil
+	depends     func(s sessions.Session, p sessions.EndDependentsParams) bool // judges s alone
+	redeem      func(r *toyRow, p sessions.RedeemParams) error
+	// zero if it has not ended; parent may be nil
+	ended  func(s sessions.Session, parent *sessions.Session) time.Time
 	recent func(at, since time.Time) bool
-	many   func(t *toy, s sessions.Session, now time.Time) bool // asked before EndMany ends s; nil is yes
-	pause  func()                                               // between reading and writing, without the lock
+	many   func(t *toy, s sessions.Session, now time.Time) bool // called before EndMany ends s; nil means yes
+	// called between reading and writing, without the lock
+	pause func()
 }
 
 func good() *parts {
@@ -85,14 +86,14 @@ func good() *parts {
 			return before(s.EndedAt, p.EndedBefore) || before(s.ExpiresAt, p.ExpiredBefore) ||
 				before(s.LastUsedAt, p.IdleBefore) && !needed
 		},
-		stands: func(actor *sessions.Session, s sessions.Session) bool {
-			return actor != nil && actor.UserID == s.Actor && !actor.Impersonation &&
-				actor.Live(sessions.Moment{Now: s.CreatedAt})
+		mayBeParent: func(parent *sessions.Session, s sessions.Session) bool {
+			return parent != nil && parent.UserID == s.Actor && !parent.Impersonation &&
+				parent.Live(sessions.Moment{Now: s.CreatedAt})
 		},
-		actor: func(actor *sessions.Session, m sessions.Moment) bool {
-			return actor != nil && !isOver(*actor, m.Now)
+		parent: func(parent *sessions.Session, m sessions.Moment) bool {
+			return parent != nil && !isOver(*parent, m.Now)
 		},
-		behind: func(s sessions.Session, p sessions.EndDependentsParams) bool {
+		depends: func(s sessions.Session, p sessions.EndDependentsParams) bool {
 			return s.ParentSessionID != "" && slices.Contains(p.ParentSessionIDs, s.ParentSessionID) &&
 				!isOver(s, p.Now)
 		},
@@ -110,9 +111,9 @@ func good() *parts {
 			}
 			return nil
 		},
-		ended: func(s sessions.Session, actor *sessions.Session) time.Time {
-			if s.EndedAt.IsZero() && actor != nil {
-				return actor.EndedAt
+		ended: func(s sessions.Session, parent *sessions.Session) time.Time {
+			if s.EndedAt.IsZero() && parent != nil {
+				return parent.EndedAt
 			}
 			return s.EndedAt
 		},
@@ -120,7 +121,7 @@ func good() *parts {
 	}
 }
 
-// isOver is whether a session has ended or expired, idle or not.
+// isOver reports whether a session has ended or expired, idle or not.
 func isOver(s sessions.Session, now time.Time) bool {
 	return !s.Live(sessions.Moment{Now: now})
 }
@@ -145,8 +146,8 @@ func (r *toyRow) end(at time.Time, reason sessions.EndReason, by string) {
 	r.EndedAt, r.EndReason, r.EndedBy = at.UTC(), reason, by
 }
 
-// toy is a store made of parts. It takes its lock once to read and once to write,
-// as a careless program takes two statements, where parts.pause is set.
+// toy is a store made of parts. If parts.pause is set, it takes its lock once to read and once to
+// write, like a careless program with two statements.
 type toy struct {
 	*parts
 	mu   *sync.Mutex
@@ -163,7 +164,7 @@ func (t *toy) between() {
 	}
 }
 
-// row is the session of an id, nil where there is none.
+// row returns the session of an id, or nil.
 func (t *toy) row(id string) *sessions.Session {
 	if r, ok := t.rows[id]; ok {
 		return &r.Session
@@ -171,7 +172,7 @@ func (t *toy) row(id string) *sessions.Session {
 	return nil
 }
 
-// needed reports whether a session that was not ended depends on that of an id.
+// needed reports whether the session of an id has a dependent that has not ended.
 func (t *toy) needed(id string) bool {
 	for _, r := range t.rows {
 		if r.ParentSessionID == id && r.EndedAt.IsZero() {
@@ -182,7 +183,7 @@ func (t *toy) needed(id string) bool {
 }
 
 func (t *toy) alive(s sessions.Session, m sessions.Moment) bool {
-	return t.live(s, m) && (s.ParentSessionID == "" || t.actor(t.row(s.ParentSessionID), m))
+	return t.live(s, m) && (s.ParentSessionID == "" || t.parent(t.row(s.ParentSessionID), m))
 }
 
 func (t *toy) Create(ctx context.Context, s sessions.Session) error {
@@ -192,12 +193,12 @@ func (t *toy) Create(ctx context.Context, s sessions.Session) error {
 		return err
 	}
 	_, taken := t.rows[s.ID]
-	stands := s.ParentSessionID == "" || t.stands(t.row(s.ParentSessionID), s)
+	mayBeParent := s.ParentSessionID == "" || t.mayBeParent(t.row(s.ParentSessionID), s)
 	t.between()
 	if taken && t.taken != nil {
 		return t.taken
 	}
-	if !stands {
+	if !mayBeParent {
 		return sessions.ErrNotFound
 	}
 	r := toyRow{Session: s, RefreshState: sessions.NewRefreshState(s.CreatedAt)}
@@ -309,7 +310,7 @@ func (t *toy) EndDependents(ctx context.Context, p sessions.EndDependentsParams)
 	}
 	var list []sessions.Session
 	for _, r := range t.rows {
-		if t.behind(r.Session, p) {
+		if t.depends(r.Session, p) {
 			list = append(list, r.Session)
 		}
 	}
@@ -385,8 +386,7 @@ func (t *toy) Now(ctx context.Context) (time.Time, error) {
 	return time.Unix(1, 0).UTC(), nil
 }
 
-// TestTheToyIsGood keeps the table above honest: without a broken part, the toy
-// passes.
+// TestTheToyIsGood holds the tables of broken stores: without a broken part, the toy passes.
 func TestTheToyIsGood(t *testing.T) {
 	t.Parallel()
 	if err := storetest.Check(func() (sessions.Store, error) { return newToy(good()), nil }); err != nil {

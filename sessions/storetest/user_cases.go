@@ -12,7 +12,8 @@ func userCases() []testCase {
 	return []testCase{
 		{
 			name: "users/each sees only their own sessions",
-			why:  "user ids are compared byte by byte: no case, spaces, normal forms, numbers or patterns",
+			why: "user ids are compared byte by byte: no folding of case, spaces or normal forms, no numbers, no " +
+				"patterns",
 			run: func(k *kit) {
 				for i, user := range users() {
 					k.create(session(2*i, user), created(impersonation(2*i+1, user), micro))
@@ -21,7 +22,8 @@ func userCases() []testCase {
 					plain, imp := session(2*i, user), created(impersonation(2*i+1, user), micro)
 					k.lists(fmt.Sprintf("of user %+q", user), sessions.ListParams{
 						UserID: user, Impersonations: true, Moment: at(time.Second),
-					}, imp, plain)
+					},
+						imp, plain)
 				}
 			},
 		},
@@ -46,7 +48,7 @@ func userCases() []testCase {
 		},
 		{
 			name: "users/nobody ends another's session",
-			why:  "UserID, where set, must be the session's, byte by byte",
+			why:  "if UserID is set, it must be the session's, byte by byte",
 			run: func(k *kit) {
 				all := users()
 				for i, user := range all {
@@ -91,8 +93,8 @@ func userCases() []testCase {
 	}
 }
 
-// users are ids of users that a collation, a pattern, a conversion or a column
-// of limited length takes for one another. Neighbours are alike.
+// users returns ids that a collation, a pattern, a conversion or a column of limited length confuses. Similar ids stand
+// next to each other.
 func users() []string {
 	long := strings.Repeat("x", 254)
 	return []string{
