@@ -15,8 +15,8 @@ type admitted struct {
 }
 
 // NewContext returns a context that carries id, for tests of handlers that call
-// [FromContext] or [GuardImpersonation]. It has no [Manager], which [GuardRecent] and
-// [Watch] need; the middlewares carry one.
+// [FromContext] or [GuardImpersonation]. It has no [Manager], which [GuardRecent] needs;
+// the middlewares carry one.
 func NewContext(ctx context.Context, id Identity) context.Context {
 	return context.WithValue(ctx, admittedKey{}, admitted{id: id})
 }
@@ -47,7 +47,7 @@ const (
 
 var (
 	errNoMiddleware = miswired("None of Require, Optional and RequireServer has run before.")
-	errNewContext   = miswired("RequireRecent and Watch need a Manager, and NewContext, which this identity comes " +
+	errNewContext   = miswired("RequireRecent needs a Manager, and NewContext, which this identity comes " +
 		"from, has none: put Require, Optional or RequireServer in front.")
 )
 

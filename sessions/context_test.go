@@ -34,7 +34,7 @@ func TestACallerWithoutACredentialIsNobody(t *testing.T) {
 	if err := sessions.GuardRecent(ctx, time.Minute); !errors.Is(err, sessions.ErrNoCredentials) {
 		t.Errorf("recent: %v", err)
 	}
-	watching, cancel := sessions.Watch(ctx, id)
+	watching, cancel := k.Watch(ctx, id)
 	defer cancel()
 	if watching.Err() != nil {
 		t.Error("there is no session that could be over")

@@ -6,38 +6,20 @@ import (
 	"time"
 )
 
-// Watch is [Manager.Watch] with the Manager whose middleware the request of ctx has
-// passed. Behind none of ours the context it returns is cancelled already. A context
-// that is over at once is better answered with an error than with an empty stream,
-// to which a browser would connect again.
-func Watch(ctx context.Context, id Identity) (context.Context, context.CancelFunc) {
-	a, ok := ctx.Value(admittedKey{}).(admitted)
-	if !ok || a.m == nil {
-		why := errNoMiddleware
-		if ok {
-			why = errNewContext
-		}
-		ctx, cancel := context.WithCancelCause(ctx)
-		cancel(why)
-		return ctx, func() {}
-	}
-	return a.m.Watch(ctx, id)
-}
-
-// Watch returns a context that is cancelled when the session of id ends or expires (falling
-// idle is neither),
-// for connections that live longer than an access token, as server-sent events and
-// WebSockets do. The cause is then an [*ExpiredError]. Call cancel when the
-// connection is closed.
+// Watch returns a context that is cancelled when the session of id ends or expires. It is
+// for connections that live longer than an access token, such as server-sent events and
+// WebSockets. The cause is then an [*ExpiredError]. Call cancel when the connection is
+// closed.
 //
 //	id, _ := sessions.FromContext(r.Context())
-//	ctx, cancel := sessions.Watch(r.Context(), id)
+//	ctx, cancel := manager.Watch(r.Context(), id)
 //	defer cancel()
 //
-// What this process ends cancels at once, what others end within [RevocationBound]
-// where [Manager.WatchRevocations] runs, and not at all where it does not. While the
-// feed is behind, contexts are left alone; it catches up. An identity without a
-// session, a key's, has nothing to wait for.
+// What this process ends cancels at once. What other processes end cancels within
+// [RevocationBound] while [Manager.Run] or [Manager.WatchRevocations] runs, and not at all
+// without one of them. While the feed is behind, contexts are left alone; it catches up.
+// A session that falls idle cancels nothing. An identity without a session, such as that
+// of a key, has nothing to wait for.
 func (m *Manager) Watch(ctx context.Context, id Identity) (context.Context, context.CancelFunc) {
 	if id.SessionID == "" {
 		return context.WithCancel(ctx)

@@ -15,7 +15,7 @@ import (
 // Server-sent events go on for as long as the session lives, however short its
 // access tokens do, and stop when the user signs out anywhere: here at another
 // process, which shares nothing with this one but the store.
-func ExampleWatch() {
+func ExampleManager_Watch() {
 	config := exampleConfig()
 	manager, err := sessions.New(config)
 	if err != nil {
@@ -31,7 +31,7 @@ func ExampleWatch() {
 
 	events := func(w http.ResponseWriter, r *http.Request) {
 		id, _ := sessions.FromContext(r.Context())
-		ctx, cancel := sessions.Watch(r.Context(), id)
+		ctx, cancel := manager.Watch(r.Context(), id)
 		defer cancel()
 		w.Header().Set("Content-Type", "text/event-stream")
 		fmt.Fprint(w, "data: hello ", id.UserID, "\n\n")

@@ -3,9 +3,6 @@ package sessions_test
 import (
 	"context"
 	"errors"
-	"net/http"
-	"net/http/httptest"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -168,37 +165,6 @@ func TestAWatchEndsWithItsParent(t *testing.T) {
 		wantCause(ctx, t, nil)
 		cancel()
 		wantCause(ctx, t, context.Canceled)
-	})
-}
-
-func TestWatchFindsTheManagerOfTheMiddleware(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		r := newReplicas(t)
-		alice := sessionstest.SignIn(t, r.there, "alice")
-		request := httptest.NewRequest(http.MethodGet, "/", nil)
-		request.Header = alice.Header()
-		admitted, err := r.there.Admit(httptest.NewRecorder(), request, sessions.NeedUser, sessions.Stateless)
-		if err != nil {
-			t.Fatal(err)
-		}
-		id, _ := sessions.FromContext(admitted)
-		ctx, cancel := sessions.Watch(admitted, id)
-		defer cancel()
-		wantCause(ctx, t, nil)
-		end(t, r.there, alice)
-		wantCause(ctx, t, sessions.ErrExpired)
-
-		ctx, cancel = sessions.Watch(t.Context(), id) // no middleware of ours
-		defer cancel()
-		if cause := context.Cause(ctx); cause == nil || !strings.Contains(cause.Error(), "None of Require") {
-			t.Errorf("without a middleware the context has %v", cause)
-		}
-		ctx, cancel = sessions.Watch(sessions.NewContext(t.Context(), id), id) // for a test that does more than it can
-		defer cancel()
-		if cause := context.Cause(ctx); cause == nil || !strings.Contains(cause.Error(), "NewContext") {
-			t.Errorf("after NewContext the context has %v", cause)
-		}
 	})
 }
 

@@ -30,21 +30,23 @@ func dials(mux *http.ServeMux, manager *sessions.Manager, orders, payments http.
 	mux.Handle("GET /orders", middleware.Require(manager)(orders)) // Bounded, if the process calls Run
 }
 
-func stream(w http.ResponseWriter, r *http.Request) {
-	id, _ := sessions.FromContext(r.Context())
-	ctx, cancel := sessions.Watch(r.Context(), id)
-	defer cancel()
+func stream(manager *sessions.Manager) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		id, _ := sessions.FromContext(r.Context())
+		ctx, cancel := manager.Watch(r.Context(), id)
+		defer cancel()
 
-	w.Header().Set("Content-Type", "text/event-stream")
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done(): // the client has gone, or the session has ended: see context.Cause
-			return
-		case now := <-tick.C:
-			fmt.Fprintf(w, "data: %v\n\n", now)
-			_ = http.NewResponseController(w).Flush()
+		w.Header().Set("Content-Type", "text/event-stream")
+		tick := time.NewTicker(time.Second)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done(): // the client has gone, or the session has ended: see context.Cause
+				return
+			case now := <-tick.C:
+				fmt.Fprintf(w, "data: %v\n\n", now)
+				_ = http.NewResponseController(w).Flush()
+			}
 		}
 	}
 }
@@ -56,7 +58,7 @@ func TestRevocation(t *testing.T) {
 	mux := http.NewServeMux()
 	ok := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
 	dials(mux, kit.Manager, ok, ok)
-	mux.Handle("GET /stream", middleware.Require(kit.Manager)(http.HandlerFunc(stream)))
+	mux.Handle("GET /stream", middleware.Require(kit.Manager)(stream(kit.Manager)))
 	server := httptest.NewServer(mux)
 	defer server.Close()
 

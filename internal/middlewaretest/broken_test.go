@@ -203,7 +203,7 @@ var faults = []struct {
 			return require(m, dial)
 		}
 	}},
-	{"the identity is handed on alone", "feed", func(a *adapter) {
+	{"the identity is handed on alone", "recent", func(a *adapter) {
 		a.Require = admit(sessions.NeedUser, func(w http.ResponseWriter, r *http.Request, ctx context.Context,
 			err error, next http.Handler) {
 			if err != nil {

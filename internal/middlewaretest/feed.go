@@ -68,8 +68,8 @@ func (s *suite) feed(t *testing.T) {
 		s.endedElsewhere(t, sessions.DefaultRevocation, false, http.StatusOK)
 	})
 
-	// The context that a handler has in this framework leads to the Manager, and what
-	// it flushes arrives while the request goes on.
+	// The context that a handler has in this framework is the request's, and what it
+	// flushes arrives while the request goes on.
 	s.run(t, "a stream is closed when its session ends", func(t *testing.T) {
 		h := newHost(t)
 		alice := h.SignIn(t, "alice")
@@ -78,7 +78,7 @@ func (s *suite) feed(t *testing.T) {
 			With: []Middleware{{Kind: Require, Manager: h.Manager}},
 			Handler: func(w http.ResponseWriter, r *http.Request) {
 				id, _ := sessions.FromContext(r.Context())
-				ctx, cancel := sessions.Watch(r.Context(), id)
+				ctx, cancel := h.Watch(r.Context(), id)
 				defer cancel()
 				if err := http.NewResponseController(w).Flush(); err != nil {
 					t.Error(err)

@@ -206,7 +206,7 @@ func holdImpersonation(t *testing.T, w *httptest.ResponseRecorder, method string
 const (
 	noMiddleware = "None of Require, Optional and RequireServer has run before."
 	noMaxAge     = "RequireRecent needs a second at least."
-	noManager    = "RequireRecent and Watch need a Manager, and NewContext, which this identity comes from, has " +
+	noManager    = "RequireRecent needs a Manager, and NewContext, which this identity comes from, has " +
 		"none: put Require, Optional or RequireServer in front."
 	noPathValue = "The path value %s is not set: name the parameter of the route so, and if the router sets no path " +
 		"values, call http.Request.SetPathValue."

@@ -79,7 +79,7 @@ func replica(dsn string) error {
 	}
 	mux.Handle("GET /events", middleware.Require(manager)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id, _ := sessions.FromContext(r.Context())
-		watched, cancel := sessions.Watch(r.Context(), id)
+		watched, cancel := manager.Watch(r.Context(), id)
 		defer cancel()
 		_ = http.NewResponseController(w).Flush()
 		<-watched.Done()
