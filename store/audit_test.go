@@ -382,7 +382,7 @@ func TestRecordAddsWhatChangedNoRow(t *testing.T) {
 	}
 }
 
-func TestWithoutAuditLogThereIsNone(t *testing.T) {
+func TestWithoutAuditLogNothingIsLogged(t *testing.T) {
 	t.Parallel()
 	for _, d := range databases {
 		t.Run(d.name, func(t *testing.T) {
@@ -390,8 +390,10 @@ func TestWithoutAuditLogThereIsNone(t *testing.T) {
 			db := open(t, d.open(t))
 			st := migrated(t, db)
 			created(t, st, behind("u", created(t, st, session("actor"))))
-			if db.Migrator().HasTable(store.DefaultTable + "_audit") {
-				t.Error("the table is there")
+			var entries int
+			must(t, db.Raw(`SELECT count(*) FROM sessile_sessions_audit`).Scan(&entries).Error)
+			if entries != 0 {
+				t.Errorf("%d entries", entries)
 			}
 			if _, err := st.Audit(t.Context(), store.AuditQuery{UserID: "u"}); err == nil || !strings.Contains(err.Error(), "Config.AuditLog") {
 				t.Errorf("audit: %v", err)
@@ -400,14 +402,8 @@ func TestWithoutAuditLogThereIsNone(t *testing.T) {
 				t.Errorf("record: %v", err)
 			}
 
-			// It may come later, and its table is not just anybody's.
-			must(t, db.Exec(`CREATE TABLE sessile_sessions_audit (id TEXT)`).Error)
+			// It may come later, without a migration.
 			later := newStore(t, db, store.Config{AuditLog: true})
-			if err := later.Migrate(t.Context()); err == nil || !strings.Contains(err.Error(), `"sessile_sessions_audit" was not made`) {
-				t.Errorf("migrate over a table of the host's: %v", err)
-			}
-			must(t, db.Exec(`DROP TABLE sessile_sessions_audit`).Error)
-			must(t, later.Migrate(t.Context()))
 			created(t, later, behind("u", created(t, later, session("actor"))))
 			if got, want := history(t, later, "u"), "created"; got != want {
 				t.Errorf("the log has %q, want %q", got, want)
@@ -455,7 +451,7 @@ func TestTheLongestNamesAreNotCut(t *testing.T) {
 			name := strings.Repeat("n", 48)
 			st := migratedAs(t, db, store.Config{Table: name, AuditLog: true})
 			life(t, st)
-			for ddl := range strings.SplitSeq(st.SchemaSQL(), ";\n") {
+			for _, ddl := range statements(t, st) {
 				quoted, _, _ := strings.Cut(strings.TrimPrefix(ddl, `CREATE INDEX IF NOT EXISTS "`), `"`)
 				if strings.HasPrefix(ddl, "CREATE INDEX") && len(quoted) > 63 {
 					t.Errorf("%s has %d bytes, Postgres cuts at 63", quoted, len(quoted))

@@ -2,8 +2,8 @@
 // the host app has already. It is the [sessions.Store] that ships.
 //
 // Start with [New], which does no I/O, and call [Store.Migrate] before the first
-// request; or run [Store.SchemaSQL] with your own migration tool. [Store.In] joins
-// a transaction of the host's.
+// request; or run the files of [Store.Migrations] with your own migration tool.
+// [Store.In] joins a transaction of the host's.
 //
 // The package imports no driver. The SQL is its own, takes nothing from the
 // handle's configuration and never reaches the handle's logger, so it works under

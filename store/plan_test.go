@@ -385,7 +385,7 @@ func TestPlansUseTheIndexes(t *testing.T) {
 				{"an impersonation", "sessile_sessions", "Seq Scan", func(st *store.Store) error {
 					return st.Create(ctx, behind("user 7", rows[4].Session()))
 				}},
-				{"the end of what an actor's session stands behind", "sessile_sessions_actor_idx", "Seq Scan", func(st *store.Store) error {
+				{"the end of what an actor's session stands behind", "sessile_sessions_parent_idx", "Seq Scan", func(st *store.Store) error {
 					_, err := st.EndDependents(ctx, sessions.EndDependentsParams{ParentSessionIDs: []string{rows[0].ID, rows[400].ID}, Now: m.Now, Reason: sessions.EndParentEnded})
 					return err
 				}},
@@ -393,7 +393,7 @@ func TestPlansUseTheIndexes(t *testing.T) {
 					_, err := st.Ended(ctx, time.UnixMicro(4900))
 					return err
 				}},
-				{"what stands behind what has ended", "sessile_sessions_actor_idx", "Seq Scan", func(st *store.Store) error {
+				{"what stands behind what has ended", "sessile_sessions_parent_idx", "Seq Scan", func(st *store.Store) error {
 					_, err := st.Ended(ctx, time.UnixMicro(4900))
 					return err
 				}},
@@ -438,7 +438,7 @@ func TestAPruneOfWhatIsIdleIsAnAntiJoin(t *testing.T) {
 
 			want, never := "Anti Join", "SubPlan"
 			if d.name == "sqlite" {
-				want, never = "SEARCH d USING INDEX sessile_sessions_actor_idx", "SCAN d"
+				want, never = "SEARCH d USING INDEX sessile_sessions_parent_idx", "SCAN d"
 			}
 			for name, p := range map[string]sessions.PruneParams{
 				"alone":         {IdleBefore: t0.Add(time.Minute), Limit: 100},

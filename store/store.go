@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 
 	"github.com/sessile-go/sessile/sessions"
 	"github.com/sessile-go/sessile/store/internal/core"
@@ -119,17 +120,29 @@ func (s *Store) In(tx *gorm.DB) *Store {
 	return face(s.core.In(on, faults...))
 }
 
-// SchemaSQL returns what Migrate executes where nothing is there yet, for review or
-// for the host's own migration tool. Times are Unix microseconds.
-func (s *Store) SchemaSQL() string { return s.core.SchemaSQL() }
-
-// Migrate makes the tables and their indexes where they are missing. It is idempotent,
-// and any number of processes may call it at once. It changes no column: where there
-// is a table of that name which it would not have made, it returns an error that
-// names the differences. Columns beyond its own are accepted if an INSERT may leave
-// them out, so that an older version still starts beside a newer one.
+// Migrations returns the files that Migrate runs, with the names of the Config, for
+// review or for the host's own migration tool:
 //
-// Where everything is there it only reads, and needs no right to create.
+//	err := os.CopyFS("migrations/sessile", st.Migrations())
+//
+// goose, golang-migrate and Atlas read them as they are; see docs/stores.md. Each file
+// records its version in the table of the sessions' name with _migrations after it, in
+// which Migrate looks, so a host may change from one to the other. A released file never
+// changes, and the files do not depend on Config.AuditLog.
+func (s *Store) Migrations() fs.FS { return s.core.Migrations() }
+
+// Migrate brings the tables to the form that this version of the package needs. Any
+// number of processes may call it at once: one of them does the work. If nothing is left
+// to do it only reads and needs no other right.
+//
+// It refuses tables that the package did not make, with an error that names the
+// differences. A table of a later version is accepted unless a column is missing or
+// an INSERT must set one that this version does not know.
+//
+// What alters a table on Postgres waits at most 2 s at a time for the transactions that
+// use it, since everybody else waits meanwhile, and is tried again for 10 s. An index that
+// is missing on a table that is there is built concurrently, which blocks nobody but takes
+// its time and a second connection; other processes do not wait for it.
 func (s *Store) Migrate(ctx context.Context) error { return s.core.Migrate(ctx) }
 
 // inspect tells the dialect of a handle and what is wrong with it.

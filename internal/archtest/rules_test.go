@@ -201,7 +201,7 @@ var clock = []string{"time.Now", "time.Since", "time.Until"}
 var rooms = []string{
 	".",
 	"sessions", "sessions/storetest", "sessions/sessionstest",
-	"store", "store/internal/core",
+	"store", "store/internal/core", "store/internal/core/migrations/...",
 	"middleware", "middleware/echov4", "middleware/echov5",
 	"examples/...",
 	"internal", "internal/archtest", "internal/docs", "internal/pgtest", "internal/explorer", "internal/httpapi",

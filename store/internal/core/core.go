@@ -59,6 +59,8 @@ type Store struct {
 	stmts   *statements
 	// joined is true for a store from In.
 	joined bool
+	// migrating is true while the lock_timeout of a migration may end an attempt.
+	migrating bool
 	// fault is what is wrong with a store from In; every method returns it.
 	fault error
 }
@@ -122,6 +124,3 @@ func (c Config) quoted(table string) string {
 }
 
 func (c Config) auditTable() string { return c.Table + "_audit" }
-
-// index is the name of one of the table's indexes.
-func (c Config) index(suffix string) string { return c.Table + "_" + suffix + "_idx" }

@@ -222,6 +222,7 @@ func noTable(err error) bool {
 const (
 	serializationFailure = "40001"
 	deadlockDetected     = "40P01"
+	lockNotAvailable     = "55P03"
 )
 
 // sqlState is the code of an error of Postgres, else "".
@@ -242,6 +243,8 @@ func (s *Store) again(ctx context.Context, err error) bool {
 	switch sqlState(err) {
 	case serializationFailure, deadlockDetected:
 		return true
+	case lockNotAvailable:
+		return s.migrating
 	}
 	return busy(err) || s.db.Again(err)
 }

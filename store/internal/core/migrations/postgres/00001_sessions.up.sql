@@ -1,4 +1,12 @@
-CREATE TABLE IF NOT EXISTS "auth"."sessile_sessions" (
+-- +goose Up
+SET LOCAL lock_timeout = '2s';
+CREATE TABLE IF NOT EXISTS {schema}"{name}_migrations" (
+  version BIGINT NOT NULL PRIMARY KEY,
+  applied_at BIGINT NOT NULL
+);
+INSERT INTO {schema}"{name}_migrations" (version, applied_at)
+VALUES (1, CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT)) ON CONFLICT DO NOTHING;
+CREATE TABLE IF NOT EXISTS {schema}"{name}" (
   id UUID NOT NULL PRIMARY KEY,
   user_id TEXT COLLATE "C" NOT NULL,
   created_at BIGINT NOT NULL,
@@ -24,11 +32,14 @@ CREATE TABLE IF NOT EXISTS "auth"."sessile_sessions" (
   end_reason TEXT NOT NULL,
   ended_by TEXT NOT NULL
 ) WITH (fillfactor = 80);
-CREATE INDEX IF NOT EXISTS "sessile_sessions_user_idx" ON "auth"."sessile_sessions" (user_id, created_at DESC, id DESC) WHERE ended_at IS NULL;
-CREATE INDEX IF NOT EXISTS "sessile_sessions_ended_idx" ON "auth"."sessile_sessions" (ended_at, id) WHERE ended_at IS NOT NULL;
-CREATE INDEX IF NOT EXISTS "sessile_sessions_expires_idx" ON "auth"."sessile_sessions" (expires_at);
-CREATE INDEX IF NOT EXISTS "sessile_sessions_actor_idx" ON "auth"."sessile_sessions" (parent_session_id) WHERE parent_session_id IS NOT NULL;
-CREATE TABLE IF NOT EXISTS "auth"."sessile_sessions_audit" (
+CREATE INDEX IF NOT EXISTS "{name}_user_idx" ON {schema}"{name}" (user_id, created_at DESC, id DESC)
+WHERE ended_at IS NULL;
+CREATE INDEX IF NOT EXISTS "{name}_ended_idx" ON {schema}"{name}" (ended_at, id)
+WHERE ended_at IS NOT NULL;
+CREATE INDEX IF NOT EXISTS "{name}_expires_idx" ON {schema}"{name}" (expires_at);
+CREATE INDEX IF NOT EXISTS "{name}_parent_idx" ON {schema}"{name}" (parent_session_id)
+WHERE parent_session_id IS NOT NULL;
+CREATE TABLE IF NOT EXISTS {schema}"{name}_audit" (
   id UUID NOT NULL PRIMARY KEY,
   at BIGINT NOT NULL,
   type TEXT NOT NULL,
@@ -43,5 +54,5 @@ CREATE TABLE IF NOT EXISTS "auth"."sessile_sessions_audit" (
   client_user_agent TEXT NOT NULL,
   refusal TEXT NOT NULL
 );
-CREATE INDEX IF NOT EXISTS "sessile_sessions_audit_user_idx" ON "auth"."sessile_sessions_audit" (user_id, at DESC, id DESC);
-CREATE INDEX IF NOT EXISTS "sessile_sessions_audit_acts_idx" ON "auth"."sessile_sessions_audit" (actor, at DESC, id DESC);
+CREATE INDEX IF NOT EXISTS "{name}_audit_user_idx" ON {schema}"{name}_audit" (user_id, at DESC, id DESC);
+CREATE INDEX IF NOT EXISTS "{name}_audit_acts_idx" ON {schema}"{name}_audit" (actor, at DESC, id DESC);

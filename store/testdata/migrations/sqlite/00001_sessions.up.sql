@@ -1,4 +1,11 @@
-CREATE TABLE IF NOT EXISTS "sessile_sessions" (
+-- +goose Up
+CREATE TABLE IF NOT EXISTS "logins_migrations" (
+  version BIGINT NOT NULL PRIMARY KEY,
+  applied_at BIGINT NOT NULL
+);
+INSERT INTO "logins_migrations" (version, applied_at)
+VALUES (1, CAST(strftime('%s', 'now') AS INTEGER) * 1000000) ON CONFLICT DO NOTHING;
+CREATE TABLE IF NOT EXISTS "logins" (
   id TEXT NOT NULL PRIMARY KEY,
   user_id TEXT NOT NULL,
   created_at BIGINT NOT NULL,
@@ -24,11 +31,14 @@ CREATE TABLE IF NOT EXISTS "sessile_sessions" (
   end_reason TEXT NOT NULL,
   ended_by TEXT NOT NULL
 );
-CREATE INDEX IF NOT EXISTS "sessile_sessions_user_idx" ON "sessile_sessions" (user_id, created_at DESC, id DESC) WHERE ended_at IS NULL;
-CREATE INDEX IF NOT EXISTS "sessile_sessions_ended_idx" ON "sessile_sessions" (ended_at, id) WHERE ended_at IS NOT NULL;
-CREATE INDEX IF NOT EXISTS "sessile_sessions_expires_idx" ON "sessile_sessions" (expires_at);
-CREATE INDEX IF NOT EXISTS "sessile_sessions_actor_idx" ON "sessile_sessions" (parent_session_id) WHERE parent_session_id IS NOT NULL;
-CREATE TABLE IF NOT EXISTS "sessile_sessions_audit" (
+CREATE INDEX IF NOT EXISTS "logins_user_idx" ON "logins" (user_id, created_at DESC, id DESC)
+WHERE ended_at IS NULL;
+CREATE INDEX IF NOT EXISTS "logins_ended_idx" ON "logins" (ended_at, id)
+WHERE ended_at IS NOT NULL;
+CREATE INDEX IF NOT EXISTS "logins_expires_idx" ON "logins" (expires_at);
+CREATE INDEX IF NOT EXISTS "logins_parent_idx" ON "logins" (parent_session_id)
+WHERE parent_session_id IS NOT NULL;
+CREATE TABLE IF NOT EXISTS "logins_audit" (
   id TEXT NOT NULL PRIMARY KEY,
   at BIGINT NOT NULL,
   type TEXT NOT NULL,
@@ -43,5 +53,5 @@ CREATE TABLE IF NOT EXISTS "sessile_sessions_audit" (
   client_user_agent TEXT NOT NULL,
   refusal TEXT NOT NULL
 );
-CREATE INDEX IF NOT EXISTS "sessile_sessions_audit_user_idx" ON "sessile_sessions_audit" (user_id, at DESC, id DESC);
-CREATE INDEX IF NOT EXISTS "sessile_sessions_audit_acts_idx" ON "sessile_sessions_audit" (actor, at DESC, id DESC);
+CREATE INDEX IF NOT EXISTS "logins_audit_user_idx" ON "logins_audit" (user_id, at DESC, id DESC);
+CREATE INDEX IF NOT EXISTS "logins_audit_acts_idx" ON "logins_audit" (actor, at DESC, id DESC);

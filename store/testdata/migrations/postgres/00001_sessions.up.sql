@@ -1,0 +1,58 @@
+-- +goose Up
+SET LOCAL lock_timeout = '2s';
+CREATE TABLE IF NOT EXISTS "auth"."logins_migrations" (
+  version BIGINT NOT NULL PRIMARY KEY,
+  applied_at BIGINT NOT NULL
+);
+INSERT INTO "auth"."logins_migrations" (version, applied_at)
+VALUES (1, CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT)) ON CONFLICT DO NOTHING;
+CREATE TABLE IF NOT EXISTS "auth"."logins" (
+  id UUID NOT NULL PRIMARY KEY,
+  user_id TEXT COLLATE "C" NOT NULL,
+  created_at BIGINT NOT NULL,
+  last_used_at BIGINT NOT NULL,
+  expires_at BIGINT NOT NULL,
+  auth_time BIGINT NOT NULL,
+  impersonation SMALLINT NOT NULL,
+  actor TEXT NOT NULL,
+  reason TEXT NOT NULL,
+  created_by TEXT NOT NULL,
+  parent_session_id UUID,
+  client_ip TEXT NOT NULL,
+  client_user_agent TEXT NOT NULL,
+  handoff_hash TEXT NOT NULL,
+  handoff_expires_at BIGINT NOT NULL,
+  handoff_uses BIGINT NOT NULL,
+  current BIGINT NOT NULL,
+  parent BIGINT NOT NULL,
+  answered_at BIGINT NOT NULL,
+  recoveries BIGINT NOT NULL,
+  refresh_outcome BIGINT NOT NULL,
+  ended_at BIGINT,
+  end_reason TEXT NOT NULL,
+  ended_by TEXT NOT NULL
+) WITH (fillfactor = 80);
+CREATE INDEX IF NOT EXISTS "logins_user_idx" ON "auth"."logins" (user_id, created_at DESC, id DESC)
+WHERE ended_at IS NULL;
+CREATE INDEX IF NOT EXISTS "logins_ended_idx" ON "auth"."logins" (ended_at, id)
+WHERE ended_at IS NOT NULL;
+CREATE INDEX IF NOT EXISTS "logins_expires_idx" ON "auth"."logins" (expires_at);
+CREATE INDEX IF NOT EXISTS "logins_parent_idx" ON "auth"."logins" (parent_session_id)
+WHERE parent_session_id IS NOT NULL;
+CREATE TABLE IF NOT EXISTS "auth"."logins_audit" (
+  id UUID NOT NULL PRIMARY KEY,
+  at BIGINT NOT NULL,
+  type TEXT NOT NULL,
+  session_id UUID,
+  user_id TEXT COLLATE "C" NOT NULL,
+  actor TEXT COLLATE "C" NOT NULL,
+  parent_session_id UUID,
+  reason TEXT NOT NULL,
+  end_reason TEXT NOT NULL,
+  by TEXT NOT NULL,
+  client_ip TEXT NOT NULL,
+  client_user_agent TEXT NOT NULL,
+  refusal TEXT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS "logins_audit_user_idx" ON "auth"."logins_audit" (user_id, at DESC, id DESC);
+CREATE INDEX IF NOT EXISTS "logins_audit_acts_idx" ON "auth"."logins_audit" (actor, at DESC, id DESC);
