@@ -115,7 +115,8 @@ func hold(t *testing.T, w *httptest.ResponseRecorder, method, want string, ofFam
 		}
 		if got := strings.ToLower(header.Get("Content-Type")); !slices.Contains([]string{
 			"application/json; charset=utf-8", "application/json",
-		}, got) {
+		},
+			got) {
 			t.Errorf("Content-Type %q", got)
 		}
 	}

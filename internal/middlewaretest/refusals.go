@@ -81,9 +81,8 @@ func (s *suite) refusalsOfMiddlewares(t *testing.T, shaped func(*testing.T, ...f
 		{"ReadOnlyImpersonation", []Middleware{require(h), {Kind: ReadOnlyImpersonation}}, []string{acting}, 403,
 			"IMPERSONATION_NOT_ALLOWED", "Cache-Control: no-store"},
 		{"RequireRecent", []Middleware{require(old), {Kind: RequireRecent, MaxAge: time.Minute}},
-			[]string{
-				signedInBefore,
-			}, 401, "INSUFFICIENT_USER_AUTHENTICATION",
+			[]string{signedInBefore},
+			401, "INSUFFICIENT_USER_AUTHENTICATION",
 			`WWW-Authenticate: Bearer realm="sessile", error="insufficient_user_authentication"`},
 		{"two in front of a guard", []Middleware{
 			{Kind: Optional, Manager: h.Manager}, require(h), {Kind: ForbidImpersonation},
@@ -170,9 +169,8 @@ func (s *suite) refusalsOfRoutes(t *testing.T, h *host, prefix string, whole boo
 			"Cache-Control: no-store"},
 		{"DELETE", "/auth/sessions/x", []string{as}, 400, "SCHEMA_ERROR", "Cache-Control: no-store"},
 		{"POST", "/auth/sessions/current/refresh", nil, 400, "SCHEMA_ERROR", "Cache-Control: no-store"},
-		{"POST", "/auth/sessions/current/refresh", []string{
-			"x-stack-refresh-token: x",
-		}, 401, "REFRESH_TOKEN_NOT_FOUND_OR_EXPIRED", "X-Hexclave-Known-Error: REFRESH_TOKEN_NOT_FOUND_OR_EXPIRED"},
+		{"POST", "/auth/sessions/current/refresh", []string{"x-stack-refresh-token: x"},
+			401, "REFRESH_TOKEN_NOT_FOUND_OR_EXPIRED", "X-Hexclave-Known-Error: REFRESH_TOKEN_NOT_FOUND_OR_EXPIRED"},
 		{"GET", "/projects/other/.well-known/jwks.json", nil, 404, "NOT_FOUND", "Cache-Control: no-store"},
 	}
 	if whole {

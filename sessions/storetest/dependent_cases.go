@@ -257,9 +257,8 @@ func dependentCases() []testCase {
 						ID: s.ID, Presented: 1, Rotation: unlimited, Moment: idle,
 					})
 					p := sessions.EndDependentsParams{
-						ParentSessionIDs: []string{
-							parent.ID,
-						}, Now: idle.Now, Reason: sessions.EndParentEnded, By: "admin",
+						ParentSessionIDs: []string{parent.ID}, Now: idle.Now,
+						Reason: sessions.EndParentEnded, By: "admin",
 					}
 					k.endDependents("of the idle session", p, s)
 				}
@@ -418,9 +417,8 @@ func dependentCases() []testCase {
 					s := dependent(10*i+1, "bob", parent)
 					k.create(parent, s)
 					p := sessions.EndDependentsParams{
-						ParentSessionIDs: []string{
-							parent.ID,
-						}, Now: s.ExpiresAt.In(zone), Reason: sessions.EndParentEnded,
+						ParentSessionIDs: []string{parent.ID},
+						Now:              s.ExpiresAt.In(zone), Reason: sessions.EndParentEnded,
 					}
 					k.endDependents("expired in "+zone.String(), p)
 					p.Now = s.ExpiresAt.Add(-micro).In(zone)

@@ -126,9 +126,8 @@ func endedCases() []testCase {
 					UserID: "bob", Now: at(2 * time.Second).Now, Reason: sessions.EndRevoked,
 				}, many, imp)
 				k.endDependents("of a live session", sessions.EndDependentsParams{
-					ParentSessionIDs: []string{
-						parent.ID,
-					}, Now: start.Add(3 * time.Second), Reason: sessions.EndNotAllowed,
+					ParentSessionIDs: []string{parent.ID}, Now: start.Add(3 * time.Second),
+					Reason: sessions.EndNotAllowed,
 				}, marked)
 				for range 2 {
 					k.refresh(sessions.RefreshParams{
@@ -172,9 +171,8 @@ func endedCases() []testCase {
 				k.sees("after it", start.Add(time.Hour+micro))
 
 				k.endDependents("later", sessions.EndDependentsParams{
-					ParentSessionIDs: []string{
-						parent.ID,
-					}, Now: start.Add(2 * time.Hour), Reason: sessions.EndParentEnded,
+					ParentSessionIDs: []string{parent.ID},
+					Now:              start.Add(2 * time.Hour), Reason: sessions.EndParentEnded,
 				}, one, two)
 				k.sees("after they were marked", start, endedAt(parent, time.Hour), endedAt(one, 2*time.Hour),
 					endedAt(two, 2*time.Hour), left(expired))
