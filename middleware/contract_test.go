@@ -28,7 +28,7 @@ var surface = middlewaretest.Surface[wrap]{
 	RequireRecent:         func(maxAge time.Duration) wrap { return middleware.RequireRecent(maxAge) },
 }
 
-// shortForm is made without a Config.
+// shortForm uses the functions of the package, without a Config.
 var shortForm = middlewaretest.Surface[wrap]{
 	Require:               func(m *sessions.Manager, _ sessions.Revocation) wrap { return middleware.Require(m) },
 	Optional:              func(m *sessions.Manager, _ sessions.Revocation) wrap { return middleware.Optional(m) },
@@ -38,8 +38,8 @@ var shortForm = middlewaretest.Surface[wrap]{
 	RequireRecent:         surface.RequireRecent,
 }
 
-// add adds a group to a mux, which knows none: prefix and middlewares are those of
-// every group around it.
+// add adds a group to a mux, which has no groups: the prefix and the middlewares are those of
+// all groups around it.
 func add(mux *http.ServeMux, s middlewaretest.Surface[wrap], g middlewaretest.Group, prefix string, with []wrap) {
 	prefix += g.Prefix
 	with = slices.Concat(with, s.Make(g.With))
@@ -66,7 +66,7 @@ func add(mux *http.ServeMux, s middlewaretest.Surface[wrap], g middlewaretest.Gr
 	}
 }
 
-// TestContract runs what all adapters have in common.
+// TestContract runs the contract of all adapters.
 func TestContract(t *testing.T) {
 	t.Parallel()
 	build := func(s middlewaretest.Surface[wrap]) func(testing.TB, middlewaretest.Group) http.Handler {

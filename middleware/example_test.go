@@ -52,7 +52,7 @@ func ExampleRequire() {
 	// 401 {"code":"UNPARSABLE_ACCESS_TOKEN","error":"The access token is not valid."}
 }
 
-// Who signs out must not pay any more, in no process: this route looks up the
+// After a sign-out nobody can pay, not even in another process: this route looks up the
 // session on every request.
 func ExampleConfig_Require() {
 	manager := newManager()

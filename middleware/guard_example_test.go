@@ -14,7 +14,7 @@ import (
 )
 
 // exampleManager returns a Manager and the access tokens of alice and of root, who
-// acts as her.
+// impersonates her.
 func exampleManager() (manager *sessions.Manager, alice, root string) {
 	manager, err := sessions.New(sessions.Config{
 		Store:    sessionstest.NewStore(),
@@ -45,7 +45,7 @@ func send(h http.Handler, method, path, token string) {
 	fmt.Fprintln(os.Stdout, method, path, w.Code, w.Body)
 }
 
-// Nobody but the user changes the password.
+// Only the user can change the password.
 func ExampleForbidImpersonation() {
 	manager, alice, root := exampleManager()
 	require := middleware.Require(manager)
@@ -61,7 +61,7 @@ func ExampleForbidImpersonation() {
 	// POST /password 403 {"code":"IMPERSONATION_NOT_ALLOWED","error":"This impersonation is not allowed."}
 }
 
-// Support may look at notes, and sees a banner; only the user writes them.
+// Support may read notes, with a banner; only the user may write them.
 func ExampleReadOnlyImpersonation() {
 	manager, alice, root := exampleManager()
 	require := middleware.Require(manager)
@@ -84,8 +84,7 @@ func ExampleReadOnlyImpersonation() {
 	// POST /notes 200 notes
 }
 
-// A guard without a middleware in front of it cannot know who asks, and lets
-// nobody pass.
+// A guard without a middleware before it does not know the caller, and lets nobody pass.
 func ExampleForbidImpersonation_incorrect() {
 	_, alice, _ := exampleManager()
 	password := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "changed") })

@@ -1,8 +1,8 @@
 // Package middleware protects net/http handlers with sessions.
 //
-// [Require] lets requests pass that speak for a user, [RequireServer] those of
-// trusted callers, [Optional] also those without credentials. A handler after one of
-// them reads who is calling with [sessions.FromContext]:
+// [Require] lets requests of a user pass, [RequireServer] those of trusted callers, and
+// [Optional] also those without credentials. The handler gets the caller's identity from
+// [sessions.FromContext]:
 //
 //	mux.Handle("GET /me", middleware.Require(manager)(http.HandlerFunc(me)))
 //
@@ -11,14 +11,13 @@
 //		fmt.Fprintln(w, "hello", id.UserID)
 //	}
 //
-// They wrap handlers and never look at paths, and of the request they read nothing
-// but the credentials: Authorization: Bearer, the x-stack header family, or cookies
-// if [sessions.Config.Cookies] is enabled, which are refreshed on the way through.
-// For how soon an ended session is refused see [Config.Revocation].
+// The middlewares read credentials from Authorization: Bearer, from the x-stack headers,
+// and, if [sessions.Config.Cookies] is enabled, from cookies, which they refresh on the way
+// through. They do not wrap the ResponseWriter and do not look at paths.
+// [Config.Revocation] decides how soon the tokens of an ended session are refused.
 //
-// Refusals have the status, headers and JSON body of the HTTP API, unless the app has a
-// form of its own, see [Config.WriteError]. The packages next to this one do the same for
-// other frameworks.
+// A refusal has the status, headers and JSON body of the HTTP API; [Config.WriteError]
+// changes its form. The packages next to this one do the same for other frameworks.
 package middleware
 
 import (
@@ -29,8 +28,8 @@ import (
 	"github.com/sessile-go/sessile/sessions"
 )
 
-// Config has the settings of the middlewares. Use it if the functions of this package
-// do not say enough:
+// Config has the settings of the middlewares. The functions of this package use the
+// defaults:
 //
 //	strict := middleware.Config{Manager: manager, Revocation: sessions.Strict}
 //	mux.Handle("POST /payments", strict.Require(payments))
@@ -38,26 +37,25 @@ type Config struct {
 	// Manager verifies credentials. Required: without one every request is
 	// refused with 500.
 	Manager *sessions.Manager
-	// Revocation says how soon the access tokens of an ended session are refused.
+	// Revocation decides how soon the access tokens of an ended session are refused.
 	// Defaults to [sessions.DefaultRevocation].
 	Revocation sessions.Revocation
-	// WriteError writes the refusals of these middlewares, and of the guards that are
-	// applied after them, in a form of their own, as [sessions.Config.WriteError] says.
-	// Defaults to that of the Manager.
+	// WriteError writes the refusals of these middlewares and of the guards after them,
+	// as [sessions.Config.WriteError] describes. Defaults to the WriteError of the Manager.
 	WriteError func(w http.ResponseWriter, r *http.Request, err *sessions.APIError)
 }
 
-// Require lets a request pass if it carries a good access token, alone or next to a key.
-// It refuses others: 401, 400 if credentials are malformed, 503 if the answer is unknown
-// because the store failed.
+// Require lets a request pass if it carries a valid access token, alone or next to a key.
+// It refuses other requests with 401, malformed credentials with 400. If the store fails
+// and the answer is unknown, it refuses with 503.
 func Require(m *sessions.Manager) func(http.Handler) http.Handler {
 	return Config{Manager: m}.Require
 }
 
-// Optional also lets requests without credentials pass; they have no identity.
-// Wrong or dead credentials in headers are refused all the same. A request whose
-// cookies are dead passes, without an identity, because a browser cannot put them away
-// by itself; those that can never work again are cleared by the answer.
+// Optional also lets requests without credentials pass, without an identity. It refuses
+// wrong or expired credentials in headers. A request whose cookies no longer work passes
+// without an identity, because a browser cannot drop them by itself; the answer clears
+// cookies that can never work again.
 func Optional(m *sessions.Manager) func(http.Handler) http.Handler {
 	return Config{Manager: m}.Optional
 }
@@ -78,16 +76,15 @@ func (c Config) RequireServer(next http.Handler) http.Handler {
 	return c.wrap(sessions.NeedServer, next)
 }
 
-// ForbidImpersonation refuses requests in which somebody else acts as the user,
-// with 403. Apply it after one of the middlewares above: without one it refuses
-// everything with 500.
+// ForbidImpersonation refuses requests of an impersonation with 403. Apply it after one of
+// the middlewares above: without one it refuses everything with 500.
 //
 //	mux.Handle("POST /password", require(middleware.ForbidImpersonation(password)))
 func ForbidImpersonation(next http.Handler) http.Handler { return guard(sessions.Forbid, next) }
 
-// ReadOnlyImpersonation lets requests in which somebody else acts as the user pass
-// if their method is safe (RFC 9110, section 9.2.1), and refuses others with 403.
-// Apply it after one of the middlewares above.
+// ReadOnlyImpersonation lets requests of an impersonation pass if their method is safe
+// (RFC 9110, section 9.2.1), and refuses the others with 403. Apply it after one of the
+// middlewares above.
 func ReadOnlyImpersonation(next http.Handler) http.Handler { return guard(sessions.ReadOnly, next) }
 
 func guard(g sessions.Guard, next http.Handler) http.Handler {
@@ -100,9 +97,10 @@ func guard(g sessions.Guard, next http.Handler) http.Handler {
 	})
 }
 
-// RequireRecent lets a request pass if its user has authenticated at most maxAge
-// ago, a second or more. It refuses others with 401 and the challenge of RFC 9470,
-// impersonations with 403. Apply it after [Require]; see [sessions.GuardRecent].
+// RequireRecent lets a request pass if its user authenticated at most maxAge ago. It
+// refuses other requests with 401 and the challenge of RFC 9470, and impersonations with
+// 403. maxAge must be a second or more. Apply RequireRecent after [Require]; see
+// [sessions.GuardRecent].
 //
 //	recent := middleware.RequireRecent(5 * time.Minute)
 //	mux.Handle("PUT /email", require(recent(setEmail)))
@@ -136,12 +134,12 @@ func (c Config) write(w http.ResponseWriter, r *http.Request, err error) {
 		c.Manager.WriteError(w, r, err)
 		return
 	}
-	e := *sessions.NewAPIError(err) // a copy: some are shared, and it is the app's to change
+	e := *sessions.NewAPIError(err) // a copy: some are shared, and the app may change it
 	e.SetHeader(w.Header(), r)
 	c.WriteError(w, r, &e)
 }
 
-// writerKey is for the write of the middleware that has let a request pass: the guards
+// writerKey is the key of the write of the middleware that let a request pass: the guards
 // after it have no Config.
 type writerKey struct{}
 

@@ -18,11 +18,11 @@ func form(name string) func(http.ResponseWriter, *http.Request, *sessions.APIErr
 	return func(w http.ResponseWriter, _ *http.Request, err *sessions.APIError) {
 		w.WriteHeader(err.Status)
 		fmt.Fprint(w, name, " ", err.Code)
-		err.Code = "CHANGED" // by an app that takes it for its own
+		err.Code = "CHANGED" // by an app that uses it as its own
 	}
 }
 
-// A middleware's own form counts for its guards, too, and goes before the Manager's.
+// The WriteError of a middleware also applies to its guards, and overrides the Manager's.
 func TestWriteErrorOfAMiddleware(t *testing.T) {
 	t.Parallel()
 	k := sessionstest.New(t, func(c *sessions.Config) { c.WriteError = form("manager") })
@@ -69,7 +69,7 @@ func TestWriteErrorOfAMiddleware(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			handler := test.with(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("it passed") }))
-			for range 2 { // what an app has done to an error is gone
+			for range 2 { // a change by the app does not last
 				r := httptest.NewRequest(http.MethodPost, "/", nil)
 				maps.Copy(r.Header, test.header)
 				w := httptest.NewRecorder()

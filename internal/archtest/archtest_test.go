@@ -1,5 +1,6 @@
-// Package archtest holds the arrows of the house: what may import what, where the
-// clock is read, which folders there are. The rules are a table in rules_test.go.
+// Package archtest checks the structure of the repository: the imports of each package, the
+// only file that reads the clock, the folders, the layers of files, and the language. The
+// rules are a table in rules_test.go.
 package archtest
 
 import (
@@ -162,8 +163,8 @@ func ships(t *testing.T, dir string) bool {
 	return slices.ContainsFunc(names, func(name string) bool { return !strings.HasSuffix(name, "_test.go") })
 }
 
-// sound is a small house that keeps every rule. The things in it that look like
-// violations are allowed where they stand.
+// sound is a small house that keeps every rule. Lines in it that look like violations are
+// allowed in their files.
 var sound = map[string]string{
 	"go.mod":         "module example.test/house\n\ngo 1.26.0\n",
 	"README.md":      "",

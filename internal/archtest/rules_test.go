@@ -1,8 +1,7 @@
 package archtest
 
-// A rule says what some packages, or some files of them, may use. A file that is
-// not a test counts; test files only where tests is set. What is left empty is
-// not judged.
+// A rule says what some packages, or some files of them, may use. It covers test files
+// only if tests is set. An empty field checks nothing.
 type rule struct {
 	name   string
 	reason string // what breaks without the rule; printed with every violation

@@ -28,7 +28,7 @@
 //     contract demands; that the stores keep it is tested on the stores.
 //   - Time is in ticks, as ages. The rules compare differences of times, never
 //     times; an age outside the window is outside for good. Deadlines of the models
-//     are multiples of a tick, so finer ticks add orders of events only where two
+//     are multiples of a tick, so finer ticks add orders of events only if two
 //     deadlines differ by less; the finer set-ups are there for that.
 //   - Counters are renamed when states are compared. The rules compare them and add
 //     1; a token below Current that is not the parent never becomes either. Tabs
@@ -55,7 +55,7 @@
 // The conditions:
 //
 //  1. For several tabs exactly if Overlap > F+Z+S, and the next refresh comes later
-//     than Z after the last reply was stored. Where requests die with their tab's
+//     than Z after the last reply was stored. If requests die with their tab's
 //     patience, Z is F: 60 s of overlap and clocks 15 s apart support time-outs
 //     below 22.5 s.
 //  2. One tab that loses at most n replies in a row, if no request arrives after it
@@ -85,7 +85,7 @@
 // Answers by rule, none in use:
 //
 //   - "The current token, inside the window, answers itself": closes the gap for
-//     stores that compare and swap. Where the last write wins it takes a window that
+//     stores that compare and swap. If the last write wins, it takes a window that
 //     such answers restart, and then a client that refreshes once per overlap never
 //     rotates. The bound of three turns stands. But with either, a thief with
 //     a spent token, the parent, who presents it once per overlap keeps the window
@@ -96,7 +96,7 @@
 //     session": gives nobody a token, keeps the bound, closes one forced refresh
 //     (30 % becomes 0), not two in a row (14 %). The better rule, should one be
 //     needed; it costs an answer that clients must understand.
-//   - The same for every spent token: closes it where stores compare and swap, but a
+//   - The same for every spent token: closes it if stores compare and swap, but a
 //     thief who refreshes once per overlap is never ended by the victim's token.
 //
 // The answer by client is complete and free: one refresh at a time per store (a lock
@@ -126,17 +126,17 @@
 // victim is away, the thief has the session until the victim returns. Neither rule mends
 // two held-back requests in a row.
 //
-// A browser's cookies do not help to tell the two apart. The held-back request carries
+// A browser's cookies do not distinguish the two. The held-back request carries
 // the pair of cookies from before the refresh, as the retry after a lost reply does; and
-// the displaced pair is complete in the browser and in a stolen cookie jar alike. What a
-// process has seen of the new access token would tell, but only that process.
+// the displaced pair is complete in the browser and in a stolen cookie jar alike. A process
+// that has seen the new access token could distinguish them, but only that process.
 //
 // The cure in use is condition 1: an overlap longer than a proxy holds a request.
 //
 // # The restarted window and its price
 //
-// An overlap answer restarts the window where recoveries are unlimited, or tabs that
-// wake around its end are signed out. Its price: a thief who rotates once per
+// An overlap answer restarts the window if recoveries are unlimited; otherwise tabs that
+// wake around its end would be signed out. The price: a thief who rotates once per
 // access-token lifetime and presents the old token again within each overlap keeps
 // the window open, so a victim that refreshes regularly always gets the thief's own
 // successor. He need not know when the victim refreshes, only how often, and is
@@ -145,8 +145,8 @@
 // He shows as an overlap event per minute, from two addresses.
 //
 // Rule quiet is the alternative, explored and not in use: a fixed window, then one
-// as long in which the parent is told to come back later. It needs no new column,
-// keeps (a), for tabs also where recoveries are limited, and (h) without condition 6,
+// as long in which the parent gets the answer to come back later. It needs no new column,
+// keeps (a), for tabs even if recoveries are limited, and (h) without condition 6,
 // and stops that thief. Its price is that answer: a retry between one overlap and two
 // after a lost reply waits up to an overlap, and so does a second static client.
 package explorer

@@ -14,8 +14,8 @@ var (
 	deep = flag.Int("explorer.depth", 0, "stop at this depth; 0: when nothing new is left")
 )
 
-// A model is something to explore: where it starts, what can happen next, and
-// which states need not be told apart.
+// A model is something to explore: its start, every possible next step, and the states that
+// need not be distinguished.
 type model[S comparable] interface {
 	start() S
 	// steps hands every possible next step to emit, with the state after it and
@@ -141,8 +141,8 @@ func holds[S comparable](t *testing.T, m model[S]) {
 }
 
 // breaks fails unless an invariant whose text begins with want breaks in m, and
-// the shortest trace is the given one, where one is given. An explorer that cannot
-// find what is known to be there proves nothing by finding nothing.
+// the shortest trace is the given one, if one is given. An explorer that does not find a
+// known fault proves nothing by finding none.
 func breaks[S comparable](t *testing.T, m model[S], want, trace string) {
 	t.Helper()
 	r := explore(m, 0)

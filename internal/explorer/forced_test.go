@@ -12,7 +12,7 @@ import (
 
 // Rules that would close the gap of forced refreshes, and how far each goes: which
 // stores they save if tabs refresh again at once, and if no sooner than a tick after storing a
-// reply, where a request lives for two.
+// reply, with requests that live for two.
 func TestRulesAgainstForcedRefreshes(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -47,8 +47,8 @@ func TestRulesAgainstForcedRefreshes(t *testing.T) {
 						got, try.want)
 				}
 			}
-			// None of them changes the bound of (b), which counts uses outside
-			// the window; what they change is inside, see TestPinning.
+			// They do not change the bound of (b), which counts uses outside the
+			// window; they change what happens inside, see TestPinning.
 			holds(t, duel{protocol: with(3, 0).but(c.rules), victim: overwrite, thief: hoards, uses: 3, lost: 2})
 		})
 	}

@@ -12,8 +12,7 @@ import (
 // should not be.
 type honest struct {
 	protocol
-	// stores is what there is to remember tokens in. Tabs that share a memory
-	// share one entry.
+	// stores are the memories of tokens. Tabs that share a memory share one entry.
 	stores []memory
 	// tabs is how many requests may wait for their reply at once, per store. A
 	// tab remembers nothing itself, so which of them waits does not matter.

@@ -124,7 +124,7 @@ func strict() protocol {
 
 // The assumptions are not only sufficient: with F the longest a tab waits, Z the
 // longest that a request may take to arrive, and S the difference between the
-// clocks of replicas, (a) holds for several tabs on one store exactly where the
+// clocks of replicas, (a) holds for several tabs on one store exactly if the
 // overlap is longer than F+Z+S, and the next refresh comes later than Z after the
 // last answer was stored.
 func TestTimesThatHonestClientsNeed(t *testing.T) {
@@ -228,8 +228,8 @@ func TestHonestClientsOutsideTheAssumptions(t *testing.T) {
 				return m
 			}, "send 1; arrive 1 rotated →2; tick; send 1; reply to 1 →2; tick; arrive 1 recovered →3; give up 1; " +
 				"tick; send 2; arrive 2 replay"},
-		// A restore takes back that the window was restarted. It does no harm
-		// where the requests of the time before it died with the connections.
+		// A restore takes back that the window was restarted. It does no harm if the
+		// requests from before the restore died with their connections.
 		{"a request from before a restore arrives after it",
 			func(m honest) honest {
 				m.survive = true

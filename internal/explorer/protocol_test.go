@@ -125,8 +125,8 @@ func (p protocol) present(r row, token counter, ahead int8) (row, sessions.Outco
 // newRow is a session created long enough ago that no window is open.
 func (p protocol) newRow() row { return p.later(row{current: 1}, 100) }
 
-// later is r some ticks later. Ages stop where they stop to matter: outside the
-// window, outside it by the slowest clock.
+// later returns r some ticks later. Ages stop growing once they no longer matter: outside
+// the window, even by the slowest clock.
 func (p protocol) later(r row, ticks int8) row {
 	r.answered = min(r.answered+ticks, p.reach*p.window()+p.skew)
 	r.minted = min(r.minted+ticks, p.reach*p.window()+p.skew)

@@ -169,9 +169,9 @@ func TestLockOut(t *testing.T) {
 }
 
 // The quiet window gives honest clients what the restarted one gives them, and
-// more: it needs no restart that a restored database could take back, and holds
-// where recoveries are limited. Its price is an answer "later" to who presents a
-// token for the second time between one overlap and two after the first.
+// more: it needs no restart that a restored database could take back, and holds even if
+// recoveries are limited. Its price is the answer "later" for a token that is presented a
+// second time between one overlap and two after the first.
 func TestQuietWindow(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

@@ -6,8 +6,8 @@ import (
 	"github.com/sessile-go/sessile/sessions"
 )
 
-// Broken rules. Each is the protocol in use with one mistake that somebody could
-// make; the explorer must find out.
+// Broken rules. Each is the protocol in use with one mistake that somebody could make; the
+// explorer must detect it.
 
 type (
 	rotation = sessions.Rotation
@@ -138,7 +138,7 @@ func recoveriesUncounted(r rotation, s state, _ time.Time, presented int64, now 
 	return next, o
 }
 
-// recoversAlways recovers where none is allowed.
+// recoversAlways recovers even if no recovery is allowed.
 func recoversAlways(r rotation, s state, _ time.Time, presented int64, now time.Time) (state, outcome) {
 	r.MaxRecoveries = 0
 	return r.Next(s, presented, now)
@@ -189,9 +189,9 @@ func staleAny(r rotation, s state, _ time.Time, presented int64, now time.Time) 
 	return r.Next(s, presented, now)
 }
 
-// quiet: the window counts from the rotation, and a window as long follows it in
-// which the parent is told to come back later. So no successor is displaced while
-// one who has just got it may be about to use it, and no answer moves a deadline.
+// quiet counts the window from the rotation. A second window of the same length follows, in
+// which the parent gets the answer to come back later. So no successor is displaced while a
+// client that has just received it may be about to use it, and no answer moves a deadline.
 func quiet(r rotation, s state, at time.Time, presented int64, now time.Time) (state, outcome) {
 	age := now.Sub(s.AnsweredAt)
 	if presented == s.Parent && age >= r.Overlap && age < 2*r.Overlap {

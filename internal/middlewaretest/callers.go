@@ -11,7 +11,7 @@ import (
 	"github.com/sessile-go/sessile/sessions"
 )
 
-// callers is what Require, RequireServer and Optional do with every kind of caller.
+// callers checks Require, RequireServer and Optional with every kind of caller.
 func (s *suite) callers(t *testing.T) {
 	h := newHost(t)
 	own := token(h.SignIn(t, "alice"))
@@ -35,7 +35,7 @@ func (s *suite) callers(t *testing.T) {
 		name                   string
 		headers                []string
 		user, server, optional string // the identity, or the refusal
-		strictly               string // what the strict dial says, where it is another thing
+		strictly               string // with the strict dial, if that differs
 	}{
 		{"nobody", nil, none, none, "nobody", ""},
 		{"another scheme", []string{"Authorization: Basic eDp5"}, none, none, "nobody", ""},
@@ -93,8 +93,7 @@ func (s *suite) callers(t *testing.T) {
 	}
 }
 
-// hold holds an answer against an identity, or against a refusal with all of its
-// headers.
+// hold compares an answer with an identity, or with a refusal and all its headers.
 func hold(t *testing.T, w *httptest.ResponseRecorder, method, want string, ofFamily bool) {
 	t.Helper()
 	status, code, refused := strings.Cut(want, " ")

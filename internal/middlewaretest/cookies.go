@@ -12,7 +12,7 @@ import (
 	"github.com/sessile-go/sessile/sessions/sessionstest"
 )
 
-// cookies is cookie mode: what the middlewares set has to be on the real answer,
+// cookies checks cookie mode: the answer must have the cookies that the middlewares set,
 // whoever writes it.
 func (s *suite) cookies(t *testing.T) {
 	newHost := func(t *testing.T) *host {
@@ -135,7 +135,7 @@ func (s *suite) cookies(t *testing.T) {
 			{"a cookie that may work again", jarOf(t, disabled), "nobody", ""},
 			{"a header of an ended session", bearer(token(ended)), "401 ACCESS_TOKEN_EXPIRED", ""},
 			{"a malformed header", bearer("x"), "401 UNPARSABLE_ACCESS_TOKEN", ""},
-			{"a dead header beside a dead cookie", bearer("x") + "\n" + jarOf(t, ended),
+			{"a dead header next to a dead cookie", bearer("x") + "\n" + jarOf(t, ended),
 				"401 UNPARSABLE_ACCESS_TOKEN", ""},
 		} {
 			for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost} {
@@ -149,7 +149,7 @@ func (s *suite) cookies(t *testing.T) {
 		}
 	})
 
-	s.run(t, "what cannot be told clears nothing", func(t *testing.T) {
+	s.run(t, "an unknown answer clears nothing", func(t *testing.T) {
 		h := newHost(t)
 		app, jar := app(t, h), jarOf(t, h.SignIn(t, "alice"))
 		h.Clock.Advance(20 * time.Minute)
@@ -212,7 +212,7 @@ func (s *suite) cookies(t *testing.T) {
 			}
 		})
 
-		s.run(t, "what becomes of the user's own does not fail an impersonation on the way to "+path,
+		s.run(t, "a failure of the user's own session does not fail an impersonation on the way to "+path,
 			func(t *testing.T) {
 				h := newHost(t)
 				bob := h.SignIn(t, "bob")
@@ -235,7 +235,7 @@ func (s *suite) cookies(t *testing.T) {
 			})
 	}
 
-	s.run(t, "our endpoints behind the router", func(t *testing.T) {
+	s.run(t, "the endpoints under the router", func(t *testing.T) {
 		h := newHost(t)
 		app, jar := app(t, h), jarOf(t, h.SignIn(t, "alice"))
 		h.Clock.Advance(20 * time.Minute)

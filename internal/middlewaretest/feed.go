@@ -101,7 +101,9 @@ func (s *suite) feed(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer func() { _ = response.Body.Close() }()
-		if _, err := h.End(t.Context(), sessions.EndParams{ID: alice.Grant.Session.ID, Reason: sessions.EndSignedOut, By: "alice"}); err != nil {
+		if _, err := h.End(t.Context(), sessions.EndParams{
+			ID: alice.Grant.Session.ID, Reason: sessions.EndSignedOut, By: "alice",
+		}); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := response.Body.Read(make([]byte, 1)); err == nil {

@@ -39,7 +39,7 @@ func (s *suite) groups(t *testing.T) {
 		})
 	}
 
-	// Optional at the top, more where more is needed.
+	// Optional at the top, and stricter middlewares below.
 	nested := Group{
 		Routes: []Route{{Path: "/open", Handler: who}},
 		Groups: []Group{{
@@ -94,7 +94,7 @@ func (s *suite) groups(t *testing.T) {
 	}
 
 	// Key and token in one request: the middleware within sees both, too.
-	s.run(t, "nested/a key with a user beside it", func(t *testing.T) {
+	s.run(t, "nested/a key next to a user", func(t *testing.T) {
 		w := s.send(t, s.Build(t, nested), http.MethodGet, "/app/my/money/send",
 			"x-stack-access-type: server", "x-stack-secret-server-key: "+h.server, "x-stack-access-token: "+
 				token(h.SignIn(t, "bob")))

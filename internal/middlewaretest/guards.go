@@ -55,9 +55,9 @@ func callersOf(t *testing.T, h *host) []caller {
 			true, true, false},
 		{"an impersonation of the x-hexclave family", family("x-hexclave-", "client", "access-token: "+asked), true,
 			true, true, false},
-		{"a key with an impersonation beside it", family("x-stack-", "server", "secret-server-key: "+h.server,
+		{"a key next to an impersonation", family("x-stack-", "server", "secret-server-key: "+h.server,
 			"access-token: "+acting), true, true, true, true},
-		{"a key with a user beside it", family("x-stack-", "server", "secret-server-key: "+h.server, "access-token: "+
+		{"a key next to a user", family("x-stack-", "server", "secret-server-key: "+h.server, "access-token: "+
 			user), false, true, true, true},
 		{"a server key", with(h.server), false, false, true, true},
 		{"an admin key", with(h.admin), false, false, true, true},
@@ -173,7 +173,7 @@ func (s *suite) guards(t *testing.T) {
 	// A host that authenticates by itself says so with NewContext.
 	for name, guard := range map[string]Middleware{"ForbidImpersonation": forbid, "ReadOnlyImpersonation": readOnly} {
 		for who, acts := range map[string]bool{"a user": false, "an impersonation": true} {
-			s.run(t, "behind the host's own middleware/"+name+"/"+who, func(t *testing.T) {
+			s.run(t, "after the host's own middleware/"+name+"/"+who, func(t *testing.T) {
 				r := newRequest(t, http.MethodPost, "/me", "")
 				r = r.WithContext(
 					sessions.NewContext(r.Context(), sessions.Identity{UserID: "alice", Impersonation: acts}),

@@ -25,13 +25,13 @@ type Adapter struct {
 	// rules, as that refusals are returned errors, and may do so until the app's
 	// last request is answered.
 	Build func(t testing.TB, app Group) http.Handler
-	// NoDial is set where the middlewares are made without a [sessions.Revocation].
+	// NoDial is set if the middlewares take no [sessions.Revocation].
 	NoDial bool
 	// Refuses are the methods that the router itself answers, with 404 or 405,
 	// because it does not know them.
 	Refuses []string
-	// Lenient is set where the router redirects a path that is not clean, or
-	// decodes a path before it matches.
+	// Lenient is set if the router redirects a path that is not clean, or decodes a
+	// path before it matches.
 	Lenient bool
 	// WriteError is the [sessions.Config.WriteError] with which mounted routes return
 	// their refusals to the framework, if the adapter has one.
@@ -73,13 +73,13 @@ type Route struct {
 // Mount is the HTTP API.
 type Mount struct {
 	Handler *sessions.Handler
-	// Whole mounts the handler as one, behind http.StripPrefix, in a group with a
-	// prefix of its own. Otherwise each of its routes is registered, with the path
-	// parameters of the router in [http.Request.SetPathValue], GET for HEAD, too.
+	// Whole mounts the handler as one, wrapped in http.StripPrefix, in a group with its
+	// own prefix. Otherwise each of its routes is registered, GET also for HEAD, with the
+	// router's path parameters in [http.Request.SetPathValue].
 	Whole bool
 }
 
-// Middleware is one of our middlewares.
+// Middleware is a middleware of the adapter.
 type Middleware struct {
 	// Kind is which.
 	Kind Kind

@@ -56,9 +56,9 @@ func (s *suite) mount(t *testing.T) {
 		s.leavesTheRest(t, m.name, m.prefix, m.whole)
 	}
 
-	// For an app behind something that takes a prefix away.
+	// For an app after something that strips a prefix.
 	for _, whole := range []bool{false, true} {
-		s.run(t, map[bool]string{false: "routes", true: "whole"}[whole]+" behind StripPrefix", func(t *testing.T) {
+		s.run(t, map[bool]string{false: "routes", true: "whole"}[whole]+" after StripPrefix", func(t *testing.T) {
 			h := newHost(t)
 			app := http.StripPrefix("/outer", s.mounted(t, h, "/api", whole))
 			s.everyRoute(t, h, app, "/outer/api")
@@ -93,7 +93,8 @@ func (s *suite) mount(t *testing.T) {
 			if n := len(h.list(t)); n != 2 {
 				t.Errorf("%d sessions are left", n)
 			}
-			if _, err := h.End(t.Context(), sessions.EndParams{ID: other.Grant.Session.ID}); err != nil { // everyRoute counts
+			// everyRoute counts
+			if _, err := h.End(t.Context(), sessions.EndParams{ID: other.Grant.Session.ID}); err != nil {
 				t.Fatal(err)
 			}
 			if _, err := h.End(t.Context(), sessions.EndParams{ID: alice.Grant.Session.ID}); err != nil {
@@ -331,8 +332,8 @@ func (s *suite) badInput(t *testing.T, name, prefix string, whole bool) {
 // nothing in it is encoded.
 func isPlain(p string) bool { return path.Clean(p) == p && !strings.Contains(p, "%") }
 
-// leavesTheRest is that unknown paths and methods stay the app's where routes are
-// registered, are answered by the handler that owns a prefix, and do nothing.
+// leavesTheRest checks unknown paths and methods. If routes are registered, they are the
+// app's; a handler that owns a prefix answers them. Either way they do nothing.
 func (s *suite) leavesTheRest(t *testing.T, name, prefix string, whole bool) {
 	t.Helper()
 	h := newHost(t)

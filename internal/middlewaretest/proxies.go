@@ -60,7 +60,7 @@ func (s *suite) proxies(t *testing.T) {
 			"/me", m.prefix + "/auth/sessions/current", m.prefix + "/auth/sessions?user_id=me",
 			m.prefix + "/.well-known/jwks.json",
 		} {
-			s.run(t, "where the app seems to be/"+m.name+"/"+path, func(t *testing.T) {
+			s.run(t, "the address of the app/"+m.name+"/"+path, func(t *testing.T) {
 				h := newHost(t, func(c *sessions.Config) { c.TrustedProxies = trusted })
 				app := s.mounted(t, h, m.prefix, m.whole)
 				for _, as := range []string{bearer(token(h.SignIn(t, "alice"))), bearer("x"), ""} {

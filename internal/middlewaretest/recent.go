@@ -8,7 +8,7 @@ import (
 	"github.com/sessile-go/sessile/sessions"
 )
 
-// recent is RequireRecent: routes that ask for a user who has just authenticated.
+// recent checks RequireRecent: routes for users who authenticated a moment ago.
 func (s *suite) recent(t *testing.T) {
 	const maxAge = 5 * time.Minute
 	const tooOld = `{"code":"INSUFFICIENT_USER_AUTHENTICATION",` +
@@ -30,7 +30,7 @@ func (s *suite) recent(t *testing.T) {
 		{"authenticated in the future", -time.Second, true},
 	} {
 		s.run(t, test.name, func(t *testing.T) {
-			// Or a token from the future would be none yet.
+			// Otherwise the token would not be valid yet.
 			h := newHost(t, func(c *sessions.Config) { c.ClockSkew = time.Minute })
 			as := bearer(token(h.SignIn(t, "alice")))
 			app := s.me(t, Middleware{
@@ -51,7 +51,7 @@ func (s *suite) recent(t *testing.T) {
 		})
 	}
 
-	s.run(t, "max age is told in whole seconds", func(t *testing.T) {
+	s.run(t, "max age is in whole seconds", func(t *testing.T) {
 		h := newHost(t)
 		as := bearer(token(h.SignIn(t, "alice")))
 		app := s.me(t, Middleware{
@@ -89,7 +89,7 @@ func (s *suite) recent(t *testing.T) {
 	callers := callersOf(t, h)
 	for _, front := range []Kind{Require, Optional, RequireServer} {
 		for _, c := range callers {
-			s.run(t, "behind "+string(front)+"/"+c.name, func(t *testing.T) {
+			s.run(t, "after "+string(front)+"/"+c.name, func(t *testing.T) {
 				app := s.me(t, Middleware{
 					Kind: front, Manager: h.Manager,
 				}, Middleware{Kind: RequireRecent, MaxAge: maxAge})
@@ -132,8 +132,8 @@ func (s *suite) recent(t *testing.T) {
 		})
 	}
 
-	// NewContext says nothing of when, nor by what clock.
-	s.run(t, "behind the host's own middleware", func(t *testing.T) {
+	// An identity of NewContext has no time of authentication.
+	s.run(t, "after the host's own middleware", func(t *testing.T) {
 		r := newRequest(t, http.MethodPost, "/me", "")
 		r = r.WithContext(sessions.NewContext(r.Context(), sessions.Identity{UserID: "alice", AuthTime: h.Clock.Now()}))
 		holdMiswired(t, s.serve(s.me(t, Middleware{Kind: RequireRecent, MaxAge: maxAge}), r),

@@ -15,8 +15,8 @@ import (
 	"github.com/sessile-go/sessile/sessions/sessionstest"
 )
 
-// envelope is an app's own form of a refusal. To a navigation of a browser without
-// credentials it is the way to the sign-in page.
+// envelope writes a refusal in an app's own form. A browser that navigates without
+// credentials is redirected to the sign-in page.
 func envelope(w http.ResponseWriter, r *http.Request, err *sessions.APIError) {
 	if r.Header.Get("Sec-Fetch-Mode") == "navigate" && errors.Is(err, sessions.ErrUnauthenticated) {
 		http.Redirect(w, r, "/sign-in", http.StatusSeeOther)
@@ -27,8 +27,8 @@ func envelope(w http.ResponseWriter, r *http.Request, err *sessions.APIError) {
 	_, _ = fmt.Fprintf(w, `{"ok":false,"problem":%q,"at":%q}`, err.Code, r.URL.Path)
 }
 
-// refusals is the app's own form of them: the hook of package sessions, and what the
-// framework has for its middlewares.
+// refusals checks refusals in the app's own form: with the hook of package sessions, and
+// with the framework's error handler.
 func (s *suite) refusals(t *testing.T) {
 	shaped := func(t *testing.T, change ...func(*sessions.Config)) *host {
 		t.Helper()
@@ -142,8 +142,8 @@ func (s *suite) refusalsOfMiddlewares(t *testing.T, shaped func(*testing.T, ...f
 	})
 }
 
-// refusalsOfRoutes is the HTTP API of an app with a form of its own. OAuth's endpoints
-// keep theirs, which their clients read.
+// refusalsOfRoutes checks the HTTP API of an app with its own form of refusals. The OAuth
+// endpoints keep theirs, which their clients parse.
 func (s *suite) refusalsOfRoutes(t *testing.T, h *host, prefix string, whole bool) {
 	t.Helper()
 	app := s.Build(t, Group{
@@ -197,8 +197,8 @@ func (s *suite) refusalsOfRoutes(t *testing.T, h *host, prefix string, whole boo
 	}
 }
 
-// holdEnvelope holds an answer against a refusal in the app's form, with the headers of
-// the default one.
+// holdEnvelope compares an answer with a refusal in the app's form, with the headers of the
+// default form.
 func holdEnvelope(t *testing.T, w *httptest.ResponseRecorder, method string, status int, code, header string) {
 	t.Helper()
 	var got struct {

@@ -11,7 +11,7 @@ import (
 	"github.com/sessile-go/sessile/sessions/sessionstest"
 )
 
-// revocation is how soon a route refuses who has signed out.
+// revocation checks how soon a route refuses the tokens of an ended session.
 func (s *suite) revocation(t *testing.T) {
 	// Signing out is refused at once in this process, on routes that ask no database.
 	s.run(t, "signing out is refused at once", func(t *testing.T) {
@@ -80,8 +80,8 @@ func (s *suite) revocation(t *testing.T) {
 		})
 	}
 
-	// An impersonation is refused when the session behind it is over: in the
-	// process that ended it at once, by whatever dial.
+	// An impersonation is refused after the end of its parent: at once in the process
+	// that ended it, with any dial.
 	for name, dial := range s.dials() {
 		s.run(t, "an impersonation whose actor has signed out, "+name, func(t *testing.T) {
 			h := newHost(t)

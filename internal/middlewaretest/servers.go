@@ -16,8 +16,8 @@ import (
 	"github.com/sessile-go/sessile/sessions/sessionstest"
 )
 
-// servers is what needs a connection: HTTP/2, panics, clients that hang up, and
-// many at a time.
+// servers checks what needs a connection: HTTP/2, panics, clients that hang up, and many
+// at a time.
 func (s *suite) servers(t *testing.T) {
 	for _, http2 := range []bool{false, true} {
 		version := map[bool]string{false: "HTTP/1.1", true: "HTTP/2"}[http2]
@@ -120,7 +120,8 @@ func (s *suite) overTheWire(t *testing.T, prefix string, whole, http2 bool) {
 	}
 }
 
-// panics: the panic of a handler is not ours to see, and leaves nothing behind.
+// panics checks that the middlewares do not recover from the panic of a handler, and that
+// nothing is left of it.
 func (s *suite) panics(t *testing.T, http2, recovers bool) {
 	t.Helper()
 	h := newHost(t)
@@ -163,7 +164,7 @@ func (s *suite) panics(t *testing.T, http2, recovers bool) {
 	}
 }
 
-// hangsUp: a client goes away while its session is looked up.
+// hangsUp checks a client that disconnects while its session is looked up.
 func (s *suite) hangsUp(t *testing.T, http2 bool, path string) {
 	t.Helper()
 	h := newHost(t)
@@ -217,7 +218,7 @@ func (s *suite) hangsUp(t *testing.T, http2 bool, path string) {
 	}
 }
 
-// manyAtATime: everybody is who they are, and nobody somebody else.
+// manyAtATime checks that concurrent callers keep their identities.
 func (s *suite) manyAtATime(t *testing.T, http2 bool) {
 	t.Helper()
 	h := newHost(t)

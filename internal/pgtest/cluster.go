@@ -37,8 +37,8 @@ type Cluster struct {
 // pg_ctl waits until the server accepts connections, so nothing has to poll. The
 // server keeps no file of the keeper's open, or the pipes would never close.
 //
-// It ignores SIGPIPE: where the test process dies while an order is carried out, the
-// answer finds no reader, and the keeper has to live on to clean up.
+// It ignores SIGPIPE: if the test process dies while an order is carried out, the answer
+// finds no reader, and the keeper must live on to clean up.
 const keeper = `
 trap '' PIPE
 bin=$1 dir=$2
@@ -158,8 +158,8 @@ func (c *Cluster) close() {
 	_ = c.cmd.Wait()
 }
 
-// binaries finds the directory of initdb and postgres: that of PATH, else the
-// newest that Debian installed, which puts none of them on PATH.
+// binaries finds the directory of initdb and postgres: that of PATH, or else the newest
+// that Debian installed, since Debian does not put it on PATH.
 func binaries() (string, error) {
 	if p, err := exec.LookPath("initdb"); err == nil {
 		if p, err = filepath.EvalSymlinks(p); err == nil && complete(filepath.Dir(p)) {

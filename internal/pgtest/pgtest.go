@@ -1,12 +1,11 @@
 // Package pgtest gives tests a Postgres.
 //
-// It uses the server of TEST_DATABASE_URL where that is set; otherwise it starts
-// one throw-away cluster per test process from the binaries that are installed, on
-// a unix socket, and removes it at the end, however the process ends. Where there
-// is neither, the test is skipped with [SkipPrefix], or fails where
-// SESSILE_REQUIRE_POSTGRES is 1.
+// It uses the server of TEST_DATABASE_URL if that is set. Otherwise it starts one
+// throw-away cluster per test process from the installed binaries, on a unix socket, and
+// removes it however the process ends. If there is neither, the test is skipped with
+// [SkipPrefix], or fails if SESSILE_REQUIRE_POSTGRES is 1.
 //
-// A package that uses it hands its TestMain over:
+// A package that uses it calls Main from TestMain:
 //
 //	func TestMain(m *testing.M) { pgtest.Main(m) }
 package pgtest

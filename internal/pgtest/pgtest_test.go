@@ -143,7 +143,7 @@ func TestNothingOutlivesAKilledProcess(t *testing.T) {
 		return
 	}
 	t.Parallel()
-	pgtest.New(t) // skips where there is no Postgres
+	pgtest.New(t) // skips without Postgres
 
 	cmd := exec.Command(os.Args[0], "-test.run=^TestNothingOutlivesAKilledProcess$")
 	cmd.Env = append(os.Environ(), asChild+"=1")

@@ -56,8 +56,7 @@ func who(ctx context.Context) string {
 	return "nobody"
 }
 
-// A refusal is an error like any other of the app: its handler and its outer
-// middleware see it.
+// A refusal is an error like any other: the app's error handler and outer middleware see it.
 func TestTheAppSeesRefusals(t *testing.T) {
 	t.Parallel()
 	k, serverKey := newKit(t)
@@ -144,7 +143,7 @@ func TestTheAppSeesRefusals(t *testing.T) {
 	}
 }
 
-// A handler of the app answers with one of our errors by returning it.
+// A handler of the app can return an error of package sessions.
 func TestErrorOfAHandler(t *testing.T) {
 	t.Parallel()
 	e := echo.New()
@@ -234,7 +233,7 @@ func TestErrorHandlersOfApps(t *testing.T) {
 	}
 }
 
-// What a host has wrapped around an answer is found in the error.
+// The error keeps what the host has wrapped around it.
 func TestErrorKeepsItsCause(t *testing.T) {
 	t.Parallel()
 	errQuota := errors.New("over quota")
@@ -265,7 +264,7 @@ func TestTheTextOfAnErrorNamesItsCauseForTheLog(t *testing.T) {
 	}
 }
 
-// WriteError is of use where no mounted route waits for its refusal, too.
+// WriteError writes the default form if no mounted route waits for the refusal.
 func TestWriteErrorOutsideOfEcho(t *testing.T) {
 	t.Parallel()
 	w := httptest.NewRecorder()
@@ -296,7 +295,7 @@ func TestSkipper(t *testing.T) {
 	}
 }
 
-// After a middleware that was skipped a guard knows nobody, so nothing passes.
+// After a skipped middleware a guard does not know the caller, so nothing passes.
 func TestAGuardBehindAMiddlewareThatWasSkipped(t *testing.T) {
 	t.Parallel()
 	k, serverKey := newKit(t)
@@ -329,7 +328,7 @@ func TestAGuardBehindAMiddlewareThatWasSkipped(t *testing.T) {
 	}
 }
 
-// Behind Echo, outer middleware sees what our routes have answered.
+// Outer middleware sees the status of a mounted route.
 func TestOuterMiddlewareSeesOurStatus(t *testing.T) {
 	t.Parallel()
 	k, _ := newKit(t)
@@ -364,7 +363,7 @@ func TestOuterMiddlewareSeesOurStatus(t *testing.T) {
 	}
 }
 
-// What is mounted takes no parameter from the app's own routes.
+// A mounted route leaves the parameters of the app's own routes alone.
 func TestMountLeavesTheAppsParameters(t *testing.T) {
 	t.Parallel()
 	k, _ := newKit(t)

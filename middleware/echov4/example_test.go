@@ -61,7 +61,7 @@ func ExampleMount() {
 	// Output: 401 Bearer realm="sessile"
 }
 
-// A refusal is an error of the app like any other.
+// A refusal is an error like any other.
 func ExampleError() {
 	e := echo.New()
 	e.GET("/users/:id", func(c echo.Context) error { return echov4.Error(c, sessions.ErrUserNotFound) })
@@ -72,8 +72,8 @@ func ExampleError() {
 	// Output: 404 {"code":"USER_NOT_FOUND","error":"The user does not exist."}
 }
 
-// Echo knows where clients connect from if its IPExtractor says which proxies are
-// yours. With Config.ClientIP the sessions have the same addresses as c.RealIP.
+// IPExtractor says which proxies Echo trusts. With Config.ClientIP the sessions have the
+// same addresses as c.RealIP.
 func Example_clientIP() {
 	e := echo.New()
 	e.IPExtractor = echo.ExtractIPFromXFFHeader(echo.TrustLoopback(true))

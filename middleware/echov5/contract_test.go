@@ -29,7 +29,7 @@ var surface = middlewaretest.Surface[echo.MiddlewareFunc]{
 	RequireRecent:         echov5.RequireRecent,
 }
 
-// shortForm is made without a Config.
+// shortForm uses the functions of the package, without a Config.
 var shortForm = middlewaretest.Surface[echo.MiddlewareFunc]{
 	Require: func(m *sessions.Manager, _ sessions.Revocation) echo.MiddlewareFunc {
 		return echov5.Require(m)
@@ -71,8 +71,7 @@ func add(to *echo.Group, s middlewaretest.Surface[echo.MiddlewareFunc], g middle
 	}
 }
 
-// reached is set in the context of a request that a handler after the middlewares
-// answers.
+// reached is set in the context of a request that gets past the middlewares.
 const reached = "reached"
 
 func answers(handler echo.HandlerFunc) echo.HandlerFunc {
@@ -89,8 +88,8 @@ func (r router) Add(method, path string, handler echo.HandlerFunc, with ...echo.
 	return r.Group.Add(method, path, answers(handler), with...)
 }
 
-// errorsAreReturned holds that a refusal is returned with nothing written, as the
-// error that Echo's HTTPErrorHandler takes, and that nothing else is returned.
+// errorsAreReturned checks that a refusal is returned before anything is written, as an
+// error for Echo's HTTPErrorHandler, and that nothing else is returned.
 func errorsAreReturned(t testing.TB) echo.MiddlewareFunc {
 	t.Helper()
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
@@ -127,7 +126,7 @@ func isRefused(err error) bool {
 	return ok
 }
 
-// TestContract runs what all adapters have in common.
+// TestContract runs the contract of all adapters.
 func TestContract(t *testing.T) {
 	t.Parallel()
 	build := func(s middlewaretest.Surface[echo.MiddlewareFunc],

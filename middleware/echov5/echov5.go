@@ -1,10 +1,9 @@
 // Package echov5 protects Echo v5 handlers with sessions, and mounts the HTTP API
 // on an Echo router.
 //
-// It has the surface of package middleware, but is native: a refusal is a
-// returned error with a StatusCode, so the app's HTTPErrorHandler and outer
-// middleware see it. The identity is in the request's context and read with the same
-// [sessions.FromContext]:
+// It has the functions of package middleware in the form that Echo expects: a refusal is
+// a returned error with a StatusCode, see [Error], which outer middleware and the app's
+// HTTPErrorHandler get. The identity is in the context of the request:
 //
 //	e.GET("/me", me, echov5.Require(manager))
 //
@@ -26,28 +25,28 @@ import (
 	"github.com/sessile-go/sessile/sessions"
 )
 
-// Config has the settings of the middlewares. Use it if the functions of this package
-// do not say enough.
+// Config has the settings of the middlewares. The functions of this package use the
+// defaults.
 type Config struct {
 	// Skipper lets a request pass untouched if it returns true. Defaults to none.
 	Skipper func(c *echo.Context) bool
 	// Manager verifies credentials. Required: without one every request is
 	// refused with 500.
 	Manager *sessions.Manager
-	// Revocation says how soon the access tokens of an ended session are refused.
+	// Revocation decides how soon the access tokens of an ended session are refused.
 	// Defaults to [sessions.DefaultRevocation].
 	Revocation sessions.Revocation
 }
 
-// Require lets a request pass if it carries a good access token, alone or next to a key.
-// It refuses others: 401, 400 if credentials are malformed, 503 if the answer is unknown
-// because the store failed.
+// Require lets a request pass if it carries a valid access token, alone or next to a key.
+// It refuses other requests with 401, malformed credentials with 400. If the store fails
+// and the answer is unknown, it refuses with 503.
 func Require(m *sessions.Manager) echo.MiddlewareFunc { return Config{Manager: m}.Require() }
 
-// Optional also lets requests without credentials pass; they have no identity.
-// Wrong or dead credentials in headers are refused all the same. A request whose
-// cookies are dead passes, without an identity, because a browser cannot put them away
-// by itself; those that can never work again are cleared by the answer.
+// Optional also lets requests without credentials pass, without an identity. It refuses
+// wrong or expired credentials in headers. A request whose cookies no longer work passes
+// without an identity, because a browser cannot drop them by itself; the answer clears
+// cookies that can never work again.
 func Optional(m *sessions.Manager) echo.MiddlewareFunc { return Config{Manager: m}.Optional() }
 
 // RequireServer lets a request pass if it carries a server key or an admin key.
@@ -64,18 +63,17 @@ func (c Config) Optional() echo.MiddlewareFunc { return c.middleware(sessions.Ne
 // RequireServer is [RequireServer] with the settings of c.
 func (c Config) RequireServer() echo.MiddlewareFunc { return c.middleware(sessions.NeedServer) }
 
-// ForbidImpersonation refuses requests in which somebody else acts as the user,
-// with 403. Apply it after one of the middlewares above: without one it refuses
-// everything with 500.
+// ForbidImpersonation refuses requests of an impersonation with 403. Apply it after one of
+// the middlewares above: without one it refuses everything with 500.
 //
 //	e.POST("/password", password, echov5.Require(manager), echov5.ForbidImpersonation)
 func ForbidImpersonation(next echo.HandlerFunc) echo.HandlerFunc {
 	return guard(sessions.Forbid, next)
 }
 
-// ReadOnlyImpersonation lets requests in which somebody else acts as the user pass
-// if their method is safe (RFC 9110, section 9.2.1), and refuses others with 403.
-// Apply it after one of the middlewares above.
+// ReadOnlyImpersonation lets requests of an impersonation pass if their method is safe
+// (RFC 9110, section 9.2.1), and refuses the others with 403. Apply it after one of the
+// middlewares above.
 func ReadOnlyImpersonation(next echo.HandlerFunc) echo.HandlerFunc {
 	return guard(sessions.ReadOnly, next)
 }
@@ -89,9 +87,10 @@ func guard(g sessions.Guard, next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// RequireRecent lets a request pass if its user has authenticated at most maxAge
-// ago, a second or more. It refuses others with 401 and the challenge of RFC 9470,
-// impersonations with 403. Apply it after [Require]; see [sessions.GuardRecent].
+// RequireRecent lets a request pass if its user authenticated at most maxAge ago. It
+// refuses other requests with 401 and the challenge of RFC 9470, and impersonations with
+// 403. maxAge must be a second or more. Apply RequireRecent after [Require]; see
+// [sessions.GuardRecent].
 //
 //	e.PUT("/email", setEmail, echov5.Require(manager), echov5.RequireRecent(5*time.Minute))
 func RequireRecent(maxAge time.Duration) echo.MiddlewareFunc {
@@ -121,23 +120,23 @@ func (c Config) middleware(need sessions.Need) echo.MiddlewareFunc {
 	}
 }
 
-// Error makes an error of package sessions, or an [*sessions.APIError] of the host's,
-// into one for Echo's HTTPErrorHandler, and sets its headers on the answer, the Bearer
-// challenge among them. A handler returns it:
+// Error turns an error of package sessions, or an [*sessions.APIError] of the app, into
+// one for Echo's HTTPErrorHandler, and sets its headers on the answer, such as the Bearer
+// challenge. A handler returns it:
 //
 //	return echov5.Error(c, err)
 //
-// It has the StatusCode of the answer, and its JSON is the body. errors.As finds an
-// [*echo.HTTPError] with the text in it, and the [*sessions.APIError]; errors.Is finds
-// what err is.
+// The error has the StatusCode of the answer and marshals to the JSON body. errors.As
+// finds an [*echo.HTTPError] with the text, and the [*sessions.APIError]; errors.Is matches
+// what err matches.
 func Error(c *echo.Context, err error) error {
 	e := sessions.NewAPIError(err)
 	e.SetHeader(c.Response().Header(), c.Request())
 	return &apiError{APIError: e, cause: err}
 }
 
-// apiError is what Echo's own error handler looks for: an [echo.HTTPStatusCoder]
-// that is a json.Marshaler, too.
+// apiError is an [echo.HTTPStatusCoder] and a json.Marshaler, which Echo's own error handler
+// looks for.
 type apiError struct {
 	*sessions.APIError
 
@@ -146,7 +145,7 @@ type apiError struct {
 
 var _ echo.HTTPStatusCoder = (*apiError)(nil)
 
-// Error is for the host's log. It is in no answer.
+// Error returns a text for the host's log. No answer has it.
 func (e *apiError) Error() string {
 	if _, ok := errors.AsType[*sessions.APIError](e.cause); ok {
 		return e.cause.Error()
@@ -154,22 +153,21 @@ func (e *apiError) Error() string {
 	return e.APIError.Error() + ": " + e.cause.Error()
 }
 
-// StatusCode is the status of the answer.
+// StatusCode returns the status of the answer.
 func (e *apiError) StatusCode() int { return e.Status }
 
-// Unwrap returns an HTTPError for handlers that look for one, and the cause, which may
-// have wrapped the APIError in what its caller looks for.
+// Unwrap returns an HTTPError for handlers that look for one, the APIError, and the cause,
+// which may wrap the APIError with errors of the caller.
 func (e *apiError) Unwrap() []error {
 	return []error{echo.NewHTTPError(e.Status, e.Message), e.APIError, e.cause}
 }
 
-// WriteError returns the refusals of mounted routes to the app's HTTPErrorHandler, where
-// those of the middlewares go anyway, if it is the [sessions.Config.WriteError] of the
-// handler's Manager:
+// WriteError sends the refusals of mounted routes to the app's HTTPErrorHandler, which gets
+// those of the middlewares in any case. Set it in the Config of the handler's Manager:
 //
 //	sessions.Config{WriteError: echov5.WriteError}
 //
-// Elsewhere it writes the default form.
+// Outside a mounted route it writes the default form.
 func WriteError(w http.ResponseWriter, r *http.Request, err *sessions.APIError) {
 	if refused, ok := r.Context().Value(refusedKey{}).(**sessions.APIError); ok {
 		*refused = err
@@ -178,17 +176,17 @@ func WriteError(w http.ResponseWriter, r *http.Request, err *sessions.APIError) 
 	sessions.WriteError(w, r, err)
 }
 
-// refusedKey is for where a mounted route leaves its refusal.
+// refusedKey is the key of the place for the refusal of a mounted route.
 type refusedKey struct{}
 
-// Router is what Mount needs of [*echo.Echo] and [*echo.Group].
+// Router is the part of [*echo.Echo] and [*echo.Group] that Mount uses.
 type Router interface {
 	Add(method, path string, handler echo.HandlerFunc, middleware ...echo.MiddlewareFunc) echo.RouteInfo
 }
 
-// Mount registers every route of h at a router or a group, whose prefix may have
-// parameters of any name. The routes write their own answers, refusals included, and
-// return nil, unless [WriteError] is set; unknown paths and methods stay the app's.
+// Mount registers every route of h with a router or a group, whose prefix may have
+// parameters of any name. The routes write their answers and refusals and return nil,
+// unless [WriteError] is set. Unknown paths and methods are left to the app.
 func Mount(router Router, h *sessions.Handler) {
 	for _, route := range h.Routes() {
 		path := strings.NewReplacer("{", ":", "}", "").Replace(route.Pattern)

@@ -55,8 +55,7 @@ func who(ctx context.Context) string {
 	return "nobody"
 }
 
-// A refusal is an error like any other of the app: its handler and its outer
-// middleware see it.
+// A refusal is an error like any other: the app's error handler and outer middleware see it.
 func TestTheAppSeesRefusals(t *testing.T) {
 	t.Parallel()
 	k, serverKey := newKit(t)
@@ -141,7 +140,7 @@ func TestTheAppSeesRefusals(t *testing.T) {
 	}
 }
 
-// A handler of the app answers with one of our errors by returning it.
+// A handler of the app can return an error of package sessions.
 func TestErrorOfAHandler(t *testing.T) {
 	t.Parallel()
 	e := echo.New()
@@ -199,7 +198,7 @@ func TestErrorHandlersOfApps(t *testing.T) {
 	}
 }
 
-// WriteError is of use where no mounted route waits for its refusal, too.
+// WriteError writes the default form if no mounted route waits for the refusal.
 func TestWriteErrorOutsideOfEcho(t *testing.T) {
 	t.Parallel()
 	w := httptest.NewRecorder()
@@ -230,7 +229,7 @@ func TestSkipper(t *testing.T) {
 	}
 }
 
-// After a middleware that was skipped a guard knows nobody, so nothing passes.
+// After a skipped middleware a guard does not know the caller, so nothing passes.
 func TestAGuardBehindAMiddlewareThatWasSkipped(t *testing.T) {
 	t.Parallel()
 	k, serverKey := newKit(t)
@@ -263,7 +262,7 @@ func TestAGuardBehindAMiddlewareThatWasSkipped(t *testing.T) {
 	}
 }
 
-// Behind Echo, outer middleware sees what our routes have answered.
+// Outer middleware sees the status of a mounted route.
 func TestOuterMiddlewareSeesOurStatus(t *testing.T) {
 	t.Parallel()
 	k, _ := newKit(t)
@@ -329,7 +328,7 @@ func TestErrorKeepsItsCause(t *testing.T) {
 	}
 }
 
-// What is mounted takes no parameter from the app's own routes.
+// A mounted route leaves the parameters of the app's own routes alone.
 func TestMountLeavesTheAppsParameters(t *testing.T) {
 	t.Parallel()
 	k, _ := newKit(t)

@@ -17,7 +17,7 @@ import (
 )
 
 // exampleManager returns a Manager and the access tokens of alice and of root, who
-// acts as her.
+// impersonates her.
 func exampleManager() (manager *sessions.Manager, alice, root string) {
 	manager, err := sessions.New(sessions.Config{
 		Store:    sessionstest.NewStore(),
@@ -48,7 +48,7 @@ func sendTo(e *echo.Echo, method, path, token string) {
 	fmt.Fprintln(os.Stdout, method, path, w.Code, strings.TrimSpace(w.Body.String()))
 }
 
-// Nobody but the user changes the password.
+// Only the user can change the password.
 func ExampleForbidImpersonation() {
 	manager, alice, root := exampleManager()
 	e := echo.New()
@@ -62,7 +62,7 @@ func ExampleForbidImpersonation() {
 	// POST /password 403 {"code":"IMPERSONATION_NOT_ALLOWED","error":"This impersonation is not allowed."}
 }
 
-// Support may look at notes, and sees a banner; only the user writes them.
+// Support may read notes, with a banner; only the user may write them.
 func ExampleReadOnlyImpersonation() {
 	manager, alice, root := exampleManager()
 	e := echo.New()
