@@ -66,6 +66,12 @@ func mediaType(r *http.Request) (string, bool) {
 	return media, !ok || strings.EqualFold(charset, "utf-8")
 }
 
+// isJSON reports whether a Content-Type names JSON, with whatever parameters.
+func isJSON(contentType string) bool {
+	media, _, _ := strings.Cut(contentType, ";")
+	return strings.EqualFold(strings.TrimSpace(media), mediaJSON)
+}
+
 // readObject reads a body that is a JSON object. An error of one that is other JSON
 // wraps errNotObject.
 func readObject(w http.ResponseWriter, r *http.Request) (jsonObject, error) {
@@ -73,6 +79,10 @@ func readObject(w http.ResponseWriter, r *http.Request) (jsonObject, error) {
 	if err != nil {
 		return nil, err
 	}
+	return objectOf(r, body)
+}
+
+func objectOf(r *http.Request, body []byte) (jsonObject, error) {
 	object, err := parseObject(body)
 	switch {
 	case errors.Is(err, errNotObject):

@@ -3,6 +3,7 @@ package sessions
 import (
 	"errors"
 	"net/http"
+	"slices"
 )
 
 const headerRefreshToken = "Refresh-Token"
@@ -19,18 +20,23 @@ func refreshHeader(r *http.Request) (token string, present bool, err error) {
 	}
 }
 
-// Refresh is POST /auth/sessions/current/refresh: the refresh token comes in the
-// header x-stack-refresh-token, or else, under [Config.Cookies], in its cookie, and
-// then the new tokens go into cookies and not into the body.
+// Refresh is POST /auth/sessions/current/refresh. It takes the refresh token from the first
+// of these that has one: the header x-stack-refresh-token, a JSON body {"refresh_token": …},
+// and under [Config.Cookies] the refresh cookie. What a request says itself goes before the
+// cookies that a browser adds. The new tokens go into cookies if the old one came from there,
+// and else into the body of the answer.
 func (h *Handler) Refresh() http.Handler { return h.endpoint(methods(http.MethodPost), h.refresh) }
 
 func (h *Handler) refresh(w http.ResponseWriter, r *http.Request) error {
-	// The refresh token is credential enough. What else is sent is checked all
-	// the same, but for an access token, which may well have expired.
+	// The refresh token is credential enough. Other credentials are checked all the same,
+	// except for an access token, which may well have expired.
 	if _, _, err := h.m.stackIdentity(r, nil); err != nil {
 		return err
 	}
 	token, present, err := refreshHeader(r)
+	if err == nil && !present {
+		token, present, err = refreshBody(w, r)
+	}
 	if err != nil {
 		return err
 	}
@@ -54,4 +60,32 @@ func (h *Handler) refresh(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	return h.m.WriteGrant(w, grant)
+}
+
+// refreshBody reads the refresh token from a JSON body. An empty body, and an empty object,
+// have none. A body that is not JSON is not read: a browser in cookie mode may well send a
+// form.
+func refreshBody(w http.ResponseWriter, r *http.Request) (token string, present bool, err error) {
+	if r.ContentLength == 0 || !slices.ContainsFunc(r.Header.Values("Content-Type"), isJSON) {
+		return "", false, nil
+	}
+	_, body, err := readBody(w, r, mediaJSON)
+	if err != nil || len(body) == 0 {
+		return "", false, err
+	}
+	object, err := objectOf(r, body)
+	if err != nil {
+		return "", false, err
+	}
+	var s schemaError
+	for _, field := range object {
+		if string(field.name) != "refresh_token" {
+			s.unknown("body", field.name)
+			continue
+		}
+		if token, present = jsonString(field.raw); token == "" {
+			s.add("body.refresh_token", "must be a string that is not empty")
+		}
+	}
+	return token, present, s.err(r)
 }

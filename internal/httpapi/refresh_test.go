@@ -22,6 +22,10 @@ var refreshers = map[string]func(t testing.TB, e *env, token string) answer{
 		t.Helper()
 		return e.do(t, http.MethodPost, "/auth/sessions/current/refresh", header("x-hexclave-refresh-token", token))
 	},
+	"the endpoint, in the body": func(t testing.TB, e *env, token string) answer {
+		t.Helper()
+		return e.do(t, http.MethodPost, "/auth/sessions/current/refresh", jsonBody(`{"refresh_token":"`+token+`"}`))
+	},
 	"the token endpoint, a form": func(t testing.TB, e *env, token string) answer {
 		t.Helper()
 		return e.do(t, http.MethodPost, "/auth/oauth/token", form("grant_type", "refresh_token", "refresh_token", token, "client_id", project, "client_secret", clientKey))
@@ -251,7 +255,7 @@ func TestRefreshBesideOtherCredentials(t *testing.T) {
 		"a dead access token as Bearer": {func(*env) option { return bearer("dead") }, 200, ""},
 		"two Authorization headers":     {func(*env) option { return header("Authorization", "Bearer a", "Bearer b") }, 200, ""},
 		"the server's key":              {func(e *env) option { return stack("access-type", "server", "secret-server-key", e.serverKey) }, 200, ""},
-		"a body":                        {func(*env) option { return jsonBody(`{"refresh_token":`) }, 200, ""},
+		"a body":                        {func(*env) option { return jsonBody(`{"refresh_token":"x"}`) }, 200, ""},
 		"an unknown access type":        {func(*env) option { return stack("access-type", "x") }, 400, "INVALID_ACCESS_TYPE"},
 		"another project":               {func(*env) option { return stack("project-id", "x") }, 400, "CURRENT_PROJECT_NOT_FOUND"},
 		"another project of a client":   {func(*env) option { return stack("project-id", "x", "access-type", "client", "access-token", "dead") }, 400, "CURRENT_PROJECT_NOT_FOUND"},
