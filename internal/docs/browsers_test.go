@@ -42,7 +42,7 @@ func site(manager *sessions.Manager) http.Handler {
 
 	mux.HandleFunc("POST /sign-out", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Clear-Site-Data", `"cache"`) // or the back button shows the last page again
-		_, err := manager.SignOutBrowser(w, r) // clears the cookies, also those of a session that is over
+		_, err := manager.SignOutBrowser(w, r)       // clears the cookies, also those of a session that is over
 		if errors.Is(err, sessions.ErrCrossOrigin) || errors.Is(err, sessions.ErrUnavailable) {
 			manager.WriteError(w, r, err) // nothing was ended
 			return
