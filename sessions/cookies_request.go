@@ -187,7 +187,7 @@ func (m *Manager) refreshHeld(w http.ResponseWriter, r *http.Request, h held) (G
 		return grant, nil
 	case !errors.Is(err, ErrRefused):
 		return Grant{}, err
-	case errors.Is(err, ErrUserRefused) && h.pair == m.cookies.own: // whose session is kept
+	case errors.Is(err, errUserRefused) && h.pair == m.cookies.own: // whose session is kept
 	case errors.Is(err, errReplaced):
 		// The browser has the next session's cookies by now, or soon.
 	default:

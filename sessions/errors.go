@@ -49,34 +49,37 @@ var (
 	ErrRefused = newError(ErrUnauthenticated, "refresh token refused")
 )
 
-// Leaves of ErrRefused, one for each reason.
+// Leaves of ErrRefused, one for each reason. Three reasons are answers of the host, and
+// have the host's sentinels: such an error matches ErrRefused, and also [ErrUserNotFound]
+// if the user is gone, [ErrUserDisabled] if the user may not have sessions now, or
+// [ErrImpersonationNotAllowed] if the actor may no longer impersonate the user. The first
+// and the last have ended the session, the second has kept it.
 var (
-	// ErrMalformed: not a refresh token of ours, or of a secret that was dropped.
+	// ErrMalformed: not a refresh token of this Manager, or one of a secret that was dropped.
 	ErrMalformed = newError(ErrRefused, "malformed")
-	// ErrUnknownSession: there is no such session, or no longer.
+	// ErrUnknownSession: the session does not exist, or no longer.
 	ErrUnknownSession = newError(ErrRefused, "unknown session")
 	// ErrSessionEnded: the session was ended before.
 	ErrSessionEnded = newError(ErrRefused, "session ended")
-	// errReplaced: by another one of the same browser.
-	errReplaced = newError(ErrSessionEnded, "replaced")
-	// ErrSessionExpired: the session reached its end; for an impersonation its
-	// last 30 s.
+	// ErrSessionExpired: the session reached its end; for an impersonation its last 30 s.
 	ErrSessionExpired = newError(ErrRefused, "session expired")
 	// ErrSessionIdle: the session was not refreshed for longer than allowed.
 	ErrSessionIdle = newError(ErrRefused, "session idle")
-	// ErrReplay: a spent token; this call has ended the session.
+	// ErrReplay: the token was spent before; this call has ended the session.
 	ErrReplay = newError(ErrRefused, "replay")
-	// ErrRecoveryLimit: too many lost replies; this call has ended the session.
+	// ErrRecoveryLimit: too many replies were lost; this call has ended the session.
 	ErrRecoveryLimit = newError(ErrRefused, "recovery limit")
-	// ErrUserGone: the host no longer knows the user; the session is ended.
-	ErrUserGone = newError(ErrRefused, "user gone")
-	// ErrParentEnded: the session of the actor behind an impersonation is over.
+	// ErrParentEnded: the parent of an impersonation, which is the session of its actor, is over.
 	ErrParentEnded = newError(ErrRefused, "actor's session ended")
-	// ErrNotAllowed: the actor may no longer impersonate the user; the session is
-	// ended.
-	ErrNotAllowed = newError(ErrRefused, "impersonation no longer allowed")
-	// ErrUserRefused: the host says that the user may not; the session is kept.
-	ErrUserRefused = newError(ErrRefused, "user disabled")
+
+	// errReplaced: by another session of the same browser.
+	errReplaced = newError(ErrSessionEnded, "replaced")
+
+	errUserGone    = &sentinel{ErrRefused, ErrUserNotFound, ErrRefused.Error() + ": user gone"}
+	errUserRefused = &sentinel{ErrRefused, ErrUserDisabled, ErrRefused.Error() + ": user disabled"}
+	errNotAllowed  = &sentinel{
+		ErrRefused, ErrImpersonationNotAllowed, ErrRefused.Error() + ": impersonation no longer allowed",
+	}
 )
 
 // What [Config.Users] answers with. Any other error means that it does not know.
@@ -109,6 +112,7 @@ type ownError interface{ ofSessions() }
 // sentinel is an error that callers ask for.
 type sentinel struct {
 	branch error
+	also   error // another sentinel that it matches, or nil
 	text   string
 }
 
@@ -116,12 +120,14 @@ func newError(branch error, text string) error {
 	if branch != nil {
 		text = branch.Error() + ": " + text
 	}
-	return &sentinel{branch, text}
+	return &sentinel{branch, nil, text}
 }
 
 func (s *sentinel) Error() string { return s.text }
 func (s *sentinel) Unwrap() error { return s.branch }
-func (*sentinel) ofSessions()     {}
+
+func (s *sentinel) Is(target error) bool { return s.also != nil && target == s.also } //nolint:errorlint // as errors.Is asks
+func (*sentinel) ofSessions()            {}
 
 // unavailable wraps what went wrong in the store, a hook or the signer.
 func unavailable(doing string, err error) error {

@@ -47,10 +47,7 @@ var sentinels = map[string]error{
 	"ErrSessionIdle":             sessions.ErrSessionIdle,
 	"ErrReplay":                  sessions.ErrReplay,
 	"ErrRecoveryLimit":           sessions.ErrRecoveryLimit,
-	"ErrUserGone":                sessions.ErrUserGone,
 	"ErrParentEnded":             sessions.ErrParentEnded,
-	"ErrNotAllowed":              sessions.ErrNotAllowed,
-	"ErrUserRefused":             sessions.ErrUserRefused,
 	"ErrUserNotFound":            sessions.ErrUserNotFound,
 	"ErrUserDisabled":            sessions.ErrUserDisabled,
 }
@@ -332,5 +329,34 @@ func TestNoAnswerWritesIntoAnErrorOfTheHost(t *testing.T) {
 	}
 	if kept.Message != "The directory is away." || len(kept.Details) != 1 || kept.Details["retry"] != true {
 		t.Errorf("the host's error is now %+v", kept)
+	}
+}
+
+// A refusal that the host has decided is found by the branch of refusals, for all who only
+// want to know that the user must sign in again, and by the host's own sentinel.
+func TestARefusalByTheHostMatchesBothSentinels(t *testing.T) {
+	t.Parallel()
+	for hook, want := range map[string]error{
+		"Users of bob":   sessions.ErrUserDisabled,
+		"Users of bob ":  sessions.ErrUserNotFound,
+		"MayImpersonate": sessions.ErrImpersonationNotAllowed,
+	} {
+		h := newHooks(t)
+		alice := h.SignIn(t, "alice")
+		grant, err := h.Manager.Impersonate(t.Context(), alice.Identity(t), sessions.CreateParams{UserID: "bob"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.set(strings.TrimSpace(hook), want)
+		_, err = h.Refresh(t.Context(), grant.RefreshToken.Reveal(), sessions.Client{})
+		for name, sentinel := range sentinels {
+			matches := sentinel == sessions.ErrUnauthenticated || sentinel == sessions.ErrRefused || sentinel == want //nolint:errorlint // identity
+			if errors.Is(err, sentinel) != matches {
+				t.Errorf("%s answers %v: %v matches %s: %v", hook, want, err, name, !matches)
+			}
+		}
+		if api := sessions.NewAPIError(err); api.Status != 401 || api.Code != "REFRESH_TOKEN_NOT_FOUND_OR_EXPIRED" {
+			t.Errorf("%s answers %v: %d %s", hook, want, api.Status, api.Code)
+		}
 	}
 }

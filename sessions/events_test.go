@@ -25,10 +25,10 @@ func TestAnEventSaysWhatTheHostsAnswerMadeOfARefresh(t *testing.T) {
 		refusal              string
 	}{
 		"yes":                  {},
-		"a disabled user":      {user: sessions.ErrUserDisabled, want: sessions.ErrUserRefused, event: sessions.EventRefused, refusal: "user_disabled"},
-		"a deleted user":       {user: sessions.ErrUserNotFound, want: sessions.ErrUserGone, event: sessions.EventEnded},
+		"a disabled user":      {user: sessions.ErrUserDisabled, want: sessions.ErrUserDisabled, event: sessions.EventRefused, refusal: "user_disabled"},
+		"a deleted user":       {user: sessions.ErrUserNotFound, want: sessions.ErrUserNotFound, event: sessions.EventEnded},
 		"no answer":            {user: away, want: sessions.ErrUnavailable, event: sessions.EventRefused, refusal: "unavailable"},
-		"the policy says no":   {policy: sessions.ErrImpersonationNotAllowed, want: sessions.ErrNotAllowed, event: sessions.EventEnded},
+		"the policy says no":   {policy: sessions.ErrImpersonationNotAllowed, want: sessions.ErrImpersonationNotAllowed, event: sessions.EventEnded},
 		"the policy is silent": {policy: away, want: sessions.ErrUnavailable, event: sessions.EventRefused, refusal: "unavailable"},
 		"no claims":            {claims: away, want: sessions.ErrUnavailable, event: sessions.EventRefused, refusal: "unavailable"},
 	} {
@@ -138,7 +138,7 @@ func TestARefusedRefreshStillSaysWhatWasWrongWithItsToken(t *testing.T) {
 			m, token := test.use(t, k, k.create(t, sessions.CreateParams{}))
 			k.SetUser(sessions.User{ID: "alice"}, sessions.ErrUserDisabled)
 			k.takeEvents()
-			if _, err := m.Refresh(t.Context(), token.Reveal(), sessions.Client{IP: "192.0.2.7"}); !errors.Is(err, sessions.ErrUserRefused) {
+			if _, err := m.Refresh(t.Context(), token.Reveal(), sessions.Client{IP: "192.0.2.7"}); !errors.Is(err, sessions.ErrUserDisabled) {
 				t.Fatal(err)
 			}
 			var got []sessions.EventType
@@ -172,10 +172,10 @@ func TestRefusalsOfADisabledUserAreBounded(t *testing.T) {
 		return len(k.TakeEvents())
 	}
 	for range 2 {
-		if n := refuse(alice, 200, sessions.ErrUserDisabled, sessions.ErrUserRefused); n != 10 {
+		if n := refuse(alice, 200, sessions.ErrUserDisabled, sessions.ErrUserDisabled); n != 10 {
 			t.Errorf("200 refusals are %d events", n)
 		}
-		if n := refuse(bob, 9, sessions.ErrUserDisabled, sessions.ErrUserRefused); n != 9 {
+		if n := refuse(bob, 9, sessions.ErrUserDisabled, sessions.ErrUserDisabled); n != 9 {
 			t.Errorf("of another user, 9 refusals are %d events", n)
 		}
 		if n := refuse(bob, 20, errors.New("down"), sessions.ErrUnavailable); n != 20 {

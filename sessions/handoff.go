@@ -54,7 +54,7 @@ func parseHandoff(code string) (sessionID string, ok bool) {
 // A second redemption, in a race too, ends the session, because two hold the code
 // (RFC 6749, section 4.1.2). So never retry it: ask for a new code.
 //
-// Errors: [ErrInvalidHandoff]; [ErrUserGone], [ErrUserRefused] and [ErrNotAllowed]
+// Errors: [ErrInvalidHandoff]; [ErrRefused] for an answer of the host,
 // as at refresh; [ErrUnavailable], which may have used the code.
 func (m *Manager) Redeem(ctx context.Context, code string, client Client) (Grant, error) {
 	client = m.client(client)

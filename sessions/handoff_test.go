@@ -65,7 +65,7 @@ func TestHandoffRefusals(t *testing.T) {
 
 	demoted := g.impersonate(t, alice, sessions.CreateParams{Handoff: true})
 	g.setPolicy(func(admins map[string]bool) error { delete(admins, "alice"); return nil })
-	if _, err := g.Redeem(t.Context(), demoted.Handoff.Reveal(), sessions.Client{}); !errors.Is(err, sessions.ErrNotAllowed) {
+	if _, err := g.Redeem(t.Context(), demoted.Handoff.Reveal(), sessions.Client{}); !errors.Is(err, sessions.ErrImpersonationNotAllowed) {
 		t.Errorf("the actor was demoted meanwhile: %v", err)
 	}
 }

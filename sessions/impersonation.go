@@ -128,7 +128,7 @@ func refusalOf(err error) string {
 		return refusalNotAllowed
 	case errors.Is(err, ErrUserNotFound):
 		return refusalUserNotFound
-	case errors.Is(err, ErrUserDisabled), errors.Is(err, ErrUserRefused):
+	case errors.Is(err, ErrUserDisabled):
 		return refusalUserDisabled
 	case errors.Is(err, ErrUnavailable):
 		return refusalUnavailable

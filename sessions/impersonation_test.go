@@ -350,7 +350,7 @@ func TestImpersonationEndsByItself(t *testing.T) {
 		}, sessions.EndParentEnded, sessions.ErrSessionEnded, false},
 		{"the actor's account goes", func(t *testing.T, g *governed, actor sessions.Grant) {
 			g.setUser("alice", sessions.ErrUserNotFound)
-			g.refuse(t, actor.RefreshToken, sessions.ErrUserGone)
+			g.refuse(t, actor.RefreshToken, sessions.ErrUserNotFound)
 		}, sessions.EndParentEnded, sessions.ErrSessionEnded, false},
 		{"the actor's session ends, and nobody comes to mark it", func(t *testing.T, g *governed, actor sessions.Grant) {
 			if _, err := g.Store.End(t.Context(), sessions.EndParams{ID: actor.Session.ID, Now: g.Clock.Now(), Reason: sessions.EndRevoked}); err != nil {
@@ -359,16 +359,16 @@ func TestImpersonationEndsByItself(t *testing.T) {
 		}, sessions.EndParentEnded, sessions.ErrParentEnded, true},
 		{"the actor is demoted", func(_ *testing.T, g *governed, _ sessions.Grant) {
 			g.setPolicy(func(admins map[string]bool) error { delete(admins, "alice"); return nil })
-		}, sessions.EndNotAllowed, sessions.ErrNotAllowed, true},
+		}, sessions.EndNotAllowed, sessions.ErrImpersonationNotAllowed, true},
 		{"the actor is disabled", func(_ *testing.T, g *governed, _ sessions.Grant) {
 			g.setUser("alice", sessions.ErrUserDisabled)
-		}, sessions.EndNotAllowed, sessions.ErrNotAllowed, true},
+		}, sessions.EndNotAllowed, sessions.ErrImpersonationNotAllowed, true},
 		{"the target is promoted", func(_ *testing.T, g *governed, _ sessions.Grant) {
 			g.setPolicy(func(admins map[string]bool) error { admins["bob"] = true; return nil })
-		}, sessions.EndNotAllowed, sessions.ErrNotAllowed, true},
+		}, sessions.EndNotAllowed, sessions.ErrImpersonationNotAllowed, true},
 		{"the target is gone", func(_ *testing.T, g *governed, _ sessions.Grant) {
 			g.setUser("bob", sessions.ErrUserNotFound)
-		}, sessions.EndUserGone, sessions.ErrUserGone, true},
+		}, sessions.EndUserGone, sessions.ErrUserNotFound, true},
 		{"its own token is replayed", func(_ *testing.T, _ *governed, _ sessions.Grant) {}, sessions.EndReplay, sessions.ErrReplay, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {

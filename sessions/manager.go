@@ -189,7 +189,7 @@ func (m *Manager) Refresh(ctx context.Context, token string, client Client) (Gra
 func (m *Manager) regrant(ctx context.Context, e Event, counter int64) (Grant, error) {
 	grant, err := m.grantAgain(ctx, e.Session, counter, e.At)
 	switch {
-	case errors.Is(err, ErrUserGone), errors.Is(err, ErrNotAllowed):
+	case errors.Is(err, errUserGone), errors.Is(err, errNotAllowed):
 		return Grant{}, err // the session has ended, which is an event of its own
 	case err != nil:
 		if e.Type == EventRecovered || e.Type == EventAhead {
@@ -208,9 +208,9 @@ func (m *Manager) grantAgain(ctx context.Context, s Session, counter int64, now 
 	switch {
 	case errors.Is(err, ErrUserNotFound):
 		// Ended for good: a user made again under this id must not inherit it.
-		return Grant{}, m.endFor(ctx, s, EndUserGone, ErrUserGone)
+		return Grant{}, m.endFor(ctx, s, EndUserGone, errUserGone)
 	case errors.Is(err, ErrUserDisabled):
-		return Grant{}, ErrUserRefused
+		return Grant{}, errUserRefused
 	case err != nil:
 		return Grant{}, err
 	}
@@ -218,7 +218,7 @@ func (m *Manager) grantAgain(ctx context.Context, s Session, counter int64, now 
 		actor := Identity{Access: AccessClient, UserID: s.Actor, SessionID: s.ParentSessionID}
 		switch err := m.mayImpersonate(ctx, actor, user); {
 		case errors.Is(err, ErrImpersonationNotAllowed):
-			return Grant{}, m.endFor(ctx, s, EndNotAllowed, ErrNotAllowed)
+			return Grant{}, m.endFor(ctx, s, EndNotAllowed, errNotAllowed)
 		case err != nil:
 			return Grant{}, err
 		}

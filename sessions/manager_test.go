@@ -57,14 +57,14 @@ func TestRefreshAsksForTheUser(t *testing.T) {
 	k.refuse(t, g.RefreshToken, sessions.ErrUnavailable)
 	k.setUser("alice", sessions.ErrUserDisabled)
 	k.Clock.Advance(time.Hour)
-	k.refuse(t, g.RefreshToken, sessions.ErrUserRefused)
+	k.refuse(t, g.RefreshToken, sessions.ErrUserDisabled)
 	k.setUser("alice", nil)
 	k.Clock.Advance(time.Hour)
 	g = k.refresh(t, g.RefreshToken) // the token that the client holds still works
 	k.takeEvents()
 
 	k.setUser("alice", sessions.ErrUserNotFound)
-	k.refuse(t, g.RefreshToken, sessions.ErrUserGone)
+	k.refuse(t, g.RefreshToken, sessions.ErrUserNotFound)
 	equalTypes(t, k.takeEvents(), sessions.EventEnded)
 	if s := k.session(t, g.Session.ID); s.EndReason != sessions.EndUserGone {
 		t.Errorf("end reason %q", s.EndReason)

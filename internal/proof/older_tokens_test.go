@@ -110,7 +110,7 @@ func TestADisabledUsersAccessTokenWorksUntilItExpires(t *testing.T) {
 			waits, ends := a.signIn(t), a.signIn(t)
 			a.user = sessions.ErrUserDisabled
 			for _, g := range []sessions.Grant{waits, ends} {
-				if _, err := a.there.Refresh(t.Context(), g.RefreshToken.Reveal(), sessions.Client{}); !errors.Is(err, sessions.ErrUserRefused) {
+				if _, err := a.there.Refresh(t.Context(), g.RefreshToken.Reveal(), sessions.Client{}); !errors.Is(err, sessions.ErrUserDisabled) {
 					t.Fatalf("refresh: %v", err)
 				}
 				taken(t, a.here, g, true, everyDial...)
@@ -148,7 +148,7 @@ func TestADeletedUsersAccessTokenWorksUntilTheNextRefresh(t *testing.T) {
 			g := a.signIn(t)
 			a.user = sessions.ErrUserNotFound
 			taken(t, a.here, g, true, everyDial...)
-			if _, err := a.here.Refresh(t.Context(), g.RefreshToken.Reveal(), sessions.Client{}); !errors.Is(err, sessions.ErrUserGone) {
+			if _, err := a.here.Refresh(t.Context(), g.RefreshToken.Reveal(), sessions.Client{}); !errors.Is(err, sessions.ErrUserNotFound) {
 				t.Fatalf("refresh: %v", err)
 			}
 			taken(t, a.here, g, false, everyDial...)
