@@ -88,7 +88,8 @@ func start(t *testing.T, program, databaseURL string) *app {
 	cmd := exec.Command(program)
 	cmd.Dir = t.TempDir()
 	for _, kv := range os.Environ() {
-		if name, _, _ := strings.Cut(kv, "="); name != "ADDR" && name != "DATABASE_URL" && !strings.HasPrefix(name, "SESSILE_") {
+		if name, _, _ := strings.Cut(kv, "="); name != "ADDR" && name != "DATABASE_URL" &&
+			!strings.HasPrefix(name, "SESSILE_") {
 			cmd.Env = append(cmd.Env, kv)
 		}
 	}

@@ -64,8 +64,8 @@ func TestChromium(t *testing.T) {
 // chromium is a running browser, or a profile of one.
 type chromium struct{ ctx context.Context }
 
-// startChromium starts one that keeps nothing. Where there is none the test is
-// skipped, or fails where SESSILE_REQUIRE_CHROMIUM is 1.
+// startChromium starts a browser with an empty profile. Without Chromium it skips the test,
+// or fails it if SESSILE_REQUIRE_CHROMIUM is 1.
 func startChromium(t *testing.T) chromium {
 	t.Helper()
 	var path string
@@ -83,8 +83,10 @@ func startChromium(t *testing.T) chromium {
 	}
 	home := t.TempDir()
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
-		chromedp.ExecPath(path), chromedp.UserDataDir(filepath.Join(home, "profile")), chromedp.NoSandbox, chromedp.DisableGPU,
-		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-crash-reporter", true),
+		chromedp.ExecPath(path), chromedp.UserDataDir(filepath.Join(home, "profile")), chromedp.NoSandbox,
+		chromedp.DisableGPU,
+		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true),
+		chromedp.Flag("disable-crash-reporter", true),
 		chromedp.Flag("no-proxy-server", true), chromedp.Flag("hide-scrollbars", true),
 		// What it may ask for lives on this machine, whatever a page says.
 		chromedp.Flag("host-resolver-rules", "MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost"),
@@ -117,12 +119,14 @@ func startDemo(t *testing.T, browser chromium, program, databaseURL string) *dem
 	cmd := exec.Command(program)
 	cmd.Dir = t.TempDir()
 	for _, kv := range os.Environ() {
-		if name, _, _ := strings.Cut(kv, "="); name != "ADDR" && name != "DATABASE_URL" && !strings.HasPrefix(name, "SESSILE_") {
+		if name, _, _ := strings.Cut(kv, "="); name != "ADDR" && name != "DATABASE_URL" &&
+			!strings.HasPrefix(name, "SESSILE_") {
 			cmd.Env = append(cmd.Env, kv)
 		}
 	}
 	d := &demo{app: &app{}, browser: browser, accessTTL: 4 * time.Second}
-	cmd.Env = append(cmd.Env, "ADDR=127.0.0.1:0", "DATABASE_URL="+databaseURL, "SESSILE_ACCESS_TTL="+d.accessTTL.String(),
+	cmd.Env = append(cmd.Env, "ADDR=127.0.0.1:0", "DATABASE_URL="+databaseURL, "SESSILE_ACCESS_TTL="+
+		d.accessTTL.String(),
 		"SESSILE_PROJECT_ID="+projectID, "SESSILE_SERVER_KEY="+serverKey, "SESSILE_ADMIN_KEY="+adminKey)
 	var logs strings.Builder
 	cmd.Stderr = &logs
@@ -197,7 +201,7 @@ func (d *demo) profile(t *testing.T) *tab {
 	return d.open(t, d.browser, chromedp.WithNewBrowserContext())
 }
 
-// another opens a tab beside this one.
+// another opens a second tab.
 func (b *tab) another(t *testing.T) *tab { t.Helper(); return b.open(t, chromium{b.ctx}) }
 
 func (d *demo) open(t *testing.T, in chromium, options ...chromedp.ContextOption) *tab {
@@ -264,7 +268,7 @@ func (b *tab) at(t *testing.T, path, heading string) {
 	}
 }
 
-// shows returns the text of an element, empty where there is none.
+// shows returns the text of an element, or "".
 func (b *tab) shows(t *testing.T, css string) string {
 	t.Helper()
 	return b.eval(t, fmt.Sprintf(`(document.querySelector(%q)?.innerText ?? "").replace(/\s+/g, " ").trim()`, css))
@@ -358,7 +362,8 @@ func testActing(t *testing.T, d *demo) {
 		if got := b.visit(t, path); got != status {
 			t.Errorf("%s: %d", path, got)
 		}
-		if banner := b.shows(t, ".acting"); !strings.HasPrefix(banner, "Grace Hopper acting as Ada Lovelace, read-only, until ") || !strings.HasSuffix(banner, "UTC End") {
+		if banner := b.shows(t, ".acting"); !strings.HasPrefix(banner,
+			"Grace Hopper acting as Ada Lovelace, read-only, until ") || !strings.HasSuffix(banner, "UTC End") {
 			t.Errorf("%s: the banner says %q", path, banner)
 		}
 	}
@@ -368,7 +373,9 @@ func testActing(t *testing.T, d *demo) {
 	}
 	// Also without the page's help.
 	b.eval(t, `document.querySelector("fieldset").disabled = false, "done"`)
-	b.eval(t, `((f) => { f.method = "post"; f.action = "/profile"; f.append(document.querySelector("fieldset")); document.body.append(f); f.id = "forged"; return "done" })(document.createElement("form"))`)
+	b.eval(t,
+		`((f) => { f.method = "post"; f.action = "/profile"; f.append(document.querySelector("fieldset")); `+
+			`document.body.append(f); f.id = "forged"; return "done" })(document.createElement("form"))`)
 	if status := b.click(t, "#forged button"); status != 403 {
 		t.Errorf("the name is changed with %d", status)
 	}
@@ -440,14 +447,19 @@ func testOtherSites(t *testing.T, d *demo) {
 	d.profile(t).signIn(t, ada)
 	evil := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/html")
-		fmt.Fprintf(w, `<form method="post" action="%s%s"><input name="name" value="Eve"><input name="user" value="%s"><input name="reason" value="none"></form><script>document.forms[0].submit()</script>`, d.base, r.URL.Path, alan)
+		fmt.Fprintf(
+			w, `<form method="post" action="%s%s"><input name="name" value="Eve"><input name="user" `+
+				`value="%s"><input name="reason" value="none"></form><script>document.forms[0].submit()</script>`,
+			d.base, r.URL.Path, alan,
+		)
 	}))
 	t.Cleanup(evil.Close)
 	for _, tc := range []struct {
 		who  *tab
 		path string
 	}{
-		{here, "/devices/revoke-others"}, {here, "/profile"}, {here, "/sign-out"}, {here, "/confirm"}, {nobody, "/sign-in"},
+		{here, "/devices/revoke-others"}, {here, "/profile"}, {here, "/sign-out"}, {here, "/confirm"},
+		{nobody, "/sign-in"},
 	} {
 		// Another port is another origin of the same site: there the cookies come along.
 		for _, from := range []string{evil.URL, strings.Replace(evil.URL, "127.0.0.1", "localhost", 1)} {
@@ -501,14 +513,18 @@ func testKeyboard(t *testing.T, d *demo) {
 // level AA (1.4.3), what is disabled left out.
 const contrast = `(() => {
   const rgba = (c) => { const n = c.match(/[\d.]+/g).map(Number); return n.length > 3 ? n : [...n, 1] };
-  const light = (c) => { const [r, g, b] = c.map((v) => (v /= 255) <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4); return 0.2126 * r + 0.7152 * g + 0.0722 * b };
+  const light = (c) => {
+    const [r, g, b] = c.map((v) => (v /= 255) <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
   const bad = [];
   for (const e of document.querySelectorAll("body *")) {
     const own = [...e.childNodes].some((n) => n.nodeType === 3 && n.data.trim()) || e.matches("input");
     if (!own || e.matches(":disabled, :disabled *")) continue;
     let ground = e;
     while (ground.parentElement && rgba(getComputedStyle(ground).backgroundColor)[3] < 1) ground = ground.parentElement;
-    const [a, b] = [getComputedStyle(e).color, getComputedStyle(ground).backgroundColor].map(rgba).map(light).sort((x, y) => y - x);
+    const colors = [getComputedStyle(e).color, getComputedStyle(ground).backgroundColor];
+    const [a, b] = colors.map(rgba).map(light).sort((x, y) => y - x);
     const ratio = (a + 0.05) / (b + 0.05);
     if (ratio < 4.5) bad.push(e.textContent.trim() + ": " + ratio.toFixed(2));
   }
@@ -519,8 +535,11 @@ const contrast = `(() => {
 const named = `(() => {
   const bad = [];
   for (const e of document.querySelectorAll("input")) if (!e.labels.length) bad.push("no label: " + e.outerHTML);
-  for (const e of document.querySelectorAll("button, a")) if (!e.textContent.trim()) bad.push("no name: " + e.outerHTML);
-  if (document.querySelectorAll("h1").length !== 1 || !document.querySelector("main")) bad.push("not one h1, or no main");
+  for (const e of document.querySelectorAll("button, a")) {
+    if (!e.textContent.trim()) bad.push("no name: " + e.outerHTML);
+  }
+  const titles = document.querySelectorAll("h1").length;
+  if (titles !== 1 || !document.querySelector("main")) bad.push("not one h1, or no main");
   const ids = [...document.querySelectorAll("[id]")].map((e) => e.id);
   if (new Set(ids).size !== ids.length) bad.push("an id twice");
   return bad.join("; ");
@@ -557,7 +576,8 @@ func testLooks(t *testing.T, d *demo) {
 					t.Errorf("%s: %s", path, bad)
 				}
 				ground := tc.who.eval(t, `getComputedStyle(document.body).backgroundColor`)
-				if want := map[string]string{"light": "rgb(250, 249, 246)", "dark": "rgb(18, 23, 22)"}[scheme]; ground != want {
+				if want := map[string]string{"light": "rgb(250, 249, 246)",
+					"dark": "rgb(18, 23, 22)"}[scheme]; ground != want {
 					t.Errorf("%s, %s: the ground is %s", path, scheme, ground)
 				}
 			}
@@ -608,7 +628,8 @@ func testWithoutScripts(t *testing.T, d *demo) {
 	b := d.profile(t)
 	ctx, cancel := context.WithTimeout(b.ctx, patience)
 	defer cancel()
-	if _, err := chromedp.Call(ctx, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true}); err != nil {
+	if _, err := chromedp.Call(ctx, emulation.SetScriptExecutionDisabled,
+		emulation.SetScriptExecutionDisabledParams{Value: true}); err != nil {
 		t.Fatal(err)
 	}
 	b.signIn(t, d.users[1])
@@ -631,7 +652,8 @@ func takePictures(t *testing.T, d *demo) {
 		"Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) Version/18.1 Mobile/15E148 Safari/604.1",
 		"Mozilla/5.0 (Windows NT 10.0; Win64; x64) Chrome/131.0.0.0 Safari/537.36 Edg/131.0.0.0",
 	} {
-		r := request(t, http.MethodPost, d.base+"/auth/sessions", fmt.Sprintf(`{"user_id": %q, "client": {"user_agent": %q}}`, ada, agent))
+		r := request(t, http.MethodPost, d.base+"/auth/sessions",
+			fmt.Sprintf(`{"user_id": %q, "client": {"user_agent": %q}}`, ada, agent))
 		r.Header.Set("Authorization", "Bearer "+serverKey)
 		r.Header.Set("Content-Type", "application/json")
 		if status, body := do(t, http.DefaultClient, r); status != http.StatusOK {
@@ -648,7 +670,9 @@ func takePictures(t *testing.T, d *demo) {
 		b.visit(t, path)
 		ctx, cancel := context.WithTimeout(b.ctx, patience)
 		defer cancel()
-		shot, err := chromedp.Call(ctx, page.CaptureScreenshot, page.CaptureScreenshotParams{Format: page.CaptureScreenshotFormatPng})
+		shot, err := chromedp.Call(ctx, page.CaptureScreenshot, page.CaptureScreenshotParams{
+			Format: page.CaptureScreenshotFormatPng,
+		})
 		if err != nil {
 			t.Fatal(err)
 		}

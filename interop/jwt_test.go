@@ -31,8 +31,7 @@ type presented struct {
 	Audience string `json:"audience"`
 }
 
-// testJWT verifies access tokens as other services do that know nothing of a host
-// but where its JWK set is.
+// testJWT verifies access tokens like a service that knows only the address of the JWK set.
 func testJWT(t *testing.T, a *app, userID string) {
 	t.Helper()
 	g := a.create(t, userID)
@@ -67,7 +66,9 @@ func testJWT(t *testing.T, a *app, userID string) {
 		{"a key of somebody else under our kid", with(segments[0], another, forge(t, segments[0]+"."+another)), false},
 		{"half of it", presented{g.AccessToken[:len(g.AccessToken)/2], issuer, projectID}, false},
 	}
-	for _, set := range []string{a.base + "/.well-known/jwks.json", a.base + "/api/v1/projects/" + projectID + "/.well-known/jwks.json"} {
+	for _, set := range []string{
+		a.base + "/.well-known/jwks.json", a.base + "/api/v1/projects/" + projectID + "/.well-known/jwks.json",
+	} {
 		status, jwks := do(t, http.DefaultClient, request(t, http.MethodGet, set, ""))
 		if status != http.StatusOK {
 			t.Fatalf("%s: %d %s", set, status, jwks)
@@ -157,7 +158,8 @@ func verifyGolangJWT(_ context.Context, set []byte, p presented) error {
 		}
 		return nil, errors.New("unknown kid")
 	}
-	_, err := jwt.Parse(p.Token, find, jwt.WithValidMethods([]string{"ES256"}), jwt.WithIssuer(p.Issuer), jwt.WithAudience(p.Audience),
+	_, err := jwt.Parse(p.Token, find, jwt.WithValidMethods([]string{"ES256"}), jwt.WithIssuer(p.Issuer),
+		jwt.WithAudience(p.Audience),
 		jwt.WithExpirationRequired(), jwt.WithIssuedAt(), jwt.WithStrictDecoding())
 	return err
 }
@@ -186,7 +188,8 @@ func verifyJWX(_ context.Context, set []byte, p presented) error {
 	if err != nil {
 		return err
 	}
-	token, err := jwxjwt.Parse([]byte(p.Token), jwxjwt.WithKeySet(keys), jwxjwt.WithIssuer(p.Issuer), jwxjwt.WithAudience(p.Audience),
+	token, err := jwxjwt.Parse([]byte(p.Token), jwxjwt.WithKeySet(keys), jwxjwt.WithIssuer(p.Issuer),
+		jwxjwt.WithAudience(p.Audience),
 		jwxjwt.WithRequiredClaim("sub"), jwxjwt.WithRequiredClaim("exp"), jwxjwt.WithRequiredClaim("sid"))
 	if err != nil {
 		return err

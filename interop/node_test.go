@@ -27,8 +27,8 @@ func installModules() error {
 	return nil
 }
 
-// node runs a script of this folder and returns what it prints. Where there is no
-// Node the test is skipped, or fails where SESSILE_REQUIRE_NODE is 1.
+// node runs a script of this folder and returns what it prints. Without Node it skips the
+// test, or fails it if SESSILE_REQUIRE_NODE is 1.
 func node(t *testing.T, script string, stdin io.Reader, env ...string) []byte {
 	t.Helper()
 	if _, err := exec.LookPath("node"); err != nil {
@@ -57,14 +57,16 @@ func testSDK(t *testing.T, a *app, version, userID string) {
 	t.Helper()
 	name := "stackframe-js-" + version
 	node(t, "sdk.mjs", nil,
-		"SDK="+name, "BASE_URL="+a.base, "PROJECT_ID="+projectID, "USER_ID="+userID, "SERVER_KEY="+serverKey, "CLIENT_KEY="+clientKey)
+		"SDK="+name, "BASE_URL="+a.base, "PROJECT_ID="+projectID, "USER_ID="+userID, "SERVER_KEY="+serverKey,
+		"CLIENT_KEY="+clientKey)
 
 	text, err := os.ReadFile(filepath.Join("node_modules", name, "package.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	var manifest struct{ Name, Version string }
-	if err := json.Unmarshal(text, &manifest); err != nil || manifest.Name != "@stackframe/js" || manifest.Version != version {
+	if err := json.Unmarshal(text, &manifest); err != nil || manifest.Name != "@stackframe/js" ||
+		manifest.Version != version {
 		t.Errorf("%s is %+v (%v)", name, manifest, err)
 	}
 }

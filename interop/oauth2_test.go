@@ -34,7 +34,8 @@ func testOAuth2(t *testing.T, a *app, userID string) {
 			source := config.TokenSource(ctx, &oauth2.Token{RefreshToken: first.RefreshToken})
 
 			status, body := do(t, oauth2.NewClient(ctx, source), request(t, http.MethodGet, a.base+"/me", ""))
-			if status != http.StatusOK || !strings.Contains(string(body), userID) || !strings.Contains(string(body), first.SessionID) {
+			if status != http.StatusOK || !strings.Contains(string(body), userID) ||
+				!strings.Contains(string(body), first.SessionID) {
 				t.Fatalf("/me: %d %s", status, body)
 			}
 
@@ -52,7 +53,8 @@ func testOAuth2(t *testing.T, a *app, userID string) {
 				if seen[token.RefreshToken] || !strings.HasPrefix(token.RefreshToken, "srt1_") {
 					t.Fatalf("refresh %d did not rotate", i)
 				}
-				if left := time.Until(token.Expiry); token.Type() != "Bearer" || left > 30*time.Second || left < 15*time.Second {
+				if left := time.Until(token.Expiry); token.Type() != "Bearer" || left > 30*time.Second ||
+					left < 15*time.Second {
 					t.Fatalf("refresh %d: type %q, %v left", i, token.Type(), left)
 				}
 				seen[token.RefreshToken] = true
@@ -71,7 +73,8 @@ func testOAuth2(t *testing.T, a *app, userID string) {
 			}
 			callers.Wait()
 
-			status, _ = do(t, oauth2.NewClient(ctx, oauth2.StaticTokenSource(last)), request(t, http.MethodGet, a.base+"/me", ""))
+			status, _ = do(t, oauth2.NewClient(ctx, oauth2.StaticTokenSource(last)),
+				request(t, http.MethodGet, a.base+"/me", ""))
 			if status != http.StatusOK {
 				t.Errorf("/me after %d refreshes: %d", refreshes, status)
 			}
@@ -82,7 +85,8 @@ func testOAuth2(t *testing.T, a *app, userID string) {
 			wantInvalidGrant(t, "a spent token", err)
 			_, err = always.Token()
 			wantInvalidGrant(t, "after a replay", err)
-			status, _ = do(t, oauth2.NewClient(ctx, oauth2.StaticTokenSource(last)), request(t, http.MethodGet, a.base+"/me", ""))
+			status, _ = do(t, oauth2.NewClient(ctx, oauth2.StaticTokenSource(last)),
+				request(t, http.MethodGet, a.base+"/me", ""))
 			if status != http.StatusUnauthorized {
 				t.Errorf("/me after a replay: %d", status)
 			}
@@ -93,7 +97,8 @@ func testOAuth2(t *testing.T, a *app, userID string) {
 func wantInvalidGrant(t *testing.T, what string, err error) {
 	t.Helper()
 	var refused *oauth2.RetrieveError
-	if !errors.As(err, &refused) || refused.ErrorCode != "invalid_grant" || refused.Response.StatusCode != http.StatusBadRequest {
+	if !errors.As(err, &refused) || refused.ErrorCode != "invalid_grant" ||
+		refused.Response.StatusCode != http.StatusBadRequest {
 		t.Errorf("%s: %v, want invalid_grant", what, err)
 	}
 }

@@ -18,7 +18,8 @@ const oauthChecks = 35
 // revoke and verify.
 func testOAuthClients(t *testing.T, a *app, userID string) {
 	t.Helper()
-	out := node(t, "oauth.mjs", nil, "BASE_URL="+a.base, "ISSUER="+a.issuer(), "PROJECT_ID="+projectID, "USER_ID="+userID,
+	out := node(t, "oauth.mjs", nil, "BASE_URL="+a.base, "ISSUER="+a.issuer(), "PROJECT_ID="+projectID,
+		"USER_ID="+userID,
 		"SERVER_KEY="+serverKey, "CLIENT_KEY="+clientKey)
 	var verdicts [][2]string
 	if err := json.Unmarshal(out, &verdicts); err != nil {
@@ -51,7 +52,8 @@ func testGoOIDC(t *testing.T, a *app, userID string) {
 		RevocationEndpoint string   `json:"revocation_endpoint"`
 		GrantTypes         []string `json:"grant_types_supported"`
 	}
-	if err := provider.Claims(&found); err != nil || found.RevocationEndpoint != a.base+"/api/v1/auth/oauth/revoke" || !slices.Equal(found.GrantTypes, []string{"refresh_token"}) {
+	if err := provider.Claims(&found); err != nil || found.RevocationEndpoint != a.base+"/api/v1/auth/oauth/revoke" ||
+		!slices.Equal(found.GrantTypes, []string{"refresh_token"}) {
 		t.Errorf("%+v, %v", found, err)
 	}
 
@@ -70,7 +72,8 @@ func testGoOIDC(t *testing.T, a *app, userID string) {
 		var claims struct {
 			SessionID string `json:"sid"`
 		}
-		if err := verified.Claims(&claims); err != nil || verified.Subject != userID || claims.SessionID != g.SessionID {
+		if err := verified.Claims(&claims); err != nil || verified.Subject != userID ||
+			claims.SessionID != g.SessionID {
 			t.Errorf("subject %s, %+v, %v", verified.Subject, claims, err)
 		}
 	}

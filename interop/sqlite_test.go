@@ -24,7 +24,11 @@ import (
 // driver modernc.org/sqlite.
 func openModernc(t testing.TB, file string, connections int) *store.Store {
 	t.Helper()
-	pool, err := sql.Open("sqlite", "file:"+file+"?_pragma=journal_mode(WAL)&_pragma=busy_timeout(1000)&_pragma=synchronous(FULL)&_txlock=immediate")
+	pool, err := sql.Open(
+		"sqlite",
+		"file:"+file+
+			"?_pragma=journal_mode(WAL)&_pragma=busy_timeout(1000)&_pragma=synchronous(FULL)&_txlock=immediate",
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +72,10 @@ func TestModerncRotatesATokenOnce(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "sessions.db")
 	stores := []*store.Store{openModernc(t, file, 1), openModernc(t, file, 8)}
 	now := time.Date(2026, time.March, 4, 5, 6, 7, 0, time.UTC)
-	s := sessions.Session{ID: uuid.Must(uuid.NewV7()).String(), UserID: "alice", CreatedAt: now, LastUsedAt: now, ExpiresAt: now.Add(time.Hour)}
+	s := sessions.Session{
+		ID: uuid.Must(uuid.NewV7()).String(), UserID: "alice", CreatedAt: now, LastUsedAt: now,
+		ExpiresAt: now.Add(time.Hour),
+	}
 	if err := stores[0].Create(t.Context(), s); err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +86,8 @@ func TestModerncRotatesATokenOnce(t *testing.T) {
 		for i := range callers {
 			all.Go(func() {
 				r, err := stores[i%2].Refresh(t.Context(), sessions.RefreshParams{
-					ID: s.ID, Presented: token, Rotation: sessions.Rotation{Overlap: time.Minute}, Moment: sessions.Moment{Now: now},
+					ID: s.ID, Presented: token, Rotation: sessions.Rotation{Overlap: time.Minute},
+					Moment: sessions.Moment{Now: now},
 				})
 				if err != nil || r.State.Current != token+1 {
 					t.Errorf("token %d: successor %d, %v", token, r.State.Current, err)

@@ -23,11 +23,13 @@ import (
 	"github.com/sessile-go/sessile/store"
 )
 
-// newApp is the app: the sessions API, pages, and routes of its own that sessions protect.
+// newApp returns the app: the sessions API, the pages, and routes that sessions protect.
 func newApp(manager *sessions.Manager, st *store.Store, users users, cfg config, logger *slog.Logger) http.Handler {
-	pages := pages{manager: manager, users: users, insecure: cfg.insecureCookie, crossOrigin: http.NewCrossOriginProtection()}
+	pages := pages{
+		manager: manager, users: users, insecure: cfg.insecureCookie, crossOrigin: http.NewCrossOriginProtection(),
+	}
 	e := echo.New()
-	e.IPExtractor = echo.ExtractIPDirect() // what Echo believes otherwise, anybody can send
+	e.IPExtractor = echo.ExtractIPDirect() // by default Echo trusts headers that anybody can send
 	e.Use(cors())
 	e.HTTPErrorHandler = func(err error, c echo.Context) {
 		var (
@@ -50,45 +52,45 @@ func newApp(manager *sessions.Manager, st *store.Store, users users, cfg config,
 	}
 	pages.register(e)
 
-	// At the root for curl, and where the published SDK of Stack Auth looks for it.
+	// At the root for curl, and under /api/v1 for the published SDK of Stack Auth.
 	api := sessions.NewHandler(manager)
 	v1 := e.Group("/api/v1")
 	echov4.Mount(e, api)
 	echov4.Mount(v1, api)
-	// Where OAuth clients look for what they can do here (RFC 8414); those of OpenID
-	// Connect look below the issuer, where Mount has put it.
+	// OAuth clients look for the metadata here (RFC 8414). Clients of OpenID Connect look
+	// below the issuer, and Mount serves it there.
 	if issuer, err := url.Parse(cfg.issuer); err == nil {
-		e.GET("/.well-known/oauth-authorization-server"+strings.TrimSuffix(issuer.Path, "/"), echo.WrapHandler(api.Metadata()))
+		e.GET("/.well-known/oauth-authorization-server"+strings.TrimSuffix(issuer.Path, "/"),
+			echo.WrapHandler(api.Metadata()))
 	}
 
-	// Strict asks for the session on every request, so that a sign-out counts at
-	// once, whichever replica it reached. echov4.Require(manager) and the like do
-	// without that statement.
+	// Strict looks the session up on every request, so that a sign-out takes effect at
+	// once, whichever replica it reached. echov4.Require(manager) saves that statement.
 	auth := echov4.Config{Manager: manager, Revocation: sessions.Strict}
 
-	// Who acts as a user may look and not touch: the guard lets GET and HEAD pass,
-	// so every route of a user can have it.
+	// An impersonation is read-only. The guard lets GET and HEAD pass, so every route of
+	// a user can have it.
 	own := []echo.MiddlewareFunc{auth.Require(), echov4.ReadOnlyImpersonation}
 	e.GET("/me", users.me, own...)
-	// The step-up of the page /profile, because it is the same change: whoever stole a
-	// token would otherwise come here.
+	// The same change as on the page /profile needs the same step-up, or a thief of a
+	// token would use this route.
 	e.PUT("/me/name", users.rename, append(slices.Clone(own), echov4.RequireRecent(recently))...)
 	e.PUT("/users/:id/administrator", users.setAdministrator, auth.RequireServer())
 	e.GET("/audit", audit(st), auth.RequireServer())
 
-	// What the SDK asks an app for beside sessions.
+	// The SDK also requests these.
 	v1.GET("/users/me", users.stackMe, auth.Require())
 	v1.GET("/users/:id", users.stackUser, auth.RequireServer())
 	v1.GET("/projects/current", project(cfg.projectID), auth.Optional())
-	// Is the process alive? 200 also while the database is away or the revocation feed
-	// is behind: a restart would mend neither.
+	// Is the process alive? 200 even while the database is away or the revocation feed is
+	// behind, since a restart would not help.
 	e.GET("/health", func(c echo.Context) error {
 		return c.JSON(http.StatusOK, echo.Map{"status": "ok", "sessions": manager.Health()})
 	})
-	// Can it serve? A load balancer sends requests elsewhere while the answer is no.
+	// Can it serve? If not, a load balancer sends requests elsewhere.
 	e.GET("/ready", ready(users))
 
-	// Gives those routes the headers and the errors that the SDK understands.
+	// Gives the routes of the SDK the headers and errors that it understands.
 	return sessions.StackHeaders(e)
 }
 
@@ -105,11 +107,11 @@ func (u users) me(c echo.Context) error {
 		"is_administrator": user.Administrator,
 		"session_id":       id.SessionID,
 		"is_impersonation": id.Impersonation,
-		"actor":            id.Actor, // for a banner: who acts as the user
+		"actor":            id.Actor, // for a banner
 	})
 }
 
-// rename lets users say what they are called.
+// rename changes the name of the user.
 func (u users) rename(c echo.Context) error {
 	var body struct {
 		Name string `json:"name"`
@@ -128,13 +130,14 @@ func (u users) rename(c echo.Context) error {
 }
 
 func validName(name string) bool {
-	return strings.TrimSpace(name) != "" && len(name) <= 100 && utf8.ValidString(name) && !strings.ContainsFunc(name, unicode.IsControl)
+	return strings.TrimSpace(name) != "" && len(name) <= 100 && utf8.ValidString(name) &&
+		!strings.ContainsFunc(name, unicode.IsControl)
 }
 
-// setAdministrator makes a user an administrator, or no longer one.
+// setAdministrator makes a user an administrator, or takes that away.
 func (u users) setAdministrator(c echo.Context) error {
 	var body struct {
-		Administrator *bool `json:"administrator"` // a pointer, because its absence must not mean false
+		Administrator *bool `json:"administrator"` // a pointer, so that a missing field is not false
 	}
 	if err := readBody(c, &body); err != nil {
 		return err
@@ -151,7 +154,7 @@ func (u users) setAdministrator(c echo.Context) error {
 // readyLimit is short because probes do not wait for long.
 const readyLimit = 2 * time.Second
 
-// ready asks the database.
+// ready queries the database.
 func ready(users users) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		ctx, cancel := context.WithTimeout(c.Request().Context(), readyLimit)
@@ -164,11 +167,13 @@ func ready(users users) echo.HandlerFunc {
 	}
 }
 
-// audit lists what was done as a user, or by an actor, the latest first.
+// audit lists the audit log of a user or an actor, newest first.
 func audit(st *store.Store) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		if id, _ := sessions.FromContext(c.Request().Context()); id.Access != sessions.AccessAdmin {
-			return echov4.Error(c, &sessions.APIError{Status: http.StatusForbidden, Code: "FORBIDDEN", Message: "The audit log is for admin keys."})
+			return echov4.Error(c, &sessions.APIError{
+				Status: http.StatusForbidden, Code: "FORBIDDEN", Message: "The audit log is for admin keys.",
+			})
 		}
 		q := store.AuditQuery{UserID: c.QueryParam("user_id"), Actor: c.QueryParam("actor"), Limit: 100}
 		if q.UserID == "" && q.Actor == "" {
@@ -192,20 +197,20 @@ func audit(st *store.Store) echo.HandlerFunc {
 	}
 }
 
-// readBody reads one JSON value that has no fields but those of v.
+// readBody reads one JSON value with the fields of v and no others.
 func readBody(c echo.Context, v any) error {
 	body := json.NewDecoder(http.MaxBytesReader(c.Response(), c.Request().Body, 1<<10))
 	body.DisallowUnknownFields()
 	if body.Decode(v) != nil {
-		return badRequest(c, "the body is not the JSON that this route takes")
+		return badRequest(c, "the body is not the JSON that this route expects")
 	}
 	if _, err := body.Token(); !errors.Is(err, io.EOF) {
-		return badRequest(c, "something follows the JSON of the body")
+		return badRequest(c, "the body has data after its JSON value")
 	}
 	return nil
 }
 
-// badRequest is an error in the form of the session API's own.
+// badRequest returns an error in the form of the session API.
 func badRequest(c echo.Context, message string) error {
 	return echov4.Error(c, &sessions.APIError{Status: http.StatusBadRequest, Code: "SCHEMA_ERROR", Message: message})
 }
@@ -220,7 +225,7 @@ func (u users) stackUser(c echo.Context) error { return u.answerStack(c, c.Param
 func (u users) answerStack(c echo.Context, id string) error {
 	user, err := u.find(c.Request().Context(), id)
 	if err != nil {
-		return echov4.Error(c, err) // of an unknown user it makes USER_NOT_FOUND
+		return echov4.Error(c, err) // USER_NOT_FOUND for an unknown user
 	}
 	return c.JSON(http.StatusOK, echo.Map{
 		"id":                     user.ID,
@@ -230,7 +235,7 @@ func (u users) answerStack(c echo.Context, id string) error {
 		"signed_up_at_millis":    user.CreatedAt.UnixMilli(),
 		"is_anonymous":           false,
 		"is_restricted":          false,
-		"risk_scores":            echo.Map{"sign_up": echo.Map{}}, // the SDK looks into it
+		"risk_scores":            echo.Map{"sign_up": echo.Map{}}, // the SDK reads it
 	})
 }
 
@@ -247,9 +252,8 @@ func project(id string) echo.HandlerFunc {
 	}
 }
 
-// cors lets pages of any origin ask. That is safe because a browser shows them no
-// answer to a request with cookies: "*" is not for those. So such a page has only the
-// tokens that it was given.
+// cors allows requests from pages of any origin. That is safe because "*" excludes requests
+// with cookies: such a page can use only tokens that it was given.
 func cors() echo.MiddlewareFunc {
 	both := func(names ...string) []string {
 		var all []string
@@ -261,7 +265,8 @@ func cors() echo.MiddlewareFunc {
 	return echomiddleware.CORSWithConfig(echomiddleware.CORSConfig{
 		AllowOrigins: []string{"*"},
 		AllowMethods: []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodDelete},
-		AllowHeaders: append(both("Access-Type", "Project-Id", "Branch-Id", "Publishable-Client-Key", "Secret-Server-Key",
+		AllowHeaders: append(both("Access-Type", "Project-Id", "Branch-Id", "Publishable-Client-Key",
+			"Secret-Server-Key",
 			"Super-Secret-Admin-Key", "Admin-Access-Token", "Access-Token", "Refresh-Token", "Override-Error-Status",
 			"Allow-Anonymous-User", "Allow-Restricted-User", "Client-Version", "Random-Nonce"),
 			"Authorization", "Content-Type", "Idempotency-Key", "Ngrok-Skip-Browser-Warning"),

@@ -19,13 +19,13 @@ import (
 	"github.com/sessile-go/sessile/sessions"
 )
 
-// config is what the environment says.
+// config holds the settings from the environment.
 type config struct {
 	addr      string
 	database  database
 	secrets   [][]byte
 	projectID string
-	issuer    string // run makes it of the address if it is empty
+	issuer    string // run derives it from the address if it is empty
 
 	serverKey, adminKey, clientKey key
 	hashes                         []sessions.ServerKey
@@ -38,7 +38,7 @@ type config struct {
 // key is a credential of a caller.
 type key struct {
 	text string
-	// made is true for one that nobody gave us.
+	// made is true if the app made the key.
 	made bool
 }
 
@@ -69,14 +69,14 @@ func readConfig(getenv func(string) string) (config, error) {
 	}
 	var errIssuer error
 	if c.issuer != "" && !strings.HasSuffix(c.issuer, "/api/v1"+c.ofProject()) {
-		// The metadata has the URLs of the API, which are made of it.
-		errIssuer = fmt.Errorf("SESSILE_ISSUER: must be where the app is found, followed by /api/v1%s", c.ofProject())
+		// The metadata has the URLs of the API, which are derived from the issuer.
+		errIssuer = fmt.Errorf("SESSILE_ISSUER: must be the address of the app followed by /api/v1%s", c.ofProject())
 	}
 	if err := errors.Join(errDatabase, errServer, errAdmin, errTTL, errOverlap, errCookie, errIssuer); err != nil {
 		return config{}, err
 	}
 
-	// After the rest was found good, because it may write a file.
+	// After the other checks, because it may write a file.
 	var err error
 	text := getenv("SESSILE_SECRETS")
 	if text == "" {
@@ -93,8 +93,8 @@ func readConfig(getenv func(string) string) (config, error) {
 // ofProject is the path of the project below the API.
 func (c config) ofProject() string { return "/projects/" + c.projectID }
 
-// readKey reads a server key or an admin key, or makes one. The app keeps its hash
-// for sessions; the name says in events and on rows who called.
+// readKey reads a server key or an admin key, or makes one, and keeps its hash. Events and
+// rows have its name.
 func (c *config) readKey(getenv func(string) string, name string, access sessions.AccessType) (key, error) {
 	k := key{text: getenv(name)}
 	if k.text == "" {
@@ -109,7 +109,10 @@ func (c *config) readKey(getenv func(string) string, name string, access session
 		return key{}, fmt.Errorf("%s: %w", name, err)
 	}
 	if hash.Access != access {
-		return key{}, fmt.Errorf("%s: has the prefix of the other kind: a server key starts with ssk_, an admin key with sak_", name)
+		return key{},
+			fmt.Errorf(
+				"%s: has the prefix of the other kind: a server key starts with ssk_, an admin key with sak_", name,
+			)
 	}
 	c.hashes = append(c.hashes, hash)
 	return k, nil
@@ -118,7 +121,7 @@ func (c *config) readKey(getenv func(string) string, name string, access session
 func readDuration(getenv func(string) string, name string) (time.Duration, error) {
 	text := getenv(name)
 	if text == "" {
-		return 0, nil // the default of sessions
+		return 0, nil // sessions has a default
 	}
 	d, err := time.ParseDuration(text)
 	if err != nil || d <= 0 {
@@ -127,8 +130,8 @@ func readDuration(getenv func(string) string, name string) (time.Duration, error
 	return d, nil
 }
 
-// decodeSecrets reads base64 of either alphabet, padded or not. Errors do not show
-// what was read.
+// decodeSecrets reads base64 of either alphabet, padded or not. Errors do not contain the
+// input.
 func decodeSecrets(text string) ([][]byte, error) {
 	toStandard := strings.NewReplacer("-", "+", "_", "/")
 	var secrets [][]byte
@@ -136,16 +139,20 @@ func decodeSecrets(text string) ([][]byte, error) {
 		part = toStandard.Replace(strings.TrimRight(strings.TrimSpace(part), "="))
 		secret, err := base64.RawStdEncoding.DecodeString(part)
 		if err != nil || len(secret) < 32 {
-			return nil, fmt.Errorf("SESSILE_SECRETS: number %d is not the base64 of at least 32 random bytes (openssl rand -base64 32)", i+1)
+			return nil,
+				fmt.Errorf(
+					"SESSILE_SECRETS: number %d is not the base64 of at least 32 random bytes (openssl rand -base64 "+
+						"32)", i+1,
+				)
 		}
 		secrets = append(secrets, secret)
 	}
 	return secrets, nil
 }
 
-// keptSecrets returns the content of a file that has the form of SESSILE_SECRETS,
-// and makes it at the first start. A new one is linked into place when it is
-// complete, so that two replicas that start together end up with the same.
+// keptSecrets returns the content of a file in the form of SESSILE_SECRETS, and makes the
+// file at the first start. It links a complete file into place, so that two replicas that
+// start together read the same secret.
 func keptSecrets(path string) (string, error) {
 	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -179,18 +186,17 @@ func makeSecrets(path string) (err error) {
 	return nil
 }
 
-// baseURL is where the app is found: at addr, with the port that was bound where
-// addr leaves it open.
+// baseURL returns the URL of the app: addr, with the bound port if addr leaves it open.
 func baseURL(addr string, bound net.Addr) string {
-	host, port, _ := net.SplitHostPort(addr) // it was listened at, so it has that form
+	host, port, _ := net.SplitHostPort(addr) // Listen has accepted it, so it has this form
 	if tcp, ok := bound.(*net.TCPAddr); ok && (port == "" || port == "0") {
 		port = strconv.Itoa(tcp.Port)
 	}
 	return "http://" + net.JoinHostPort(cmp.Or(host, "localhost"), port)
 }
 
-// greet says where the app is and what to try. Keys that were made here are printed:
-// nobody else has them. One that was given stays with whoever gave it.
+// greet prints the address of the app and what to try. It prints keys that the app made,
+// since nobody else has them, but not those that it was given.
 func (c config) greet(out io.Writer, base string) {
 	show := func(k key) string {
 		if k.made {

@@ -13,34 +13,33 @@ import (
 	"gorm.io/gorm/logger"
 )
 
-// database says where the data is.
+// database has the settings of the database.
 type database struct {
 	dialector gorm.Dialector
-	// secretsFile is where secrets are kept that nobody gave us.
+	// secretsFile keeps the secrets that the app made.
 	secretsFile string
 	// connections is how many may be open at once. All of them stay open: database/sql
-	// keeps two by default, and a busy server would open a new one for every few
-	// requests.
+	// keeps two by default, and a busy server would keep opening new ones.
 	connections int
-	// maxIdle and maxAge are how long a connection may be unused and how long it may
-	// live. Zero means for ever.
+	// maxIdle and maxAge limit how long a connection may be unused, and how long it may
+	// live. Zero is no limit.
 	maxIdle, maxAge time.Duration
 	// unprepared is true if statements must not be prepared, because a pooler gives
 	// each transaction another connection.
 	unprepared bool
 }
 
-// sqliteOptions are what a server wants of SQLite, by the names of its driver.
+// sqliteOptions are the settings of SQLite for a server, by the names of its driver.
 //
-//   - WAL lets readers go on while somebody writes.
-//   - The busy time-out lets a writer wait for another process instead of failing.
-//     It is short because SQLite waits for all of it, even if the request is over
-//     meanwhile. The store tries again by itself.
-//   - FULL, because with NORMAL, the driver's default in WAL mode, a power failure
-//     can take back a commit that was answered already: a session that was ended
-//     would be live again.
-//   - Immediate transactions take the write lock at their start. One that reads
-//     first and then writes would fail at once if another wrote in between.
+//   - WAL lets readers continue during a write.
+//   - The busy time-out lets a writer wait for another process instead of failing. It is
+//     short because SQLite waits all that time even if the request is over. The store
+//     tries again by itself.
+//   - FULL makes commits durable. With NORMAL, the driver's default in WAL mode, a power
+//     failure can undo a commit that was already answered, and an ended session would be
+//     live again.
+//   - Immediate transactions take the write lock at their start. A deferred one that reads
+//     and then writes fails at once if another has written meanwhile.
 const sqliteOptions = "_journal_mode=WAL&_busy_timeout=1000&_synchronous=FULL&_txlock=immediate"
 
 // parseDatabase reads DATABASE_URL.
@@ -71,14 +70,14 @@ func parseDatabase(text string) (database, error) {
 		path, options = text, ""
 	}
 	if path == "" || path == ":memory:" {
-		return database{}, fmt.Errorf("DATABASE_URL: has to name a file")
+		return database{}, fmt.Errorf("DATABASE_URL: must name a file")
 	}
 	if options != "" {
 		options += "&" // the driver takes the first of two
 	}
 	dsn := "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + options + sqliteOptions
-	// One connection, because SQLite has one writer anyway: waiting for it in the
-	// pool is fair and wakes at once, while SQLite itself polls with growing pauses.
+	// One connection, because SQLite has one writer: the pool queues fairly and wakes a
+	// waiter at once, while SQLite polls with growing pauses.
 	return database{dialector: sqlite.Open(dsn), secretsFile: path + ".secrets", connections: 1}, nil
 }
 
@@ -90,9 +89,9 @@ func parsePostgres(text string) (database, error) {
 	}
 	options := u.Query()
 	if !options.Has("connect_timeout") {
-		// A server that has gone silent takes connections and answers none.
-		// database/sql opens new ones under no deadline, so without this limit the
-		// pool would wait for the first of them for ever, even after the server is back.
+		// A server that hangs accepts connections and does not answer. database/sql opens
+		// connections without a deadline, so without this limit the pool would wait for the
+		// first of them for ever, even after the server is back.
 		u.RawQuery = strings.TrimPrefix(u.RawQuery+"&connect_timeout=2", "&")
 	}
 	mode := options.Get("default_query_exec_mode")
@@ -100,13 +99,13 @@ func parsePostgres(text string) (database, error) {
 		dialector:   postgres.Open(u.String()),
 		secretsFile: "sessile.secrets",
 		connections: 20,
-		maxIdle:     5 * time.Minute, // what a burst has opened
-		maxAge:      time.Hour,       // so that they follow a name that leads elsewhere
+		maxIdle:     5 * time.Minute, // closes what a burst opened
+		maxAge:      time.Hour,       // follows a change of the host's DNS
 		unprepared:  mode != "" && mode != "cache_statement",
 	}, nil
 }
 
-// open returns the database and what closes it.
+// open returns the database and a func that closes it.
 func (d database) open() (*gorm.DB, func() error, error) {
 	db, err := d.connect()
 	if err != nil {
@@ -132,9 +131,9 @@ func (d database) connect() (db *gorm.DB, err error) {
 	return db, err
 }
 
-// whileLocked calls f again, for about 10 s, while another process has the SQLite file
-// locked. Several that make a new one at once need it: one of them turns WAL on, and
-// for that SQLite lets nobody wait.
+// whileLocked repeats f, for about 10 s, while another process has locked the SQLite file.
+// Processes that create a file at the same time need it: one of them turns WAL on, and
+// SQLite does not let the others wait for that.
 func whileLocked(f func() error) error {
 	for pause := 10 * time.Millisecond; ; pause *= 2 {
 		err := f()

@@ -23,7 +23,8 @@ var files embed.FS
 var templates = parseTemplates("sign-in", "devices", "profile", "confirm", "people", "continue", "error")
 
 func parseTemplates(names ...string) map[string]*template.Template {
-	layout := template.Must(template.New("").Funcs(template.FuncMap{"initials": initials}).ParseFS(files, "pages/layout.html"))
+	layout := template.Must(template.New("").Funcs(template.FuncMap{"initials": initials}).ParseFS(files,
+		"pages/layout.html"))
 	all := map[string]*template.Template{}
 	for _, name := range names {
 		all[name] = template.Must(template.Must(layout.Clone()).ParseFS(files, "pages/"+name+".html"))
@@ -31,26 +32,26 @@ func parseTemplates(names ...string) map[string]*template.Template {
 	return all
 }
 
-// view is what the templates are given.
+// view is the argument of the templates.
 type view struct {
 	Title, Notice string
 	// Here is the path, for the menu.
 	Here string
-	// User is whose page it is; nobody's has no ID.
+	// User is the signed-in user; without one its ID is empty.
 	User user
-	// Acting is set where somebody else acts as User.
+	// Acting is set if somebody else acts as User.
 	Acting *acting
 	Data   any
 }
 
-// acting is what the banner says.
+// acting is the content of the banner.
 type acting struct {
 	Actor string
 	Until time.Time
 }
 
-// notices are what a page can say about what has just happened. The URL names one, so
-// nobody can put words of their own on a page.
+// notices are messages about what has just happened. The URL has only a key, so nobody can
+// put other text on a page.
 var notices = map[string]string{
 	"acting":     "The impersonation is over. Please sign in again.",
 	"already":    "You are signed in already. Sign out to be somebody else.",
@@ -67,7 +68,7 @@ var notices = map[string]string{
 	"signed-out": "You are signed out.",
 }
 
-// see sends the browser to another page, so that a reload does not post again.
+// see redirects the browser to another page, so that a reload does not post again.
 func see(c echo.Context, path, notice string) error {
 	if notice != "" {
 		path += "?notice=" + notice
@@ -77,23 +78,25 @@ func see(c echo.Context, path, notice string) error {
 
 const pageKey = "page"
 
-// beAPage sets the headers of pages, and that errors become pages, too.
+// beAPage sets the headers of pages, and marks the request so that errors become pages.
 func beAPage(c echo.Context) {
 	c.Set(pageKey, true)
 	h := c.Response().Header()
-	h.Set("Cache-Control", "no-store") // or the back button shows them after the sign-out
-	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'")
+	h.Set("Cache-Control", "no-store") // or the back button would show them after a sign-out
+	h.Set("Content-Security-Policy",
+		"default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri "+
+			"'none'")
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
-	// With no-referrer browsers post our own forms with "Origin: null", which cannot
-	// be told from another site's.
+	// With no-referrer browsers post the app's own forms with "Origin: null", like those of
+	// another site.
 	h.Set("Referrer-Policy", "same-origin")
 	h.Set("X-Content-Type-Options", "nosniff")
 }
 
-// show answers with a page.
+// show writes a page.
 func (p pages) show(c echo.Context, status int, name, title string, data any) error {
 	v := view{Title: title, Notice: notices[c.QueryParam("notice")], Here: c.Request().URL.Path, Data: data}
-	if err := p.setUser(c, &v); err != nil && name != "error" { // which may be about just that
+	if err := p.setUser(c, &v); err != nil && name != "error" { // the error page may be about this failure
 		return err
 	}
 	var page bytes.Buffer
@@ -103,7 +106,7 @@ func (p pages) show(c echo.Context, status int, name, title string, data any) er
 	return c.HTMLBlob(status, page.Bytes())
 }
 
-// setUser says whose page it is, and who acts.
+// setUser sets the user of the page and the actor.
 func (p pages) setUser(c echo.Context, v *view) error {
 	ctx, id := c.Request().Context(), identity(c)
 	if !id.HasUser() {
@@ -111,7 +114,7 @@ func (p pages) setUser(c echo.Context, v *view) error {
 	}
 	if id.Impersonation {
 		actor, err := p.users.find(ctx, id.Actor)
-		if err != nil && !errors.Is(err, sessions.ErrUserNotFound) { // a server key may have named anybody
+		if err != nil && !errors.Is(err, sessions.ErrUserNotFound) { // a server key may name any actor
 			return err
 		}
 		v.Acting = &acting{Actor: cmp.Or(actor.Name, id.Actor), Until: id.SessionExpiresAt.UTC()}
@@ -124,8 +127,8 @@ func (p pages) setUser(c echo.Context, v *view) error {
 	return nil
 }
 
-// wanted reports whether an error is for a person: of a page, or of a path that is
-// nothing and was typed into a browser.
+// wanted reports whether an error must be a page: it is of a page, or a browser requested
+// an unknown path.
 func (p pages) wanted(c echo.Context, err error) bool {
 	if c.Get(pageKey) != nil {
 		return true
@@ -135,20 +138,21 @@ func (p pages) wanted(c echo.Context, err error) bool {
 		return false
 	}
 	beAPage(c)
-	if ctx, err := p.manager.Admit(c.Response(), c.Request(), sessions.NeedNothing, sessions.DefaultRevocation); err == nil {
-		c.SetRequest(c.Request().WithContext(ctx)) // whose the menu is
+	if ctx, err := p.manager.Admit(c.Response(), c.Request(), sessions.NeedNothing,
+		sessions.DefaultRevocation); err == nil {
+		c.SetRequest(c.Request().WithContext(ctx)) // for the menu
 	}
 	return true
 }
 
-// fail shows an error as a page, or leads to where it can be mended.
+// fail shows an error as a page, or redirects to the page that resolves it.
 func (p pages) fail(c echo.Context, err error) error {
 	status := http.StatusInternalServerError
 	if known, ok := errors.AsType[*echo.HTTPError](err); ok {
 		status = known.Code
 	}
 	_, tooOld := errors.AsType[*sessions.AuthenticationTooOldError](err)
-	c.Response().Header().Del("WWW-Authenticate") // is for programs
+	c.Response().Header().Del("WWW-Authenticate") // for programs only
 	switch {
 	case c.Response().Committed:
 		return nil
@@ -173,17 +177,17 @@ func explain(err error, status int) (title, text string) {
 	case errors.Is(err, sessions.ErrCrossOrigin):
 		return "Nothing was changed", "This was sent by a page of another site, so it was refused."
 	case errors.Is(err, sessions.ErrImpersonationNotAllowed):
-		return "Not while acting as somebody", "Who acts as a user may look, and change nothing. Nothing was changed."
+		return "Not while acting as somebody", "An impersonation is read-only. Nothing was changed."
 	case status == http.StatusForbidden:
 		return "Not for you", "This page is for administrators."
 	case status == http.StatusNotFound:
-		return "There is nothing here", "The page does not exist, or what it was about is gone."
+		return "There is nothing here", "The page does not exist, or its subject was deleted."
 	case status == http.StatusServiceUnavailable:
 		return "One moment, please", "This cannot be answered right now. Try again; you are still signed in."
 	case status < http.StatusInternalServerError:
-		return "That did not work", "The request is not one that this page takes."
+		return "That did not work", "This page cannot handle the request."
 	default:
-		return "Something went wrong", "It is our fault, and it is in the log."
+		return "Something went wrong", "It is our fault, and it was logged."
 	}
 }
 
@@ -199,7 +203,7 @@ func asset(name, contentType string) echo.HandlerFunc {
 	}
 }
 
-// deviceName makes a User-Agent readable, where it is of a kind that everybody has.
+// deviceName makes the User-Agent of common browsers readable.
 func deviceName(userAgent string) string {
 	find := func(pairs ...[2]string) string {
 		for _, pair := range pairs {
@@ -209,11 +213,15 @@ func deviceName(userAgent string) string {
 		}
 		return ""
 	}
-	// Most browsers claim to be those further down as well.
-	browser := find([2]string{"Edg", "Edge"}, [2]string{"OPR/", "Opera"}, [2]string{"SamsungBrowser/", "Samsung Internet"},
-		[2]string{"Firefox/", "Firefox"}, [2]string{"FxiOS/", "Firefox"}, [2]string{"Chrome/", "Chrome"}, [2]string{"CriOS/", "Chrome"},
+	// Most browsers also name those further down.
+	browser := find([2]string{"Edg", "Edge"}, [2]string{"OPR/", "Opera"}, [2]string{
+		"SamsungBrowser/", "Samsung Internet",
+	},
+		[2]string{"Firefox/", "Firefox"}, [2]string{"FxiOS/", "Firefox"}, [2]string{"Chrome/", "Chrome"},
+		[2]string{"CriOS/", "Chrome"},
 		[2]string{"Safari/", "Safari"}, [2]string{"curl/", "curl"}, [2]string{"Go-http-client/", "A Go program"})
-	system := find([2]string{"iPhone", "iPhone"}, [2]string{"iPad", "iPad"}, [2]string{"Android", "Android"}, [2]string{"CrOS", "ChromeOS"},
+	system := find([2]string{"iPhone", "iPhone"}, [2]string{"iPad", "iPad"}, [2]string{"Android", "Android"},
+		[2]string{"CrOS", "ChromeOS"},
 		[2]string{"Windows", "Windows"}, [2]string{"Macintosh", "macOS"}, [2]string{"Linux", "Linux"})
 	switch {
 	case browser != "" && system != "":
@@ -229,7 +237,7 @@ func deviceName(userAgent string) string {
 	return userAgent
 }
 
-// ago says how long ago an hour was; the server does not know the reader's zone.
+// ago returns how long ago an hour was; the server does not know the reader's zone.
 func ago(now, hour time.Time) string {
 	switch n := int(now.Truncate(time.Hour).Sub(hour) / time.Hour); {
 	case n <= 0:

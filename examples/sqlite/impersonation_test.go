@@ -58,12 +58,16 @@ func TestActingAsAUser(t *testing.T) {
 		ada, grace := seeds()[0], seeds()[2]
 		own, administrator := w.create(t, ada.ID), w.create(t, grace.ID)
 
-		acting := grantOf(t, w.want(t, "Grace", 200, "", "POST", "/auth/sessions", `{"user_id": "`+ada.ID+`", "reason": "ticket 4711"}`, bearer(administrator.access)))
+		acting := grantOf(
+			t, w.want(t, "Grace", 200, "", "POST", "/auth/sessions", `{"user_id": "`+ada.ID+
+				`", "reason": "ticket 4711"}`, bearer(administrator.access)),
+		)
 		me := w.want(t, "Grace as Ada", 200, "", "GET", "/me", "", bearer(acting.access))
 		if me.body["id"] != ada.ID || me.body["actor"] != grace.ID || me.body["is_impersonation"] != true {
 			t.Errorf("/me: %s", me.text)
 		}
-		w.want(t, "Grace as Ada", 403, "IMPERSONATION_NOT_ALLOWED", "PUT", "/me/name", `{"name": "Countess of Lovelace"}`, bearer(acting.access))
+		w.want(t, "Grace as Ada", 403, "IMPERSONATION_NOT_ALLOWED", "PUT", "/me/name",
+			`{"name": "Countess of Lovelace"}`, bearer(acting.access))
 		me = w.app.want(t, 200, "", "GET", "/me", "", bearer(own.access))
 		if me.body["name"] != ada.Name || me.body["actor"] != "" {
 			t.Errorf("/me: %s", me.text)
@@ -73,18 +77,23 @@ func TestActingAsAUser(t *testing.T) {
 		if len(seen) != 1 || seen[0]["id"] != own.session || seen[0]["last_used_at"] == nil {
 			t.Errorf("Ada sees %v", seen)
 		}
-		listed := itemsOf(t, w.want(t, "admin key", 200, "", "GET", "/auth/sessions?user_id="+ada.ID, "", bearer(testAdminKey)))
-		if len(listed) != 2 || listed[0]["id"] != acting.session || listed[0]["actor"] != grace.ID || listed[0]["reason"] != "ticket 4711" {
+		listed := itemsOf(t, w.want(t, "admin key", 200, "", "GET", "/auth/sessions?user_id="+ada.ID, "",
+			bearer(testAdminKey)))
+		if len(listed) != 2 || listed[0]["id"] != acting.session || listed[0]["actor"] != grace.ID ||
+			listed[0]["reason"] != "ticket 4711" {
 			t.Errorf("the admin key sees %v", listed)
 		}
 
-		w.want(t, "server key", 200, "", "PUT", "/users/"+grace.ID+"/administrator", `{"administrator": false}`, bearer(testServerKey))
-		refused := w.want(t, "Grace as Ada", 401, "REFRESH_TOKEN_NOT_FOUND_OR_EXPIRED", "POST", "/auth/sessions/current/refresh", "", header{"X-Stack-Refresh-Token", acting.refresh})
+		w.want(t, "server key", 200, "", "PUT", "/users/"+grace.ID+"/administrator", `{"administrator": false}`,
+			bearer(testServerKey))
+		refused := w.want(t, "Grace as Ada", 401, "REFRESH_TOKEN_NOT_FOUND_OR_EXPIRED", "POST",
+			"/auth/sessions/current/refresh", "", header{"X-Stack-Refresh-Token", acting.refresh})
 		if reasonOf(refused) != "not_allowed" {
 			t.Errorf("the refresh: %s", refused.text)
 		}
 
-		if transcript := shorten(w.transcript.String()); spaces.ReplaceAllString(section, "") != spaces.ReplaceAllString(transcript, "") {
+		if transcript := shorten(w.transcript.String()); spaces.ReplaceAllString(section,
+			"") != spaces.ReplaceAllString(transcript, "") {
 			t.Errorf("docs/impersonation.md shows another walk. Put there:\n\n%s", transcript)
 		}
 
@@ -95,11 +104,14 @@ func TestActingAsAUser(t *testing.T) {
 		if n := len(w.listed(t, ada.ID)); n != 1 {
 			t.Errorf("the admin key sees %d sessions, want 1", n)
 		}
-		w.app.want(t, 403, "IMPERSONATION_NOT_ALLOWED", "POST", "/auth/sessions", `{"user_id": "`+ada.ID+`"}`, bearer(administrator.access))
+		w.app.want(t, 403, "IMPERSONATION_NOT_ALLOWED", "POST", "/auth/sessions", `{"user_id": "`+ada.ID+`"}`,
+			bearer(administrator.access))
 
 		// All of it is on record. The refresh was granted before the policy was asked.
-		w.audited(t, "user_id="+ada.ID, "impersonation_refused not_allowed", "ended not_allowed", "rotated ", "created ")
-		w.audited(t, "actor="+grace.ID, "impersonation_refused not_allowed", "ended not_allowed", "rotated ", "created ")
+		w.audited(t, "user_id="+ada.ID, "impersonation_refused not_allowed", "ended not_allowed",
+			"rotated ", "created ")
+		w.audited(t, "actor="+grace.ID, "impersonation_refused not_allowed", "ended not_allowed",
+			"rotated ", "created ")
 		w.audited(t, "user_id="+grace.ID)
 		w.app.want(t, 403, "FORBIDDEN", "GET", "/audit?user_id="+ada.ID, "", bearer(testServerKey))
 		w.app.want(t, 401, "INSUFFICIENT_ACCESS_TYPE", "GET", "/audit?user_id="+ada.ID, "", bearer(own.access))
@@ -149,19 +161,22 @@ func reasonOf(a answer) string {
 
 func (a *app) impersonate(t *testing.T, actor grant, userID string) grant {
 	t.Helper()
-	return grantOf(t, a.want(t, 200, "", "POST", "/auth/sessions", `{"user_id": "`+userID+`", "reason": "a test"}`, bearer(actor.access)))
+	return grantOf(t, a.want(t, 200, "", "POST", "/auth/sessions", `{"user_id": "`+userID+`", "reason": "a test"}`,
+		bearer(actor.access)))
 }
 
 func (a *app) setAdministrator(t *testing.T, userID string, administrator bool) {
 	t.Helper()
-	a.want(t, 200, "", "PUT", "/users/"+userID+"/administrator", fmt.Sprintf(`{"administrator": %t}`, administrator), bearer(testServerKey))
+	a.want(t, 200, "", "PUT", "/users/"+userID+"/administrator", fmt.Sprintf(`{"administrator": %t}`, administrator),
+		bearer(testServerKey))
 }
 
 // refuses fails unless a session has ended: neither of its tokens works.
 func (a *app) refuses(t *testing.T, ended grant) {
 	t.Helper()
 	a.want(t, 401, "ACCESS_TOKEN_EXPIRED", "GET", "/me", "", bearer(ended.access))
-	got := a.want(t, 401, "REFRESH_TOKEN_NOT_FOUND_OR_EXPIRED", "POST", "/auth/sessions/current/refresh", "", header{"X-Stack-Refresh-Token", ended.refresh})
+	got := a.want(t, 401, "REFRESH_TOKEN_NOT_FOUND_OR_EXPIRED", "POST", "/auth/sessions/current/refresh", "",
+		header{"X-Stack-Refresh-Token", ended.refresh})
 	if reasonOf(got) != "ended" {
 		t.Errorf("the refresh: %s", got.text)
 	}
@@ -174,7 +189,8 @@ func TestAnImpersonationIsHandedOffOnce(t *testing.T) {
 		ada, grace := seeds()[0], seeds()[2]
 		own, administrator := a.create(t, ada.ID), a.create(t, grace.ID)
 
-		handoff := a.want(t, 200, "", "POST", "/auth/sessions", `{"user_id": "`+ada.ID+`", "handoff": true}`, bearer(administrator.access))
+		handoff := a.want(t, 200, "", "POST", "/auth/sessions", `{"user_id": "`+ada.ID+`", "handoff": true}`,
+			bearer(administrator.access))
 		if handoff.body["access_token"] != nil || handoff.body["refresh_token"] != nil {
 			t.Errorf("tokens beside the code: %s", handoff.text)
 		}
@@ -186,10 +202,15 @@ func TestAnImpersonationIsHandedOffOnce(t *testing.T) {
 		if acting.session != handoff.body["session_id"] {
 			t.Error("the tokens are of another session")
 		}
-		if me := a.want(t, 200, "", "GET", "/me", "", bearer(acting.access)); me.body["id"] != ada.ID || me.body["actor"] != grace.ID {
+		if me := a.want(t, 200, "", "GET", "/me", "", bearer(acting.access)); me.body["id"] != ada.ID ||
+			me.body["actor"] != grace.ID {
 			t.Errorf("/me: %s", me.text)
 		}
-		acting = grantOf(t, a.want(t, 200, "", "POST", "/auth/sessions/current/refresh", "", header{"X-Stack-Refresh-Token", acting.refresh}))
+		acting = grantOf(
+			t, a.want(t, 200, "", "POST", "/auth/sessions/current/refresh", "", header{
+				"X-Stack-Refresh-Token", acting.refresh,
+			}),
+		)
 
 		// Twice redeemed is held by two.
 		a.want(t, 401, "HANDOFF_CODE_NOT_FOUND_OR_EXPIRED", "POST", "/auth/sessions/redeem", redeem)
@@ -211,7 +232,8 @@ func TestAnImpersonationEndsByItself(t *testing.T) {
 
 		asAlan := a.impersonate(t, administrator, alan.ID)
 		a.setAdministrator(t, alan.ID, true)
-		refused := a.want(t, 401, "REFRESH_TOKEN_NOT_FOUND_OR_EXPIRED", "POST", "/auth/sessions/current/refresh", "", header{"X-Stack-Refresh-Token", asAlan.refresh})
+		refused := a.want(t, 401, "REFRESH_TOKEN_NOT_FOUND_OR_EXPIRED", "POST", "/auth/sessions/current/refresh", "",
+			header{"X-Stack-Refresh-Token", asAlan.refresh})
 		if reasonOf(refused) != "not_allowed" {
 			t.Errorf("as one who has become an administrator: %s", refused.text)
 		}
@@ -230,7 +252,8 @@ func TestAnImpersonationEndsByItself(t *testing.T) {
 		a.refuses(t, asAda)
 		a.want(t, 200, "", "GET", "/me", "", bearer(another.access))
 		a.want(t, 200, "", "GET", "/me", "", bearer(own.access))
-		a.want(t, 401, "ACCESS_TOKEN_EXPIRED", "POST", "/auth/sessions", `{"user_id": "`+ada.ID+`"}`, bearer(administrator.access))
+		a.want(t, 401, "ACCESS_TOKEN_EXPIRED", "POST", "/auth/sessions", `{"user_id": "`+ada.ID+`"}`,
+			bearer(administrator.access))
 		if n := len(a.listed(t, ada.ID)); n != 2 {
 			t.Errorf("the admin key sees %d sessions, want 2", n)
 		}
@@ -264,7 +287,8 @@ func TestWhoMayActAsWhom(t *testing.T) {
 			"an impersonation as somebody else":     {acting, alan.ID, 403, "IMPERSONATION_NOT_ALLOWED"},
 			"an impersonation as the one behind it": {acting, grace.ID, 403, "IMPERSONATION_NOT_ALLOWED"},
 		} {
-			got := a.do(t, "POST", "/auth/sessions", `{"user_id": "`+tc.userID+`", "reason": "a test"}`, bearer(tc.caller.access))
+			got := a.do(t, "POST", "/auth/sessions", `{"user_id": "`+tc.userID+`", "reason": "a test"}`,
+				bearer(tc.caller.access))
 			if got.status != tc.status || got.code() != tc.code {
 				t.Errorf("%s: %d %s, want %d %s", name, got.status, got.text, tc.status, tc.code)
 			}
@@ -305,15 +329,18 @@ func TestNobodyFillsTheAuditLog(t *testing.T) {
 		for i := range 50 {
 			a.want(t, 401, "ACCESS_TOKEN_EXPIRED", "POST", "/auth/sessions", ask(i), bearer(expired.access))
 			a.want(t, 401, "UNPARSABLE_ACCESS_TOKEN", "POST", "/auth/sessions", ask(i), bearer(expired.access+"x"))
-			a.want(t, 401, "HANDOFF_CODE_NOT_FOUND_OR_EXPIRED", "POST", "/auth/sessions/redeem", fmt.Sprintf(`{"code": "garbage %d"}`, i))
+			a.want(t, 401, "HANDOFF_CODE_NOT_FOUND_OR_EXPIRED", "POST", "/auth/sessions/redeem",
+				fmt.Sprintf(`{"code": "garbage %d"}`, i))
 		}
 		var rows int64
-		if err := openDatabase(t, databaseURL).Raw("SELECT count(*) FROM sessile_sessions_audit").Scan(&rows).Error; err != nil || rows != 0 {
+		if err := openDatabase(t, databaseURL).Raw("SELECT count(*) FROM sessile_sessions_audit").Scan(&rows).
+			Error; err != nil || rows != 0 {
 			t.Errorf("200 requests of nobody left %d rows, %v", rows, err)
 		}
 
 		// A refusal of somebody is what the log is for.
-		a.want(t, 403, "IMPERSONATION_NOT_ALLOWED", "POST", "/auth/sessions", ask(0), bearer(a.create(t, ada.ID).access))
+		a.want(t, 403, "IMPERSONATION_NOT_ALLOWED", "POST", "/auth/sessions", ask(0),
+			bearer(a.create(t, ada.ID).access))
 		a.audited(t, "actor="+ada.ID, "impersonation_refused oneself")
 	})
 }
@@ -326,8 +353,10 @@ func TestChangingTheNameThroughTheAPIAsksForAFreshSignIn(t *testing.T) {
 		own := a.create(t, seeds()[0].ID)
 		a.want(t, 200, "", "PUT", "/me/name", `{"name": "Ada Byron"}`, bearer(own.access))
 		clock.Advance(recently + time.Minute)
-		stale := a.want(t, 401, "INSUFFICIENT_USER_AUTHENTICATION", "PUT", "/me/name", `{"name": "Eve"}`, bearer(own.access))
-		if challenge := stale.header.Get("WWW-Authenticate"); !strings.Contains(challenge, "insufficient_user_authentication") {
+		stale := a.want(t, 401, "INSUFFICIENT_USER_AUTHENTICATION", "PUT", "/me/name", `{"name": "Eve"}`,
+			bearer(own.access))
+		if challenge := stale.header.Get("WWW-Authenticate"); !strings.Contains(challenge,
+			"insufficient_user_authentication") {
 			t.Errorf("WWW-Authenticate: %s", challenge)
 		}
 		if me := a.want(t, 200, "", "GET", "/me", "", bearer(own.access)); me.body["name"] != "Ada Byron" {
@@ -344,30 +373,39 @@ func TestRoutesThatWrite(t *testing.T) {
 		own := a.create(t, ada.ID)
 
 		for _, body := range []string{
-			``, `{`, `[]`, `null`, `{}`, `{"name": null}`, `{"name": 1}`, `{"name": ""}`, `{"name": " "}`, `{"name": "a\u0000b"}`,
+			``, `{`, `[]`, `null`, `{}`, `{"name": null}`, `{"name": 1}`, `{"name": ""}`, `{"name": " "}`,
+			`{"name": "a\u0000b"}`,
 			`{"name": "` + strings.Repeat("a", 101) + `"}`, `{"name": "` + strings.Repeat("a", 2000) + `"}`,
 			`{"name": "Ada", "administrator": true}`, `{"name": "Ada"} {}`, `{"name": "Ada"} x`,
 		} {
 			a.want(t, 400, "SCHEMA_ERROR", "PUT", "/me/name", body, bearer(own.access))
 		}
-		for _, body := range []string{``, `true`, `{}`, `{"administrator": null}`, `{"administrator": 1}`, `{"administrator": "true"}`} {
+		for _, body := range []string{
+			``, `true`, `{}`, `{"administrator": null}`, `{"administrator": 1}`, `{"administrator": "true"}`,
+		} {
 			a.want(t, 400, "SCHEMA_ERROR", "PUT", "/users/"+ada.ID+"/administrator", body, bearer(testServerKey))
 		}
 		for _, id := range []string{"11111111-2222-4333-8444-555555555555", "%00", "me"} {
-			a.want(t, 404, "USER_NOT_FOUND", "PUT", "/users/"+id+"/administrator", `{"administrator": true}`, bearer(testServerKey))
+			a.want(t, 404, "USER_NOT_FOUND", "PUT", "/users/"+id+"/administrator", `{"administrator": true}`,
+				bearer(testServerKey))
 		}
 		administrator := a.create(t, grace.ID)
-		a.want(t, 401, "INSUFFICIENT_ACCESS_TYPE", "PUT", "/users/"+ada.ID+"/administrator", `{"administrator": true}`, bearer(administrator.access))
+		a.want(t, 401, "INSUFFICIENT_ACCESS_TYPE", "PUT", "/users/"+ada.ID+"/administrator", `{"administrator": true}`,
+			bearer(administrator.access))
 		a.want(t, 401, "ACCESS_TYPE_REQUIRED", "PUT", "/me/name", `{"name": "Ada"}`)
-		if me := a.want(t, 200, "", "GET", "/me", "", bearer(own.access)); me.body["name"] != ada.Name || me.body["is_administrator"] != false {
+		if me := a.want(t, 200, "", "GET", "/me", "", bearer(own.access)); me.body["name"] != ada.Name ||
+			me.body["is_administrator"] != false {
 			t.Errorf("/me: %s", me.text)
 		}
 
-		if me := a.want(t, 200, "", "PUT", "/me/name", `{"name": "Ada, Countess of Lovelace"}`, bearer(own.access)); me.body["name"] != "Ada, Countess of Lovelace" {
+		if me := a.want(t, 200, "", "PUT", "/me/name", `{"name": "Ada, Countess of Lovelace"}`,
+			bearer(own.access)); me.body["name"] != "Ada, Countess of Lovelace" {
 			t.Errorf("/me/name: %s", me.text)
 		}
 		a.setAdministrator(t, ada.ID, true)
-		if me := a.want(t, 200, "", "GET", "/me", "", bearer(own.access)); me.body["name"] != "Ada, Countess of Lovelace" || me.body["is_administrator"] != true {
+		if me := a.want(
+			t, 200, "", "GET", "/me", "", bearer(own.access),
+		); me.body["name"] != "Ada, Countess of Lovelace" || me.body["is_administrator"] != true {
 			t.Errorf("/me: %s", me.text)
 		}
 	})

@@ -1,32 +1,31 @@
-// Command sqlite is an app that has users of its own and has taken sessile in. Run
-// it and paste what it prints:
+// Command sqlite is an app with its own table of users that uses sessile for sessions.
+// Run it and paste what it prints:
 //
 //	go run ./examples/sqlite
 //
-// It keeps its data in the SQLite file sessile.db; with DATABASE_URL set to
-// postgres://… in Postgres. Environment variables, all optional:
+// It keeps its data in the SQLite file sessile.db, or in Postgres if DATABASE_URL is
+// postgres://…. All environment variables are optional:
 //
 //	ADDR                where to listen; 127.0.0.1:8080
 //	DATABASE_URL        a path, file:… or sqlite://… for SQLite, postgres://… for Postgres
 //	SESSILE_SECRETS     base64, separated by commas, the first one signs; made once and
-//	                    kept beside the database
-//	SESSILE_PROJECT_ID  what clients name as their project
+//	                    kept next to the database
+//	SESSILE_PROJECT_ID  the project id that clients send
 //	SESSILE_ISSUER      the issuer of access tokens: https://app.example/api/v1/projects/
-//	                    and the project id; made of ADDR by default, so instances on
+//	                    and the project id; derived from ADDR by default, so instances on
 //	                    different addresses need it to accept each other's tokens
 //	SESSILE_SERVER_KEY  ssk_…; made at every start
 //	SESSILE_ADMIN_KEY   sak_…; made at every start
 //	SESSILE_CLIENT_KEY  the publishable key of clients; made at every start
-//	SESSILE_ACCESS_TTL  how long access tokens live, as 10m
-//	SESSILE_OVERLAP     how long a spent refresh token still gets its successor, as 60s
+//	SESSILE_ACCESS_TTL  the lifetime of access tokens, such as 10m
+//	SESSILE_OVERLAP     how long a spent refresh token still gets its successor, such as 60s
 //	SESSILE_INSECURE_COOKIE
-//	                    1 for development only: lets browsers keep the cookies of the
-//	                    pages over plain http from a host other than 127.0.0.1 and
-//	                    localhost, and Safari from those, too
+//	                    1 for development only: lets browsers store the cookies of the
+//	                    pages over plain http from hosts other than 127.0.0.1 and
+//	                    localhost, and Safari even from those
 //
-// Here in main.go everything is put together, app.go has the routes of the API and
-// pages.go those of the pages, users.go the users, html.go, database.go and config.go
-// what is around them.
+// main.go puts everything together. app.go has the routes of the API, pages.go those of the
+// pages, users.go the users, and html.go, database.go and config.go the rest.
 package main
 
 import (
@@ -111,13 +110,13 @@ func run(ctx context.Context, getenv func(string) string, out, logs io.Writer) (
 		return err
 	}
 
-	// Waited for before the database is closed.
+	// The database is closed after these have returned.
 	var background sync.WaitGroup
 	defer background.Wait()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	background.Go(func() { prune(ctx, manager, logger) })
-	// To the last request: without it their routes would ask the database.
+	// The feed runs until the last request: without it their routes would query the database.
 	feed, stopFeed := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopFeed()
 	background.Go(func() { manager.WatchRevocations(feed) })
@@ -132,7 +131,7 @@ func run(ctx context.Context, getenv func(string) string, out, logs io.Writer) (
 		return err
 	case <-ctx.Done():
 	}
-	// Requests that are under way get their answers.
+	// Requests in progress get their answers.
 	grace, cancelGrace := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancelGrace()
 	return server.Shutdown(grace)
@@ -150,9 +149,9 @@ func newServer(handler http.Handler, logger *slog.Logger) *http.Server {
 	}
 }
 
-// recordRefused adds refusals to the audit log. They change no row, so the store does
-// not see them. They are always of somebody who is signed in or has a key, and at most
-// 10 a minute of each, or callers could fill the database.
+// recordRefused adds refused impersonations to the audit log. They change no row, so the
+// store does not see them. sessions reports at most 10 a minute of each caller, so callers
+// cannot fill the database.
 func recordRefused(st *store.Store, logger *slog.Logger) func(context.Context, sessions.Event) {
 	return func(ctx context.Context, e sessions.Event) {
 		if e.Type != sessions.EventImpersonationRefused {
@@ -166,9 +165,9 @@ func recordRefused(st *store.Store, logger *slog.Logger) func(context.Context, s
 	}
 }
 
-// upkeepLimit is how long the migration and each prune may take. A database that has gone
-// silent would hold the one for ever, and the other for the five minutes that the Manager
-// gives to each batch, and with them the requests that wait for the same statement.
+// upkeepLimit is how long the migration and each prune may take. Without it a database that
+// no longer answers would block the migration for ever and a prune for the five minutes that
+// the Manager allows each batch.
 const upkeepLimit = time.Minute
 
 // migrate makes the tables.
@@ -181,7 +180,7 @@ func migrate(ctx context.Context, users users, st *store.Store) error {
 	return st.Migrate(ctx)
 }
 
-// prune deletes sessions that have been over for a month, once an hour.
+// prune deletes sessions that ended or expired a month ago, once an hour.
 func prune(ctx context.Context, manager *sessions.Manager, logger *slog.Logger) {
 	tick := time.NewTicker(time.Hour)
 	defer tick.Stop()
@@ -197,7 +196,7 @@ func prune(ctx context.Context, manager *sessions.Manager, logger *slog.Logger) 
 	}
 }
 
-// pruneOnce keeps what it has deleted if its time is over; the next one goes on.
+// pruneOnce prunes within upkeepLimit. The next call continues an unfinished prune.
 func pruneOnce(ctx context.Context, manager *sessions.Manager) error {
 	ctx, cancel := context.WithTimeout(ctx, upkeepLimit)
 	defer cancel()

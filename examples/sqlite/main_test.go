@@ -89,7 +89,7 @@ func (b *logBuffer) String() string {
 	return b.text.String()
 }
 
-// program is the program, in directory dir, with env and nothing of ours beside.
+// program returns a command for the program in directory dir, with env and none of the settings of this process.
 func program(t *testing.T, dir string, env ...string) *exec.Cmd {
 	t.Helper()
 	self, err := os.Executable()
@@ -99,7 +99,8 @@ func program(t *testing.T, dir string, env ...string) *exec.Cmd {
 	cmd := exec.Command(self)
 	cmd.Dir = dir
 	for _, kv := range os.Environ() {
-		if name, _, _ := strings.Cut(kv, "="); name != "ADDR" && name != "DATABASE_URL" && !strings.HasPrefix(name, "SESSILE_") {
+		if name, _, _ := strings.Cut(kv, "="); name != "ADDR" && name != "DATABASE_URL" &&
+			!strings.HasPrefix(name, "SESSILE_") {
 			cmd.Env = append(cmd.Env, kv)
 		}
 	}
@@ -107,9 +108,9 @@ func program(t *testing.T, dir string, env ...string) *exec.Cmd {
 	return cmd
 }
 
-// fixedAddr is an address for a program that is started again: the issuer of its
-// tokens has the address in it. The port is none of those that systems hand out by
-// themselves, so nobody gets it in between.
+// fixedAddr returns an address for a program that is started again: the issuer of its tokens
+// has the address in it. The port is outside the range that systems hand out by themselves, so
+// nobody else gets it meanwhile.
 func fixedAddr(t *testing.T) string {
 	t.Helper()
 	for range 100 {
@@ -123,7 +124,7 @@ func fixedAddr(t *testing.T) string {
 	return ""
 }
 
-// start starts the program, on any port unless env says which, and waits until it has said where it is.
+// start starts the program, on any port unless env has one, and waits until it has printed its address.
 func start(t *testing.T, dir string, env ...string) *app {
 	t.Helper()
 	a := &app{cmd: program(t, dir, env...), exited: make(chan struct{}), logs: &logBuffer{}}
@@ -149,9 +150,10 @@ func start(t *testing.T, dir string, env ...string) *app {
 		close(a.exited)
 	}()
 	t.Cleanup(func() {
-		_ = a.cmd.Process.Kill() // where the test did not stop it
+		_ = a.cmd.Process.Kill() // if the test did not stop it
 		<-a.exited
-		if logs := a.logs.String(); strings.Contains(logs, "ey"+"J") || strings.Contains(logs, "srt1_") || strings.Contains(logs, "SELECT") {
+		if logs := a.logs.String(); strings.Contains(logs, "ey"+"J") || strings.Contains(logs, "srt1_") ||
+			strings.Contains(logs, "SELECT") {
 			t.Errorf("a token or SQL in the log:\n%s", logs)
 		}
 	})
@@ -198,7 +200,7 @@ type header struct{ name, value string }
 
 func bearer(token string) header { return header{"Authorization", "Bearer " + token} }
 
-// stack are the headers of a client of the x-stack family, with more beside.
+// stack returns the headers of a client of the x-stack family, and more.
 func stack(access string, more ...header) []header {
 	all := []header{{"X-Stack-Access-Type", access}, {"X-Stack-Project-Id", testProject}}
 	return append(all, more...)
@@ -232,7 +234,7 @@ func (a *app) do(t *testing.T, method, path, body string, headers ...header) ans
 	return got
 }
 
-// want is do, and fails unless the answer has a status and, where not empty, a code.
+// want calls do, and fails unless the answer has this status and, unless it is empty, this code.
 func (a *app) want(t *testing.T, status int, code, method, path, body string, headers ...header) answer {
 	t.Helper()
 	got := a.do(t, method, path, body, headers...)
@@ -263,7 +265,10 @@ func (a *app) create(t *testing.T, userID string) grant {
 }
 
 func keys() []string {
-	return []string{"SESSILE_SERVER_KEY=" + testServerKey, "SESSILE_ADMIN_KEY=" + testAdminKey, "SESSILE_CLIENT_KEY=" + testClientKey}
+	return []string{
+		"SESSILE_SERVER_KEY=" + testServerKey, "SESSILE_ADMIN_KEY=" + testAdminKey, "SESSILE_CLIENT_KEY=" +
+			testClientKey,
+	}
 }
 
 // paste runs the first curl of the greeting as a newcomer does, in whose shell env is
@@ -304,7 +309,9 @@ func (a *app) paste(t *testing.T, env ...string) answer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return a.do(t, "POST", target.Path, quoted[3], header{"Authorization", strings.TrimPrefix(quoted[1], "Authorization: ")})
+	return a.do(t, "POST", target.Path, quoted[3], header{
+		"Authorization", strings.TrimPrefix(quoted[1], "Authorization: "),
+	})
 }
 
 func TestNewcomersWalk(t *testing.T) {
@@ -322,11 +329,16 @@ func TestNewcomersWalk(t *testing.T) {
 		first := grantOf(t, a.paste(t))
 		second := grantOf(t, a.paste(t))
 		me := a.want(t, 200, "", "GET", "/me", "", bearer(first.access))
-		if me.body["id"] != ada.ID || me.body["name"] != ada.Name || me.body["session_id"] != first.session || me.body["is_administrator"] != false {
+		if me.body["id"] != ada.ID || me.body["name"] != ada.Name || me.body["session_id"] != first.session ||
+			me.body["is_administrator"] != false {
 			t.Errorf("/me: %s", me.text)
 		}
 
-		refreshed := grantOf(t, a.want(t, 200, "", "POST", "/auth/sessions/current/refresh", "", header{"X-Stack-Refresh-Token", first.refresh}))
+		refreshed := grantOf(
+			t, a.want(t, 200, "", "POST", "/auth/sessions/current/refresh", "", header{
+				"X-Stack-Refresh-Token", first.refresh,
+			}),
+		)
 		if refreshed.refresh == first.refresh || refreshed.session != first.session {
 			t.Error("the refresh token was not rotated, or the session is another")
 		}
@@ -342,7 +354,8 @@ func TestNewcomersWalk(t *testing.T) {
 
 		a.want(t, 200, "", "DELETE", "/auth/sessions/current", "", bearer(refreshed.access))
 		a.want(t, 401, "ACCESS_TOKEN_EXPIRED", "GET", "/me", "", bearer(refreshed.access))
-		a.want(t, 401, "REFRESH_TOKEN_NOT_FOUND_OR_EXPIRED", "POST", "/auth/sessions/current/refresh", "", header{"X-Stack-Refresh-Token", refreshed.refresh})
+		a.want(t, 401, "REFRESH_TOKEN_NOT_FOUND_OR_EXPIRED", "POST", "/auth/sessions/current/refresh", "",
+			header{"X-Stack-Refresh-Token", refreshed.refresh})
 		a.stop(t, syscall.SIGTERM)
 	})
 }
@@ -362,9 +375,11 @@ func TestRoutesForTheSDK(t *testing.T) {
 		server := stack("server", header{"X-Stack-Secret-Server-Key", testServerKey})
 
 		for name, got := range map[string]answer{
-			"users/{id} for a server":           a.want(t, 200, "", "GET", "/api/v1/users/"+grace.ID, "", server...),
-			"users/me for a client":             a.want(t, 200, "", "GET", "/api/v1/users/me", "", stack("client", header{"X-Stack-Access-Token", g.access})...),
-			"users/me for a server with a user": a.want(t, 200, "", "GET", "/api/v1/users/me", "", append(server, header{"X-Hexclave-Access-Token", g.access})...),
+			"users/{id} for a server": a.want(t, 200, "", "GET", "/api/v1/users/"+grace.ID, "", server...),
+			"users/me for a client": a.want(t, 200, "", "GET", "/api/v1/users/me", "",
+				stack("client", header{"X-Stack-Access-Token", g.access})...),
+			"users/me for a server with a user": a.want(t, 200, "", "GET", "/api/v1/users/me", "",
+				append(server, header{"X-Hexclave-Access-Token", g.access})...),
 		} {
 			scores, _ := got.body["risk_scores"].(map[string]any)
 			if got.body["id"] != grace.ID || got.body["primary_email"] != grace.Email || scores["sign_up"] == nil {
@@ -384,14 +399,20 @@ func TestRoutesForTheSDK(t *testing.T) {
 			{"an unknown user", "/api/v1/users/11111111-2222-4333-8444-555555555555", server, 404, "USER_NOT_FOUND"},
 			{"what is no id", "/api/v1/users/%00", server, 404, "USER_NOT_FOUND"},
 			{"bytes that are not UTF-8", "/api/v1/users/%ff", server, 404, "USER_NOT_FOUND"},
-			{"a user, for a client", "/api/v1/users/" + grace.ID, stack("client", header{"X-Stack-Access-Token", g.access}), 401, "INSUFFICIENT_ACCESS_TYPE"},
+			{"a user, for a client", "/api/v1/users/" + grace.ID,
+				stack("client", header{"X-Stack-Access-Token", g.access}), 401, "INSUFFICIENT_ACCESS_TYPE"},
 			{"me without a user", "/api/v1/users/me", stack("client"), 400, "CANNOT_GET_OWN_USER_WITHOUT_USER"},
 			{"me with a server key alone", "/api/v1/users/me", server, 400, "CANNOT_GET_OWN_USER_WITHOUT_USER"},
-			{"me with a forged token", "/api/v1/users/me", stack("client", header{"X-Stack-Access-Token", g.access[:len(g.access)-4] + "AAAA"}), 401, "UNPARSABLE_ACCESS_TOKEN"},
-			{"a wrong client key", "/api/v1/users/me", stack("client", header{"X-Stack-Publishable-Client-Key", "pck_wrong"}), 401, "INVALID_PUBLISHABLE_CLIENT_KEY"},
+			{"me with a forged token", "/api/v1/users/me",
+				stack("client", header{"X-Stack-Access-Token", g.access[:len(g.access)-4] + "AAAA"}), 401,
+				"UNPARSABLE_ACCESS_TOKEN"},
+			{"a wrong client key", "/api/v1/users/me",
+				stack("client", header{"X-Stack-Publishable-Client-Key", "pck_wrong"}), 401,
+				"INVALID_PUBLISHABLE_CLIENT_KEY"},
 		} {
 			got := a.want(t, tc.status, tc.code, "GET", tc.path, "", tc.headers...)
-			if known := got.header.Get("X-Stack-Known-Error"); known != tc.code || got.header.Get("X-Hexclave-Known-Error") != tc.code {
+			if known := got.header.Get("X-Stack-Known-Error"); known != tc.code ||
+				got.header.Get("X-Hexclave-Known-Error") != tc.code {
 				t.Errorf("%s: known error %q", tc.name, known)
 			}
 			// The SDK asks for errors as 200, to spare the browser's console.
@@ -403,7 +424,8 @@ func TestRoutesForTheSDK(t *testing.T) {
 
 		project := a.want(t, 200, "", "GET", "/api/v1/projects/current", "", stack("client")...)
 		config, _ := project.body["config"].(map[string]any)
-		if project.body["id"] != testProject || config["enabled_oauth_providers"] == nil || config["domains"] == nil || config["allow_localhost"] != true {
+		if project.body["id"] != testProject || config["enabled_oauth_providers"] == nil || config["domains"] == nil ||
+			config["allow_localhost"] != true {
 			t.Errorf("projects/current: %s", project.text)
 		}
 		a.want(t, 200, "", "GET", "/health", "")
@@ -412,9 +434,13 @@ func TestRoutesForTheSDK(t *testing.T) {
 		a.want(t, 200, "", "GET", "/api/v1/auth/sessions?user_id="+grace.ID, "", server...)
 		a.want(t, 200, "", "GET", "/.well-known/jwks.json", "")
 		a.want(t, 200, "", "GET", "/api/v1/projects/"+testProject+"/.well-known/jwks.json", "")
-		for _, path := range []string{"/.well-known/oauth-authorization-server/api/v1/projects/" + testProject, "/api/v1/projects/" + testProject + "/.well-known/openid-configuration"} {
+		for _, path := range []string{
+			"/.well-known/oauth-authorization-server/api/v1/projects/" + testProject, "/api/v1/projects/" +
+				testProject + "/.well-known/openid-configuration",
+		} {
 			got := a.want(t, 200, "", "GET", path, "")
-			if got.body["issuer"] != a.base+"/api/v1/projects/"+testProject || got.body["token_endpoint"] != a.base+"/api/v1/auth/oauth/token" {
+			if got.body["issuer"] != a.base+"/api/v1/projects/"+testProject || got.body["token_endpoint"] != a.base+
+				"/api/v1/auth/oauth/token" {
 				t.Errorf("%s: %s", path, got.text)
 			}
 		}
@@ -425,9 +451,15 @@ func TestRoutesForTheSDK(t *testing.T) {
 func TestBrowsersMayAsk(t *testing.T) {
 	t.Parallel()
 	a := start(t, t.TempDir(), keys()...)
-	for _, path := range []string{"/auth/sessions", "/api/v1/auth/sessions/current", "/api/v1/auth/oauth/token", "/api/v1/users/me", "/me", "/nowhere"} {
-		got := a.do(t, "OPTIONS", path, "", header{"Origin", testOrigin}, header{"Access-Control-Request-Method", "DELETE"})
-		if got.status != 204 || got.header.Get("Access-Control-Allow-Origin") != "*" || got.header.Get("Access-Control-Allow-Credentials") != "" {
+	for _, path := range []string{
+		"/auth/sessions", "/api/v1/auth/sessions/current", "/api/v1/auth/oauth/token", "/api/v1/users/me",
+		"/me", "/nowhere",
+	} {
+		got := a.do(t, "OPTIONS", path, "", header{"Origin", testOrigin}, header{
+			"Access-Control-Request-Method", "DELETE",
+		})
+		if got.status != 204 || got.header.Get("Access-Control-Allow-Origin") != "*" ||
+			got.header.Get("Access-Control-Allow-Credentials") != "" {
 			t.Errorf("preflight of %s: %d %v", path, got.status, got.header)
 		}
 		for _, method := range []string{"GET", "POST", "DELETE"} {
@@ -437,8 +469,10 @@ func TestBrowsersMayAsk(t *testing.T) {
 		}
 		allowed := "," + strings.ToLower(got.header.Get("Access-Control-Allow-Headers")) + ","
 		for _, name := range []string{
-			"access-type", "project-id", "branch-id", "publishable-client-key", "secret-server-key", "super-secret-admin-key",
-			"access-token", "refresh-token", "override-error-status", "allow-anonymous-user", "allow-restricted-user", "client-version", "random-nonce",
+			"access-type", "project-id", "branch-id", "publishable-client-key", "secret-server-key",
+			"super-secret-admin-key",
+			"access-token", "refresh-token", "override-error-status", "allow-anonymous-user", "allow-restricted-user",
+			"client-version", "random-nonce",
 		} {
 			if !strings.Contains(allowed, ",x-stack-"+name+",") || !strings.Contains(allowed, ",x-hexclave-"+name+",") {
 				t.Errorf("preflight of %s does not allow both spellings of %s", path, name)
@@ -483,13 +517,15 @@ func TestSecretsAreMadeOnceAndKeptBesideTheDatabase(t *testing.T) {
 				t.Error("the second start made other secrets")
 			}
 			again.want(t, 200, "", "GET", "/me", "", bearer(g.access))
-			again.want(t, 200, "", "POST", "/auth/sessions/current/refresh", "", header{"X-Stack-Refresh-Token", g.refresh})
+			again.want(t, 200, "", "POST", "/auth/sessions/current/refresh", "", header{
+				"X-Stack-Refresh-Token", g.refresh,
+			})
 			again.stop(t, syscall.SIGTERM)
 		})
 	}
 }
 
-// keptIn returns the secrets kept in dir, beside the database, with mode 0600.
+// keptIn returns the secrets kept in dir, next to the database, with mode 0600.
 func keptIn(t *testing.T, dir string) string {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
@@ -534,7 +570,10 @@ func TestReplicasThatStartTogetherAgree(t *testing.T) {
 		var starting sync.WaitGroup
 		for i := range replicas {
 			starting.Go(func() {
-				replicas[i] = start(t, dir, append(keys(), "DATABASE_URL="+databaseURL, "SESSILE_ISSUER=https://app.example/api/v1/projects/5e551e00-0000-4000-8000-000000000001")...)
+				replicas[i] = start(
+					t, dir, append(keys(), "DATABASE_URL="+databaseURL,
+						"SESSILE_ISSUER=https://app.example/api/v1/projects/5e551e00-0000-4000-8000-000000000001")...,
+				)
 			})
 		}
 		starting.Wait()
@@ -543,7 +582,11 @@ func TestReplicasThatStartTogetherAgree(t *testing.T) {
 		}
 		g := replicas[0].create(t, seeds()[1].ID)
 		for i, a := range replicas {
-			g = grantOf(t, a.want(t, 200, "", "POST", "/auth/sessions/current/refresh", "", header{"X-Stack-Refresh-Token", g.refresh}))
+			g = grantOf(
+				t, a.want(t, 200, "", "POST", "/auth/sessions/current/refresh", "", header{
+					"X-Stack-Refresh-Token", g.refresh,
+				}),
+			)
 			for _, other := range replicas {
 				other.want(t, 200, "", "GET", "/me", "", bearer(g.access))
 			}
@@ -551,7 +594,8 @@ func TestReplicasThatStartTogetherAgree(t *testing.T) {
 				a.want(t, 200, "", "DELETE", "/auth/sessions/current", "", bearer(g.access))
 			}
 		}
-		replicas[0].want(t, 401, "REFRESH_TOKEN_NOT_FOUND_OR_EXPIRED", "POST", "/auth/sessions/current/refresh", "", header{"X-Stack-Refresh-Token", g.refresh})
+		replicas[0].want(t, 401, "REFRESH_TOKEN_NOT_FOUND_OR_EXPIRED", "POST", "/auth/sessions/current/refresh", "",
+			header{"X-Stack-Refresh-Token", g.refresh})
 		keptSecretsOf := dir
 		if !strings.HasPrefix(databaseURL, "postgres") {
 			keptSecretsOf = filepath.Dir(databaseURL)
@@ -567,7 +611,8 @@ func TestTheEnvironmentIsHeeded(t *testing.T) {
 		urlSafe  = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh-_" // 33 bytes
 	)
 	dir := t.TempDir()
-	env := append(keys(), "SESSILE_PROJECT_ID=11111111-2222-4333-8444-555555555555", "SESSILE_ACCESS_TTL=90s", "SESSILE_OVERLAP=5s", "ADDR="+fixedAddr(t))
+	env := append(keys(), "SESSILE_PROJECT_ID=11111111-2222-4333-8444-555555555555", "SESSILE_ACCESS_TTL=90s",
+		"SESSILE_OVERLAP=5s", "ADDR="+fixedAddr(t))
 	a := start(t, dir, append(env, "SESSILE_SECRETS="+standard)...)
 	got := a.want(t, 200, "", "POST", "/auth/sessions", `{"user_id": "`+seeds()[0].ID+`"}`, bearer(testServerKey))
 	if got.body["expires_in"] != 90.0 {
@@ -575,7 +620,9 @@ func TestTheEnvironmentIsHeeded(t *testing.T) {
 	}
 	g := grantOf(t, got)
 	me := header{"X-Stack-Access-Token", g.access}
-	a.want(t, 200, "", "GET", "/api/v1/users/me", "", header{"X-Stack-Access-Type", "client"}, header{"X-Stack-Project-Id", "11111111-2222-4333-8444-555555555555"}, header{"X-Stack-Publishable-Client-Key", testClientKey}, me)
+	a.want(t, 200, "", "GET", "/api/v1/users/me", "", header{"X-Stack-Access-Type", "client"}, header{
+		"X-Stack-Project-Id", "11111111-2222-4333-8444-555555555555",
+	}, header{"X-Stack-Publishable-Client-Key", testClientKey}, me)
 	a.want(t, 401, "INVALID_PROJECT_FOR_ACCESS_TOKEN", "GET", "/api/v1/users/me", "", stack("client", me)...)
 	for _, key := range []string{testServerKey, testAdminKey, testClientKey} {
 		if strings.Contains(a.greeting, key) {
@@ -586,9 +633,16 @@ func TestTheEnvironmentIsHeeded(t *testing.T) {
 	a.stop(t, syscall.SIGTERM)
 
 	// The first secret signs, all verify.
-	rotated := start(t, dir, append(env, "SESSILE_SECRETS="+strings.TrimRight(urlSafe, "=")+", "+strings.TrimRight(standard, "="))...)
+	rotated := start(
+		t, dir, append(env, "SESSILE_SECRETS="+strings.TrimRight(urlSafe, "=")+", "+
+			strings.TrimRight(standard, "="))...,
+	)
 	rotated.want(t, 200, "", "GET", "/me", "", bearer(g.access))
-	g = grantOf(t, rotated.want(t, 200, "", "POST", "/auth/sessions/current/refresh", "", header{"X-Stack-Refresh-Token", g.refresh}))
+	g = grantOf(
+		t, rotated.want(t, 200, "", "POST", "/auth/sessions/current/refresh", "", header{
+			"X-Stack-Refresh-Token", g.refresh,
+		}),
+	)
 	rotated.stop(t, syscall.SIGTERM)
 	dropped := start(t, dir, append(env, "SESSILE_SECRETS="+urlSafe)...)
 	dropped.want(t, 200, "", "GET", "/me", "", bearer(g.access))
@@ -607,17 +661,20 @@ func TestBadEnvironmentIsRefusedClearly(t *testing.T) {
 		{"SESSILE_ADMIN_KEY=sak_short", "at least 32 are required"},
 		{"SESSILE_SECRETS=c2hvcnQ=", "SESSILE_SECRETS: number 1"},
 		{"SESSILE_SECRETS=AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh+/,", "SESSILE_SECRETS: number 2"},
-		{"SESSILE_SECRETS=AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh+/,AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh-_", "is the same as Secrets[0]"},
+		{"SESSILE_SECRETS=AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh+/,AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh-_",
+			"is the same as Secrets[0]"},
 		{"SESSILE_ACCESS_TTL=10", "SESSILE_ACCESS_TTL: \"10\" is not a positive duration"},
 		{"SESSILE_ACCESS_TTL=1s", "Config.AccessTokenTTL"},
 		{"SESSILE_OVERLAP=-1s", "SESSILE_OVERLAP: "},
 		{"SESSILE_OVERLAP=9m", "Config.Rotation.Overlap"},
 		{"SESSILE_PROJECT_ID=a project", "Config.ProjectID"},
-		{"SESSILE_ISSUER=app.example/api/v1/projects/5e551e00-0000-4000-8000-000000000001", "Config.Issuer: must be an absolute http or https URL"},
-		{"SESSILE_ISSUER=https://app.example/api/v1/projects/another", "SESSILE_ISSUER: must be where the app is found"},
+		{"SESSILE_ISSUER=app.example/api/v1/projects/5e551e00-0000-4000-8000-000000000001",
+			"Config.Issuer: must be an absolute http or https URL"},
+		{"SESSILE_ISSUER=https://app.example/api/v1/projects/another",
+			"SESSILE_ISSUER: must be the address of the app"},
 		{"SESSILE_INSECURE_COOKIE=yes", "SESSILE_INSECURE_COOKIE: \"yes\" is neither 0 nor 1"},
 		{"DATABASE_URL=mysql://localhost/x", "DATABASE_URL: mysql:// is neither"},
-		{"DATABASE_URL=file::memory:", "DATABASE_URL: has to name a file"},
+		{"DATABASE_URL=file::memory:", "DATABASE_URL: must name a file"},
 		{"DATABASE_URL=/nowhere/at/all.db", "/nowhere/at"},
 		{"DATABASE_URL=postgres://u:hush@127.0.0.1:1/x?connect_timeout=5", "open the database"},
 		{"ADDR=nonsense", "missing port"},
@@ -638,7 +695,9 @@ func TestBadEnvironmentIsRefusedClearly(t *testing.T) {
 			if !errors.As(err, &exit) || exit.ExitCode() != 1 || !strings.Contains(out.String(), tc.want) {
 				t.Errorf("%v, want exit code 1 and %q in:\n%s", err, tc.want, out.String())
 			}
-			if value := strings.TrimPrefix(strings.TrimPrefix(tc.env, "SESSILE_SECRETS="), "SESSILE_SERVER_KEY="); value != tc.env && strings.Contains(out.String(), value) || strings.Contains(out.String(), "hush") {
+			if value := strings.TrimPrefix(strings.TrimPrefix(tc.env, "SESSILE_SECRETS="),
+				"SESSILE_SERVER_KEY="); value != tc.env && strings.Contains(out.String(), value) ||
+				strings.Contains(out.String(), "hush") {
 				t.Errorf("a secret is shown:\n%s", out.String())
 			}
 		})
@@ -666,8 +725,12 @@ func TestASignalLetsRequestsFinish(t *testing.T) {
 	}
 
 	// "100 Continue" says that the handler waits for the body.
-	body := url.Values{"grant_type": {"refresh_token"}, "client_id": {testProject}, "client_secret": {testClientKey}, "refresh_token": {g.refresh}}.Encode()
-	send("POST /auth/oauth/token HTTP/1.1\r\nHost: %s\r\nExpect: 100-continue\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: %d\r\n\r\n", addr, len(body))
+	body := url.Values{
+		"grant_type": {"refresh_token"}, "client_id": {testProject}, "client_secret": {testClientKey},
+		"refresh_token": {g.refresh},
+	}.Encode()
+	send("POST /auth/oauth/token HTTP/1.1\r\nHost: %s\r\nExpect: 100-continue\r\nContent-Type: "+
+		"application/x-www-form-urlencoded\r\nContent-Length: %d\r\n\r\n", addr, len(body))
 	answers := bufio.NewReader(conn)
 	if line, err := answers.ReadString('\n'); err != nil || !strings.Contains(line, " 100 ") {
 		t.Fatalf("%q %v", line, err)

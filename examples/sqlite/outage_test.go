@@ -36,7 +36,8 @@ type outage struct {
 	ended   []string
 }
 
-func (o *outage) send(method, path, body string, headers ...header) (status int, retryAfter string, fields map[string]any, err error) {
+func (o *outage) send(method, path, body string,
+	headers ...header) (status int, retryAfter string, fields map[string]any, err error) {
 	r, err := http.NewRequest(method, o.app.base+path, strings.NewReader(body))
 	if err != nil {
 		return 0, "", nil, err
@@ -61,7 +62,8 @@ func (o *outage) send(method, path, body string, headers ...header) (status int,
 }
 
 func (o *outage) create() (status int, retryAfter, session string, err error) {
-	status, retryAfter, fields, err := o.send("POST", "/auth/sessions", `{"user_id": "`+seeds()[0].ID+`"}`, bearer(testServerKey))
+	status, retryAfter, fields, err := o.send("POST", "/auth/sessions", `{"user_id": "`+seeds()[0].ID+`"}`,
+		bearer(testServerKey))
 	session, _ = fields["session_id"].(string)
 	return status, retryAfter, session, err
 }
@@ -69,7 +71,8 @@ func (o *outage) create() (status int, retryAfter, session string, err error) {
 // refreshes presents the token that it got last.
 func (o *outage) refreshes(i int) *worker {
 	return &worker{name: "refresh", next: func() (int, string, error) {
-		status, retryAfter, fields, err := o.send("POST", "/auth/sessions/current/refresh", "", header{"X-Stack-Refresh-Token", o.tokens[i]})
+		status, retryAfter, fields, err := o.send("POST", "/auth/sessions/current/refresh", "",
+			header{"X-Stack-Refresh-Token", o.tokens[i]})
 		if status == http.StatusOK {
 			o.tokens[i], _ = fields["refresh_token"].(string)
 		}
@@ -167,7 +170,8 @@ func TestASilentDatabaseIsAnOutageThatEnds(t *testing.T) {
 		for slices.ContainsFunc(workers, func(w *worker) bool { return !reached(w) }) {
 			if t.Failed() || time.Now().After(deadline) {
 				for _, w := range workers {
-					t.Logf("%s: %d answered, %d refused, %d given up", w.name, w.answered.Load(), w.refused.Load(), w.gaveUp.Load())
+					t.Logf("%s: %d answered, %d refused, %d given up", w.name, w.answered.Load(), w.refused.Load(),
+						w.gaveUp.Load())
 				}
 				t.Fatal("not every client " + what)
 			}
@@ -209,13 +213,15 @@ func TestASilentDatabaseIsAnOutageThatEnds(t *testing.T) {
 
 	// What was acknowledged is there.
 	for i, token := range o.tokens {
-		if got := a.do(t, "POST", "/auth/sessions/current/refresh", "", header{"X-Stack-Refresh-Token", token}); got.status != 200 {
+		if got := a.do(t, "POST", "/auth/sessions/current/refresh", "",
+			header{"X-Stack-Refresh-Token", token}); got.status != 200 {
 			t.Errorf("the last token of client %d: %d %s", i, got.status, got.text)
 		}
 	}
 	live := map[string]bool{}
 	for cursor := ""; ; {
-		list := a.want(t, 200, "", "GET", "/auth/sessions?limit=100&user_id="+seeds()[0].ID+cursor, "", bearer(testAdminKey))
+		list := a.want(t, 200, "", "GET", "/auth/sessions?limit=100&user_id="+seeds()[0].ID+cursor, "",
+			bearer(testAdminKey))
 		for _, s := range itemsOf(t, list) {
 			live[fmt.Sprint(s["id"])] = true
 		}

@@ -14,29 +14,29 @@ import (
 	"github.com/sessile-go/sessile/sessions"
 )
 
-// pages are what people see: plain HTML that works without a script. Here are the
-// routes and what they do, html.go has how it looks.
+// pages are the pages for people: plain HTML that works without a script. This file has the
+// routes and handlers, html.go the templates.
 type pages struct {
 	manager *sessions.Manager
 	users   users
-	// insecure is for plain http on a host that is not this machine.
+	// insecure allows plain http on a host other than this machine.
 	insecure bool
 
 	crossOrigin *http.CrossOriginProtection
 }
 
-// recently is how fresh a sign-in has to be for what a stolen session should not do.
+// recently is how fresh a sign-in must be for changes that a stolen session must not make.
 const recently = 5 * time.Minute
 
 func (p pages) register(e *echo.Echo) {
-	// Looking is bounded: an end elsewhere counts within seconds, and no request pays
-	// for that. What changes something asks the database.
+	// Pages that only show use the bounded dial: an end elsewhere takes effect within
+	// seconds, without a statement. Changes look the session up.
 	look := echov4.Config{Manager: p.manager}
 	change := echov4.Config{Manager: p.manager, Revocation: sessions.Strict}
 
 	p.get(e, "/", p.welcome, look.Optional())
 	p.post(e, "/sign-in", p.signIn, change.Optional())
-	p.post(e, "/sign-out", p.signOut) // whatever has become of the session
+	p.post(e, "/sign-out", p.signOut) // even if the session is over
 
 	p.get(e, "/devices", p.devices, look.Require())
 	p.post(e, "/devices/:id/revoke", p.revoke, change.Require(), echov4.ReadOnlyImpersonation)
@@ -52,7 +52,8 @@ func (p pages) register(e *echo.Echo) {
 	p.get(e, "/people/:id/continue", p.handoff, look.Require(), p.administrators)
 	p.post(e, "/people/:id/continue", p.redeem, change.Require(), p.administrators)
 
-	e.Match([]string{http.MethodGet, http.MethodHead}, "/style.css", asset("pages/style.css", "text/css; charset=utf-8"))
+	e.Match([]string{http.MethodGet, http.MethodHead}, "/style.css",
+		asset("pages/style.css", "text/css; charset=utf-8"))
 	e.Match([]string{http.MethodGet, http.MethodHead}, "/icon.svg", asset("pages/icon.svg", "image/svg+xml"))
 }
 
@@ -64,12 +65,12 @@ func (p pages) post(e *echo.Echo, path string, handler echo.HandlerFunc, guards 
 	e.POST(path, handler, slices.Insert(guards, 0, p.page)...)
 }
 
-// page is in front of every page.
+// page is the first middleware of every page.
 func (p pages) page(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		beAPage(c)
 		r := c.Request()
-		// Require does this for requests with our cookies. A sign-in has none yet, and
+		// Require checks requests with session cookies. A sign-in has no cookies yet, and
 		// another site must not sign anybody in as somebody else.
 		if err := p.crossOrigin.Check(r); err != nil {
 			return echov4.Error(c, fmt.Errorf("%w: %w", sessions.ErrCrossOrigin, err))
@@ -79,8 +80,8 @@ func (p pages) page(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// administrators lets nobody else pass, nor anybody who acts as a user: an
-// administrator cannot be acted as.
+// administrators lets administrators pass. An impersonation never passes, because nobody can
+// act as an administrator.
 func (p pages) administrators(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		user, err := p.users.find(c.Request().Context(), identity(c).UserID)
@@ -94,8 +95,8 @@ func (p pages) administrators(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// userGone reports whether err means that the user of the session was deleted. The
-// session itself lives until its next refresh.
+// userGone reports whether err means that the user of the session was deleted. The session
+// itself lives until its next refresh.
 func (p pages) userGone(c echo.Context, err error) bool {
 	id := identity(c)
 	if !id.HasUser() || !errors.Is(err, sessions.ErrUserNotFound) {
@@ -124,11 +125,11 @@ func identity(c echo.Context) sessions.Identity {
 	return id
 }
 
-// welcome is where one signs in.
+// welcome is the sign-in page.
 func (p pages) welcome(c echo.Context) error {
 	if identity(c).HasUser() {
 		notice := ""
-		if c.QueryParam("notice") == "acting" { // and one's own session is not over
+		if c.QueryParam("notice") == "acting" { // and the own session is still live
 			notice = "own"
 		}
 		return see(c, "/devices", notice)
@@ -140,13 +141,15 @@ func (p pages) welcome(c echo.Context) error {
 	return p.show(c, http.StatusOK, "sign-in", "Sign in", all)
 }
 
-// signIn believes what it is told, because this is a demo. A real app asks for a
-// password or a passkey first, and goes on as here.
+// signIn believes the form, because this is a demo. A real app first checks a password or a
+// passkey, and then does the same.
 func (p pages) signIn(c echo.Context) error {
 	if identity(c).HasUser() {
-		return see(c, "/devices", "already") // a second session would leave the first one behind
+		return see(c, "/devices", "already") // a second session would orphan the first one
 	}
-	grant, err := p.manager.Create(c.Request().Context(), sessions.CreateParams{UserID: c.FormValue("user"), Client: p.manager.RequestClient(c.Request())})
+	grant, err := p.manager.Create(c.Request().Context(), sessions.CreateParams{
+		UserID: c.FormValue("user"), Client: p.manager.RequestClient(c.Request()),
+	})
 	if err == nil {
 		err = p.manager.SetCookies(c.Response(), grant)
 	}
@@ -156,11 +159,10 @@ func (p pages) signIn(c echo.Context) error {
 	return see(c, "/devices", "")
 }
 
-// signOut ends the session that the cookies are of: an impersonation where there is
-// one, and then the browser is back in its own. Cookies are cleared in any case.
+// signOut ends the session of the cookies and clears them. If that is an impersonation, the
+// browser returns to the user's own session.
 func (p pages) signOut(c echo.Context) error {
-	// no-store alone does not keep Chromium from showing the last page again at the
-	// back button.
+	// With no-store alone, Chromium's back button still shows the last page.
 	c.Response().Header().Set("Clear-Site-Data", `"cache"`)
 	ended, err := p.manager.SignOutBrowser(c.Response(), c.Request())
 	switch {
@@ -190,7 +192,10 @@ func (p pages) devices(c echo.Context) error {
 	var all []device
 	for _, s := range list.Sessions {
 		here := s.ID == id.SessionID
-		all = append(all, device{ID: s.ID, Name: deviceName(s.Client.UserAgent), Here: here, Since: s.CreatedAt, Used: s.LastUsedAt, Idle: ago(time.Now(), s.LastUsedAt)})
+		all = append(all, device{
+			ID: s.ID, Name: deviceName(s.Client.UserAgent), Here: here, Since: s.CreatedAt, Used: s.LastUsedAt,
+			Idle: ago(time.Now(), s.LastUsedAt),
+		})
 	}
 	slices.SortStableFunc(all, func(a, b device) int {
 		if a.Here == b.Here {
@@ -222,10 +227,10 @@ func (p pages) revokeOthers(c echo.Context) error {
 	return see(c, "/devices", "others")
 }
 
-// profileData is what the page "Profile" shows.
+// profileData is the content of the page "Profile".
 type profileData struct {
 	Name, Problem string
-	// Fresh is whether the name may be changed without another confirmation.
+	// Fresh is true if the name may be changed without another confirmation.
 	Fresh bool
 }
 
@@ -235,7 +240,7 @@ func (p pages) profile(c echo.Context) error {
 	if err != nil {
 		return echov4.Error(c, err)
 	}
-	// Told before the form is filled in, because the way to /confirm would lose it.
+	// Checked before the form is filled in, because /confirm would lose its content.
 	fresh := sessions.GuardRecent(ctx, recently) == nil
 	return p.show(c, http.StatusOK, "profile", "Profile", profileData{Name: user.Name, Fresh: fresh})
 }
@@ -243,8 +248,10 @@ func (p pages) profile(c echo.Context) error {
 func (p pages) rename(c echo.Context) error {
 	name := strings.TrimSpace(c.FormValue("name"))
 	if !validName(name) {
-		problem := "Please give 1 to 100 characters."
-		return p.show(c, http.StatusUnprocessableEntity, "profile", "Profile", profileData{Name: name, Problem: problem, Fresh: true})
+		problem := "Please enter 1 to 100 characters."
+		return p.show(c, http.StatusUnprocessableEntity, "profile", "Profile", profileData{
+			Name: name, Problem: problem, Fresh: true,
+		})
 	}
 	if err := p.users.set(c.Request().Context(), identity(c).UserID, "name", name); err != nil {
 		return echov4.Error(c, err)
@@ -256,8 +263,8 @@ func (p pages) confirm(c echo.Context) error {
 	return p.show(c, http.StatusOK, "confirm", "Confirm it is you", nil)
 }
 
-// confirmed believes, as signIn does. The session is replaced, so that whoever has
-// stolen the old one is not promoted with it.
+// confirmed believes the form, as signIn does. It replaces the session, so that a thief of
+// the old one gains nothing.
 func (p pages) confirmed(c echo.Context) error {
 	grant, err := p.manager.Reauthenticate(c.Request().Context(), identity(c).SessionID)
 	if err == nil {
@@ -277,8 +284,8 @@ func (p pages) people(c echo.Context) error {
 	return p.show(c, http.StatusOK, "people", "People", all)
 }
 
-// impersonate asks for a session as another user. What it gets is a code, which
-// could be redeemed on another host as well, where the user's pages are.
+// impersonate creates a session as another user. It gets a code, which could also be
+// redeemed on another host.
 func (p pages) impersonate(c echo.Context) error {
 	reason := strings.TrimSpace(c.FormValue("reason"))
 	if reason == "" && !identity(c).Impersonation {
@@ -295,9 +302,9 @@ func (p pages) impersonate(c echo.Context) error {
 	return see(c, path, "")
 }
 
-// handoffCookie carries a code to the page that redeems it. In the URL it would be in
-// histories and logs. Going there redeems nothing: browsers fetch links in advance,
-// and a code that is redeemed twice ends the impersonation.
+// handoffCookie carries a code to the page that redeems it; a URL would appear in histories
+// and logs. Opening that page does not redeem the code, because browsers prefetch links, and
+// a code that is redeemed twice ends the impersonation.
 func (p pages) handoffCookie(path, code string, seconds int) *http.Cookie {
 	return &http.Cookie{ //nolint:gosec // Secure is off only for development
 		Name: p.handoffName(), Value: code, Path: path, MaxAge: seconds,
@@ -336,7 +343,7 @@ func (p pages) redeem(c echo.Context) error {
 	case err != nil:
 		return echov4.Error(c, err)
 	}
-	// Beside one's own, which are back when these are gone.
+	// Next to the user's own cookies, which count again when these are removed.
 	if err := p.manager.SetCookies(c.Response(), grant); err != nil {
 		return err
 	}

@@ -46,7 +46,11 @@ func newBrowser(t *testing.T, base, agent string) *browser {
 		t.Fatal(err)
 	}
 	b := &browser{base: base, agent: agent, jar: &loopbackJar{jar}}
-	b.http = &http.Client{Jar: b.jar, Timeout: patience, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	b.http = &http.Client{
+		Jar: b.jar, Timeout: patience, CheckRedirect: func(*http.Request, []*http.Request) error {
+			return http.ErrUseLastResponse
+		},
+	}
 	return b
 }
 
@@ -83,12 +87,15 @@ func (b *browser) do(t *testing.T, method, path, body string, headers ...header)
 		t.Fatal(err)
 	}
 	if path != "/style.css" && path != "/icon.svg" {
-		for name, value := range map[string]string{"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "same-origin"} {
+		for name, value := range map[string]string{
+			"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "same-origin",
+		} {
 			if resp.Header.Get(name) != value {
 				t.Errorf("%s %s: %s: %q", method, path, name, resp.Header.Get(name))
 			}
 		}
-		if csp := resp.Header.Get("Content-Security-Policy"); !strings.Contains(csp, "default-src 'none'") || !strings.Contains(csp, "frame-ancestors 'none'") {
+		if csp := resp.Header.Get("Content-Security-Policy"); !strings.Contains(csp, "default-src 'none'") ||
+			!strings.Contains(csp, "frame-ancestors 'none'") {
 			t.Errorf("%s %s: Content-Security-Policy: %s", method, path, csp)
 		}
 	}
@@ -151,8 +158,9 @@ var actions = regexp.MustCompile(`action="(/devices/[0-9a-f-]{36}/revoke)"`)
 
 const (
 	chrome = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Safari/537.36"
-	phone  = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.1 Mobile/15E148 Safari/604.1"
-	over   = "Your session is over. Please sign in again."
+	phone  = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) " +
+		"Version/18.1 Mobile/15E148 Safari/604.1"
+	over = "Your session is over. Please sign in again."
 )
 
 func TestSigningInAndOut(t *testing.T) {
@@ -167,7 +175,8 @@ func TestSigningInAndOut(t *testing.T) {
 		for _, path := range []string{"/devices", "/profile", "/people", "/confirm"} {
 			b.get(t, path).is(t, 200, "/", "Sign in").lacks(t, over)
 		}
-		b.signIn(t, seeds()[0]).is(t, 200, "/devices", "Chrome on Linux", "This device", "within the hour").lacks(t, "People", "everywhere else")
+		b.signIn(t, seeds()[0]).is(t, 200, "/devices", "Chrome on Linux", "This device", "within the hour").lacks(t,
+			"People", "everywhere else")
 		b.get(t, "/").is(t, 200, "/devices")
 		b.post(t, "/sign-in", "user", seeds()[1].ID).is(t, 200, "/devices", "signed in already", "Ada Lovelace")
 		if n := len(a.listed(t, seeds()[1].ID)); n != 0 {
@@ -204,11 +213,13 @@ func TestDevices(t *testing.T) {
 	onBoth(t, func(t *testing.T, databaseURL string) {
 		a := start(t, t.TempDir(), append(keys(), "DATABASE_URL="+databaseURL)...)
 		ada, alan := seeds()[0], seeds()[1]
-		here, other, third, foreign := newBrowser(t, a.base, chrome), newBrowser(t, a.base, phone), newBrowser(t, a.base, ""), newBrowser(t, a.base, chrome)
+		here, other, third, foreign := newBrowser(t, a.base, chrome), newBrowser(t, a.base, phone),
+			newBrowser(t, a.base, ""), newBrowser(t, a.base, chrome)
 		here.signIn(t, ada)
 		other.signIn(t, ada)
 		foreign.signIn(t, alan)
-		listed := here.get(t, "/devices").is(t, 200, "/devices", "Chrome on Linux", "Safari on iPhone", "Sign out everywhere else")
+		listed := here.get(t, "/devices").is(t, 200, "/devices", "Chrome on Linux", "Safari on iPhone",
+			"Sign out everywhere else")
 		found := actions.FindAllStringSubmatch(listed.text, -1)
 		if len(found) != 1 || strings.Count(listed.text, "This device") != 1 {
 			t.Fatalf("not one to revoke, and this one:\n%s", listed.text)
@@ -224,7 +235,8 @@ func TestDevices(t *testing.T) {
 
 		third.signIn(t, ada).is(t, 200, "/devices", "Unknown device")
 		other.signIn(t, ada)
-		here.post(t, "/devices/revoke-others").is(t, 200, "/devices", "All your other devices are signed out.").lacks(t, "iPhone", "everywhere else")
+		here.post(t, "/devices/revoke-others").is(t, 200, "/devices", "All your other devices are signed out.").lacks(t,
+			"iPhone", "everywhere else")
 		other.get(t, "/profile").is(t, 200, "/", over)
 		third.post(t, "/profile", "name", "Eve").is(t, 200, "/", over)
 		foreign.get(t, "/devices").is(t, 200, "/devices", "Alan Turing")
@@ -239,7 +251,9 @@ func TestWhatBrowsersSayIsEscaped(t *testing.T) {
 	b := newBrowser(t, a.base, script)
 	b.signIn(t, seeds()[0])
 	b.post(t, "/profile", "name", script).is(t, 200, "/profile", "Your name is changed.")
-	for _, path := range []string{"/devices", "/profile", "/profile?notice=" + url.QueryEscape(script), "/nowhere?" + script} {
+	for _, path := range []string{
+		"/devices", "/profile", "/profile?notice=" + url.QueryEscape(script), "/nowhere?" + script,
+	} {
 		r := request(t, b, path)
 		if strings.Contains(r, "<script") || !strings.Contains(r, "<main") {
 			t.Errorf("%s:\n%s", path, r)
@@ -274,7 +288,8 @@ func TestFormsOfOtherSitesAreRefused(t *testing.T) {
 	t.Parallel()
 	a := start(t, t.TempDir(), keys()...)
 	ada, alan, grace := seeds()[0], seeds()[1], seeds()[2]
-	here, other, administrator, nobody := newBrowser(t, a.base, chrome), newBrowser(t, a.base, phone), newBrowser(t, a.base, chrome), newBrowser(t, a.base, chrome)
+	here, other, administrator, nobody := newBrowser(t, a.base, chrome), newBrowser(t, a.base, phone),
+		newBrowser(t, a.base, chrome), newBrowser(t, a.base, chrome)
 	here.signIn(t, ada)
 	administrator.signIn(t, grace)
 	other.signIn(t, ada)
@@ -322,28 +337,36 @@ func TestAdministratorsActAsUsersOnPages(t *testing.T) {
 		asAda, landing := "/people/"+ada.ID+"/impersonate", "/people/"+ada.ID+"/continue"
 		own.get(t, "/people").is(t, 403, "/people", "for administrators").lacks(t, "grace@example.com")
 		own.get(t, "/people/"+alan.ID+"/continue").is(t, 403, "/people/"+alan.ID+"/continue").lacks(t, "Alan Turing")
-		own.post(t, "/people/"+alan.ID+"/impersonate", "reason", "curious").is(t, 403, "/people/"+alan.ID+"/impersonate")
+		own.post(t, "/people/"+alan.ID+"/impersonate", "reason", "curious").is(t, 403, "/people/"+alan.ID+
+			"/impersonate")
 
 		b.signIn(t, grace).is(t, 200, "/devices", `href="/people"`)
 		b.get(t, "/people").is(t, 200, "/people", ada.Email, alan.Email, `action="`+asAda+`"`).lacks(t, grace.ID)
 		b.post(t, asAda, "reason", " ").is(t, 200, "/people", "Please say why.")
 		b.post(t, "/people/"+grace.ID+"/impersonate", "reason", "a test").is(t, 403, "/people/"+grace.ID+"/impersonate")
-		b.post(t, "/people/"+testProject+"/impersonate", "reason", "a test").is(t, 404, "/people/"+testProject+"/impersonate")
+		b.post(t, "/people/"+testProject+"/impersonate", "reason", "a test").is(t, 404, "/people/"+testProject+
+			"/impersonate")
 		b.get(t, landing).is(t, 200, "/people", "hand-off has been used")
 
 		// Going there, even ahead of the administrator, redeems nothing.
-		continues := b.post(t, asAda, "reason", "<b>ticket 4711").is(t, 200, landing, "Continue as Ada Lovelace").lacks(t, "shc1_", "acting as")
+		continues := b.post(t, asAda, "reason", "<b>ticket 4711").is(t, 200, landing, "Continue as Ada Lovelace").
+			lacks(t, "shc1_", "acting as")
 		b.do(t, "HEAD", landing, "", header{"Sec-Purpose", "prefetch"}).is(t, 200, landing)
 		code := b.jar.Cookies(continues.url(t, b))
 		b.post(t, "/people/"+alan.ID+"/continue").is(t, 200, "/people", "hand-off has been used")
 		b.get(t, "/devices").is(t, 200, "/devices", "Grace Hopper").lacks(t, "acting as")
-		b.post(t, landing).is(t, 200, "/devices", "<strong>Grace Hopper</strong> acting as <strong>Ada Lovelace</strong>", "not for others to see").lacks(t, "iPhone", "everywhere else")
+		b.post(t, landing).is(
+			t, 200, "/devices", "<strong>Grace Hopper</strong> acting as <strong>Ada Lovelace</strong>", "are private",
+		).lacks(t, "iPhone", "everywhere else")
 
-		for path, status := range map[string]int{"/devices": 200, "/profile": 200, "/nowhere": 404, "/people": 403, "/confirm": 403} {
-			b.get(t, path).is(t, status, path, "acting as <strong>Ada Lovelace</strong>", "UTC", "<button>End</button>").lacks(t, `href="/people"`, `action="/confirm"`)
+		for path, status := range map[string]int{
+			"/devices": 200, "/profile": 200, "/nowhere": 404, "/people": 403, "/confirm": 403,
+		} {
+			b.get(t, path).is(t, status, path, "acting as <strong>Ada Lovelace</strong>", "UTC",
+				"<button>End</button>").lacks(t, `href="/people"`, `action="/confirm"`)
 		}
 		b.get(t, "/profile").is(t, 200, "/profile", "<fieldset disabled").lacks(t, `action="/profile"`)
-		const readOnly = "may look, and change nothing"
+		const readOnly = "An impersonation is read-only"
 		b.post(t, "/profile", "name", "Eve").is(t, 403, "/profile", readOnly, "acting as")
 		b.post(t, "/devices/revoke-others").is(t, 403, "/devices/revoke-others", readOnly)
 		b.post(t, "/devices/"+testProject+"/revoke").is(t, 403, "/devices/"+testProject+"/revoke", readOnly)
@@ -351,11 +374,13 @@ func TestAdministratorsActAsUsersOnPages(t *testing.T) {
 		b.post(t, "/people/"+alan.ID+"/impersonate", "reason", "a chain").is(t, 403, "/people/"+alan.ID+"/impersonate")
 		own.get(t, "/profile").is(t, 200, "/profile", `value="Ada Lovelace"`)
 		own.get(t, "/devices").is(t, 200, "/devices").lacks(t, "Chrome on Linux")
-		if listed := a.listed(t, ada.ID); len(listed) != 2 || listed[0]["actor"] != grace.ID || listed[0]["reason"] != "<b>ticket 4711" {
+		if listed := a.listed(t, ada.ID); len(listed) != 2 || listed[0]["actor"] != grace.ID ||
+			listed[0]["reason"] != "<b>ticket 4711" {
 			t.Errorf("the admin key sees %v", listed)
 		}
 
-		b.post(t, "/sign-out").is(t, 200, "/people", "The impersonation has ended.", "Signed in as Grace Hopper").lacks(t, "acting as")
+		b.post(t, "/sign-out").is(t, 200, "/people", "The impersonation has ended.", "Signed in as Grace Hopper").
+			lacks(t, "acting as")
 		b.get(t, landing).is(t, 200, "/people", "hand-off has been used")
 
 		// Who has copied the code is noticed: the impersonation ends with it.
@@ -366,7 +391,8 @@ func TestAdministratorsActAsUsersOnPages(t *testing.T) {
 		thief.signIn(t, grace)
 		thief.jar.SetCookies(continues.url(t, thief), onlyHandoff(code, landing))
 		thief.post(t, landing).is(t, 200, "/people", "hand-off has been used").lacks(t, "acting as")
-		b.get(t, "/profile").is(t, 200, "/devices", "The impersonation is over. You are yourself again.", "Grace Hopper").lacks(t, "acting as")
+		b.get(t, "/profile").is(t, 200, "/devices", "The impersonation is over. You are yourself again.",
+			"Grace Hopper").lacks(t, "acting as")
 
 		b.post(t, asAda, "reason", "a test").is(t, 200, landing)
 		b.post(t, landing).is(t, 200, "/devices", "acting as")
@@ -414,7 +440,9 @@ func inProcessOn(t *testing.T, databaseURL string) (*app, *sessionstest.Clock) {
 	logs := &logBuffer{}
 	logger := slog.New(slog.NewTextHandler(logs, nil))
 	manager, err := sessions.New(sessions.Config{
-		Store: st, Users: all.sessionUser, MayImpersonate: all.mayImpersonate, Secrets: [][]byte{[]byte("in-process tests need 32 bytes..")},
+		Store: st, Users: all.sessionUser, MayImpersonate: all.mayImpersonate, Secrets: [][]byte{
+			[]byte("in-process tests need 32 bytes.."),
+		},
 		Issuer: "https://app.example", ProjectID: testProject, ServerKeys: hashes, Now: clock.Now,
 		Cookies: sessions.Cookies{Enabled: true}, OnEvent: recordRefused(st, logger), Logger: logger,
 	})
@@ -432,7 +460,7 @@ func TestChangingTheNameAsksForAFreshSignIn(t *testing.T) {
 	b := newBrowser(t, a.base, chrome)
 	b.signIn(t, seeds()[0])
 	before := b.jar.Cookies(page{path: "/"}.url(t, b))
-	b.post(t, "/profile", "name", "").is(t, 422, "/profile", `aria-invalid="true"`, "Please give 1 to 100 characters.")
+	b.post(t, "/profile", "name", "").is(t, 422, "/profile", `aria-invalid="true"`, "Please enter 1 to 100 characters.")
 	b.post(t, "/profile", "name", strings.Repeat("a", 101)).is(t, 422, "/profile")
 	b.post(t, "/profile", "name", strings.Repeat("a", 10<<10)).is(t, 422, "/profile")
 	b.post(t, "/profile", "name", "Ada Byron").is(t, 200, "/profile", "Your name is changed.", `value="Ada Byron"`)
@@ -504,7 +532,9 @@ func TestADeletedUserIsSignedOut(t *testing.T) {
 		acting.post(t, "/people/"+ada.ID+"/impersonate", "reason", "a test")
 		acting.post(t, "/people/"+ada.ID+"/continue").is(t, 200, "/devices", "acting as")
 		own := map[string]*browser{}
-		for _, path := range []string{"GET /devices", "GET /profile", "GET /people", "GET /confirm", "POST /profile", "POST /confirm"} {
+		for _, path := range []string{
+			"GET /devices", "GET /profile", "GET /people", "GET /confirm", "POST /profile", "POST /confirm",
+		} {
 			own[path] = newBrowser(t, a.base, chrome)
 			own[path].signIn(t, ada)
 		}
@@ -515,21 +545,24 @@ func TestADeletedUserIsSignedOut(t *testing.T) {
 		for route, b := range own {
 			method, path, _ := strings.Cut(route, " ")
 			got := b.do(t, method, path, encode("name", "Ada"))
-			if at, _, _ := strings.Cut(got.path, "?"); got.status != 200 || at != "/" || !strings.Contains(got.text, "Sign in") {
+			if at, _, _ := strings.Cut(got.path, "?"); got.status != 200 || at != "/" ||
+				!strings.Contains(got.text, "Sign in") {
 				t.Errorf("%s: at %s with %d:\n%s", route, got.path, got.status, got.text)
 			}
 			if cookies := b.jar.Cookies(got.url(t, b)); len(cookies) != 0 {
 				t.Errorf("%s: %d cookies are left", route, len(cookies))
 			}
 		}
-		acting.get(t, "/profile").is(t, 200, "/devices", "The impersonation is over. You are yourself again.", "Grace Hopper").lacks(t, "acting as")
+		acting.get(t, "/profile").is(t, 200, "/devices", "The impersonation is over. You are yourself again.",
+			"Grace Hopper").lacks(t, "acting as")
 		if listed := a.listed(t, ada.ID); len(listed) != 1 {
 			t.Errorf("%d sessions, want that of the API alone", len(listed))
 		}
 
 		a.want(t, 404, "USER_NOT_FOUND", "GET", "/me", "", bearer(token))
 		a.want(t, 404, "USER_NOT_FOUND", "PUT", "/me/name", `{"name": "Ada"}`, bearer(token))
-		a.want(t, 404, "USER_NOT_FOUND", "GET", "/api/v1/users/me", "", stack("client", header{"X-Stack-Access-Token", token})...)
+		a.want(t, 404, "USER_NOT_FOUND", "GET", "/api/v1/users/me", "",
+			stack("client", header{"X-Stack-Access-Token", token})...)
 	})
 }
 
@@ -545,7 +578,8 @@ func TestARequestThatFailsLeavesOneLine(t *testing.T) {
 				t.Fatal(err)
 			}
 			a.want(t, 503, "TEMPORARILY_UNAVAILABLE", "GET", "/me", "", bearer(g.access))
-			if logs := a.logs.String(); strings.Count(logs, "\n") != 1 || !strings.Contains(logs, "no such table: "+broken) {
+			if logs := a.logs.String(); strings.Count(logs, "\n") != 1 ||
+				!strings.Contains(logs, "no such table: "+broken) {
 				t.Errorf("not one line with the cause:\n%s", logs)
 			}
 		})
@@ -567,7 +601,9 @@ func TestErrorsArePagesForBrowsersOnly(t *testing.T) {
 			t.Errorf("HEAD %s: %d %q", path, got.status, got.text)
 		}
 	}
-	for path, mediaType := range map[string]string{"/style.css": "text/css; charset=utf-8", "/icon.svg": "image/svg+xml"} {
+	for path, mediaType := range map[string]string{
+		"/style.css": "text/css; charset=utf-8", "/icon.svg": "image/svg+xml",
+	} {
 		if got := b.get(t, path).is(t, 200, path); got.header.Get("Content-Type") != mediaType || got.text == "" {
 			t.Errorf("%s: %v", path, got.header)
 		}
@@ -579,14 +615,18 @@ func TestErrorsArePagesForBrowsersOnly(t *testing.T) {
 	// The API's answers are the same for everybody.
 	a.want(t, 401, "ACCESS_TYPE_REQUIRED", "GET", "/me", "", header{"Accept", "text/html"})
 	health := a.want(t, 200, "", "GET", "/health", "")
-	if manager, _ := health.body["sessions"].(map[string]any); health.body["status"] != "ok" || manager["feed"] == "off" {
+	if manager, _ := health.body["sessions"].(map[string]any); health.body["status"] != "ok" ||
+		manager["feed"] == "off" {
 		t.Errorf("/health: %s", health.text)
 	}
 }
 
 func TestCookiesAreForTrustworthyHostsUnlessToldOtherwise(t *testing.T) {
 	t.Parallel()
-	for insecure, want := range map[string]string{"": "; HttpOnly; Secure; SameSite=Lax", "0": "; HttpOnly; Secure; SameSite=Lax", "1": "; HttpOnly; SameSite=Lax"} {
+	for insecure, want := range map[string]string{
+		"": "; HttpOnly; Secure; SameSite=Lax", "0": "; HttpOnly; Secure; SameSite=Lax",
+		"1": "; HttpOnly; SameSite=Lax",
+	} {
 		a := start(t, t.TempDir(), append(keys(), "SESSILE_INSECURE_COOKIE="+insecure)...)
 		b := newBrowser(t, a.base, chrome)
 		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, b.base+"/sign-in?user="+seeds()[0].ID, nil)
@@ -628,7 +668,9 @@ func TestDevicesHaveNamesForPeople(t *testing.T) {
 		}
 	}
 	now := time.Date(2026, 1, 9, 12, 30, 0, 0, time.UTC)
-	for hours, want := range map[int]string{-1: "within the hour", 0: "within the hour", 1: "an hour ago", 47: "47 hours ago", 50: "2 days ago"} {
+	for hours, want := range map[int]string{
+		-1: "within the hour", 0: "within the hour", 1: "an hour ago", 47: "47 hours ago", 50: "2 days ago",
+	} {
 		if got := ago(now, now.Truncate(time.Hour).Add(-time.Duration(hours)*time.Hour)); got != want {
 			t.Errorf("%d hours: %q, want %q", hours, got, want)
 		}

@@ -158,7 +158,8 @@ func TestConnectionsToPostgresAreKept(t *testing.T) {
 		busy.Go(func() {
 			token := a.create(t, seeds()[0].ID).refresh
 			for range refreshes {
-				token = grantOf(t, a.want(t, 200, "", "POST", "/auth/sessions/current/refresh", "", header{"X-Stack-Refresh-Token", token})).refresh
+				token = grantOf(t, a.want(t, 200, "", "POST", "/auth/sessions/current/refresh", "",
+					header{"X-Stack-Refresh-Token", token})).refresh
 			}
 		})
 	}
@@ -180,7 +181,10 @@ func TestBehindPgBouncer(t *testing.T) {
 	var starting sync.WaitGroup
 	for i := range instances {
 		starting.Go(func() {
-			instances[i] = start(t, dir, append(keys(), "DATABASE_URL="+databaseURL, "SESSILE_ISSUER=https://app.example/api/v1/projects/5e551e00-0000-4000-8000-000000000001")...)
+			instances[i] = start(
+				t, dir, append(keys(), "DATABASE_URL="+databaseURL,
+					"SESSILE_ISSUER=https://app.example/api/v1/projects/5e551e00-0000-4000-8000-000000000001")...,
+			)
 		})
 	}
 	starting.Wait()
@@ -199,7 +203,8 @@ func TestBehindPgBouncer(t *testing.T) {
 				acting := b.impersonate(t, own, ada.ID)
 				for _, g := range []grant{own, acting} {
 					for range 3 {
-						g = grantOf(t, b.want(t, 200, "", "POST", "/auth/sessions/current/refresh", "", header{"X-Stack-Refresh-Token", g.refresh}))
+						g = grantOf(t, b.want(t, 200, "", "POST", "/auth/sessions/current/refresh", "",
+							header{"X-Stack-Refresh-Token", g.refresh}))
 					}
 					a.want(t, 200, "", "GET", "/me", "", bearer(g.access))
 					a.want(t, 200, "", "GET", "/auth/sessions?user_id=me", "", bearer(g.access))
@@ -208,7 +213,8 @@ func TestBehindPgBouncer(t *testing.T) {
 				a.refuses(t, acting)
 			}
 			kept := a.create(t, ada.ID)
-			a.want(t, 403, "IMPERSONATION_NOT_ALLOWED", "POST", "/auth/sessions", `{"user_id": "`+grace.ID+`"}`, bearer(kept.access))
+			a.want(t, 403, "IMPERSONATION_NOT_ALLOWED", "POST", "/auth/sessions", `{"user_id": "`+grace.ID+`"}`,
+				bearer(kept.access))
 			a.want(t, 200, "", "PUT", "/me/name", `{"name": "Ada"}`, bearer(kept.access))
 		})
 	}

@@ -24,7 +24,8 @@ func TestTheMigrationHasADeadline(t *testing.T) {
 		}
 	}
 	for _, register := range []func(string, func(*gorm.DB)) error{
-		db.Callback().Raw().Before("*").Register, db.Callback().Row().Before("*").Register, db.Callback().Create().Before("*").Register,
+		db.Callback().Raw().Before("*").Register, db.Callback().Row().Before("*").Register,
+		db.Callback().Create().Before("*").Register,
 	} {
 		if err := register("look", look); err != nil {
 			t.Fatal(err)
@@ -66,7 +67,8 @@ func TestAPruneHasADeadline(t *testing.T) {
 	t.Parallel()
 	st := &deadlines{Store: sessionstest.NewStore()}
 	manager, err := sessions.New(sessions.Config{
-		Store: st, Secrets: [][]byte{[]byte("in-process tests need 32 bytes..")}, Issuer: "https://app.example", ProjectID: testProject,
+		Store: st, Secrets: [][]byte{[]byte("in-process tests need 32 bytes..")}, Issuer: "https://app.example",
+		ProjectID:    testProject,
 		Users:        func(_ context.Context, id string) (sessions.User, error) { return sessions.User{ID: id}, nil },
 		StoreTimeout: upkeepLimit,
 	})

@@ -22,20 +22,21 @@ type user struct {
 	CreatedAt     time.Time
 }
 
-// seeds are the users that are there from the first start.
+// seeds returns the users that exist from the first start.
 func seeds() []user {
 	return []user{
 		{ID: "0b7c4a1e-6f0d-4c9a-8e21-5a3d9c2f7b01", Name: "Ada Lovelace", Email: "ada@example.com"},
 		{ID: "4d2e8f36-91ab-4e5c-b7d0-2c6f1a8e3d02", Name: "Alan Turing", Email: "alan@example.com"},
-		{ID: "9a6f3c58-2e47-4b1d-a3c9-7e0b5d4f6a03", Name: "Grace Hopper", Email: "grace@example.com", Administrator: true},
+		{ID: "9a6f3c58-2e47-4b1d-a3c9-7e0b5d4f6a03", Name: "Grace Hopper", Email: "grace@example.com",
+			Administrator: true},
 	}
 }
 
 // users is the app's own table of users.
 type users struct{ db *gorm.DB }
 
-// queryLimit is how long a query may take. A request has no deadline of its own, and a
-// database that has gone silent answers none.
+// queryLimit is how long a query may take. A request has no deadline by itself, and a
+// database may hang.
 const queryLimit = 5 * time.Second
 
 // within returns the database with the time limit of one query.
@@ -47,7 +48,7 @@ func (u users) within(ctx context.Context) (*gorm.DB, context.CancelFunc) {
 func (u users) migrate(ctx context.Context) error {
 	err := whileLocked(func() error {
 		return u.db.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
-			if tx.Name() == "postgres" { // where several may start at once
+			if tx.Name() == "postgres" { // several processes may start at once
 				if err := tx.Exec("SELECT pg_advisory_xact_lock(hashtext('users'))").Error; err != nil {
 					return err
 				}
@@ -65,10 +66,10 @@ func (u users) migrate(ctx context.Context) error {
 	return nil
 }
 
-// find returns a user, or sessions.ErrUserNotFound, or sessions.ErrUnavailable
-// where it could not tell.
+// find returns a user, or sessions.ErrUserNotFound, or sessions.ErrUnavailable if the
+// database failed.
 func (u users) find(ctx context.Context, id string) (user, error) {
-	// An id may come out of a path, and Postgres fails on text with a zero byte.
+	// An id may come from a path, and Postgres fails on text with a zero byte.
 	if uuid.Validate(id) != nil {
 		return user{}, sessions.ErrUserNotFound
 	}
@@ -133,9 +134,9 @@ func (u users) sessionUser(ctx context.Context, id string) (sessions.User, error
 	}, nil
 }
 
-// mayImpersonate is sessions.Config.MayImpersonate: administrators may act as users
-// that are none. It is asked again at every refresh, so it believes the table and
-// no token. An error of find means that it could not tell.
+// mayImpersonate is sessions.Config.MayImpersonate: administrators may act as users who are
+// not administrators. It is called again at every refresh, so it reads the table and not a
+// token. An error of find means that the answer is unknown.
 func (u users) mayImpersonate(ctx context.Context, actor sessions.Identity, target sessions.User) error {
 	acting, err := u.find(ctx, actor.UserID)
 	if err != nil {
