@@ -80,16 +80,20 @@ func (c Config) RequireServer(next http.Handler) http.Handler {
 // the middlewares above: without one it refuses everything with 500.
 //
 //	mux.Handle("POST /password", require(middleware.ForbidImpersonation(password)))
-func ForbidImpersonation(next http.Handler) http.Handler { return guard(sessions.Forbid, next) }
+func ForbidImpersonation(next http.Handler) http.Handler {
+	return guard(next, func(r *http.Request) error { return sessions.GuardImpersonation(r.Context()) })
+}
 
 // ReadOnlyImpersonation lets requests of an impersonation pass if their method is safe
 // (RFC 9110, section 9.2.1), and refuses the others with 403. Apply it after one of the
 // middlewares above.
-func ReadOnlyImpersonation(next http.Handler) http.Handler { return guard(sessions.ReadOnly, next) }
+func ReadOnlyImpersonation(next http.Handler) http.Handler {
+	return guard(next, func(r *http.Request) error { return sessions.GuardReadOnly(r.Context(), r.Method) })
+}
 
-func guard(g sessions.Guard, next http.Handler) http.Handler {
+func guard(next http.Handler, check func(*http.Request) error) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err := sessions.GuardImpersonation(r.Context(), r.Method, g); err != nil {
+		if err := check(r); err != nil {
 			refuse(w, r, err)
 			return
 		}
@@ -106,13 +110,7 @@ func guard(g sessions.Guard, next http.Handler) http.Handler {
 //	mux.Handle("PUT /email", require(recent(setEmail)))
 func RequireRecent(maxAge time.Duration) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
-		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if err := sessions.GuardRecent(r.Context(), maxAge); err != nil {
-				refuse(w, r, err)
-				return
-			}
-			next.ServeHTTP(w, r)
-		})
+		return guard(next, func(r *http.Request) error { return sessions.GuardRecent(r.Context(), maxAge) })
 	}
 }
 

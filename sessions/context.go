@@ -2,6 +2,7 @@ package sessions
 
 import (
 	"context"
+	"errors"
 	"fmt"
 )
 
@@ -33,39 +34,42 @@ func FromContext(ctx context.Context) (id Identity, ok bool) {
 	return a.id, true
 }
 
-// Guard says what an impersonation may do on a route.
-type Guard int
-
-// What an impersonation may do on a route.
-const (
-	// Forbid lets no impersonation pass.
-	Forbid Guard = iota
-	// ReadOnly lets one pass with a safe method: GET, HEAD, OPTIONS or TRACE (RFC
-	// 9110, section 9.2.1).
-	ReadOnly
-)
-
 var (
 	errNoMiddleware = miswired("None of Require, Optional and RequireServer has run before.")
 	errNewContext   = miswired("RequireRecent needs a Manager, and NewContext, which this identity comes " +
 		"from, has none: put Require, Optional or RequireServer in front.")
 )
 
-// GuardImpersonation decides whether the request of ctx may pass a guard. The
-// middleware packages are this and the writing of the refusal. Errors:
-// [ErrImpersonationNotAllowed]; another one where none of our middlewares has run
+// GuardImpersonation refuses the request of ctx if somebody else acts as the user. The
+// middleware packages are made of it and of [GuardReadOnly]: they only write the refusal.
+//
+// Errors: [ErrImpersonationNotAllowed]; another one if none of our middlewares has run
 // before, because then the caller is unknown.
-func GuardImpersonation(ctx context.Context, method string, guard Guard) error {
+func GuardImpersonation(ctx context.Context) error {
 	a, ok := ctx.Value(admittedKey{}).(admitted)
 	switch {
 	case !ok:
 		return errNoMiddleware
-	case !a.id.Impersonation, guard == ReadOnly && isSafe(method):
-		return nil
-	case guard == ReadOnly:
-		return fmt.Errorf("%w: to do more than read", ErrImpersonationNotAllowed)
-	default:
+	case a.id.Impersonation:
 		return fmt.Errorf("%w: here", ErrImpersonationNotAllowed)
+	default:
+		return nil
+	}
+}
+
+// GuardReadOnly refuses the request of ctx if somebody else acts as the user and method
+// is not safe. GET, HEAD, OPTIONS and TRACE are (RFC 9110, section 9.2.1).
+//
+// Errors: those of [GuardImpersonation].
+func GuardReadOnly(ctx context.Context, method string) error {
+	err := GuardImpersonation(ctx)
+	switch {
+	case !errors.Is(err, ErrImpersonationNotAllowed):
+		return err
+	case isSafe(method):
+		return nil
+	default:
+		return fmt.Errorf("%w: to do more than read", ErrImpersonationNotAllowed)
 	}
 }
 

@@ -26,8 +26,8 @@ func TestACallerWithoutACredentialIsNobody(t *testing.T) {
 	if ok || id != (sessions.Identity{}) {
 		t.Errorf("%+v, %v", id, ok)
 	}
-	for _, guard := range []sessions.Guard{sessions.Forbid, sessions.ReadOnly} {
-		if err := sessions.GuardImpersonation(ctx, http.MethodPost, guard); err != nil {
+	for _, err := range []error{sessions.GuardImpersonation(ctx), sessions.GuardReadOnly(ctx, http.MethodPost)} {
+		if err != nil {
 			t.Errorf("it acts as nobody, but %v", err)
 		}
 	}

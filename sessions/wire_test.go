@@ -341,7 +341,7 @@ func newWireHost(t *testing.T, mode func(*sessions.Config), c wireCase) *wireHos
 			return
 		}
 		r = r.WithContext(ctx)
-		if err := sessions.GuardImpersonation(ctx, r.Method, sessions.Forbid); err != nil {
+		if err := sessions.GuardImpersonation(ctx); err != nil {
 			sessions.WriteError(w, r, err)
 			return
 		}

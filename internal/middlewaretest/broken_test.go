@@ -383,7 +383,7 @@ var faults = []struct {
 	{"a guard's refusal is not in the app's form", "refusals", func(a *adapter) {
 		a.ForbidImpersonation = func(next http.Handler) http.Handler {
 			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				if err := sessions.GuardImpersonation(r.Context(), r.Method, sessions.Forbid); err != nil {
+				if err := sessions.GuardImpersonation(r.Context()); err != nil {
 					sessions.WriteError(w, r, err)
 					return
 				}

@@ -630,7 +630,6 @@ func dumpHolding(t testing.TB, w *dumpWorld, db *gorm.DB, st *store.Store) map[s
 		"sessions.EventType":                 {event.Type},
 		"sessions.ExpiredError":              {sessions.ExpiredError{UserID: "alice", SessionID: g.Session.ID}},
 		"sessions.Grant":                     {g, again, handed},
-		"sessions.Guard":                     {sessions.ReadOnly},
 		"sessions.Handler":                   {w.handler, sessions.NewHandler(withKMS), *w.handler},
 		"sessions.Health":                    {w.manager.Health()},
 		"sessions.Identity":                  {identity},

@@ -68,19 +68,19 @@ func (c Config) RequireServer() echo.MiddlewareFunc { return c.middleware(sessio
 //
 //	e.POST("/password", password, echov5.Require(manager), echov5.ForbidImpersonation)
 func ForbidImpersonation(next echo.HandlerFunc) echo.HandlerFunc {
-	return guard(sessions.Forbid, next)
+	return guard(next, func(r *http.Request) error { return sessions.GuardImpersonation(r.Context()) })
 }
 
 // ReadOnlyImpersonation lets requests of an impersonation pass if their method is safe
 // (RFC 9110, section 9.2.1), and refuses the others with 403. Apply it after one of the
 // middlewares above.
 func ReadOnlyImpersonation(next echo.HandlerFunc) echo.HandlerFunc {
-	return guard(sessions.ReadOnly, next)
+	return guard(next, func(r *http.Request) error { return sessions.GuardReadOnly(r.Context(), r.Method) })
 }
 
-func guard(g sessions.Guard, next echo.HandlerFunc) echo.HandlerFunc {
+func guard(next echo.HandlerFunc, check func(*http.Request) error) echo.HandlerFunc {
 	return func(c *echo.Context) error {
-		if err := sessions.GuardImpersonation(c.Request().Context(), c.Request().Method, g); err != nil {
+		if err := check(c.Request()); err != nil {
 			return Error(c, err)
 		}
 		return next(c)
@@ -95,12 +95,7 @@ func guard(g sessions.Guard, next echo.HandlerFunc) echo.HandlerFunc {
 //	e.PUT("/email", setEmail, echov5.Require(manager), echov5.RequireRecent(5*time.Minute))
 func RequireRecent(maxAge time.Duration) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
-		return func(c *echo.Context) error {
-			if err := sessions.GuardRecent(c.Request().Context(), maxAge); err != nil {
-				return Error(c, err)
-			}
-			return next(c)
-		}
+		return guard(next, func(r *http.Request) error { return sessions.GuardRecent(r.Context(), maxAge) })
 	}
 }
 
