@@ -2,6 +2,8 @@ package sessions
 
 import (
 	"errors"
+	"fmt"
+	"math"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -9,192 +11,225 @@ import (
 	"unicode"
 )
 
-// Create is POST /auth/sessions: a trusted caller names a user and gets a session. A
-// caller by cookie gets the cookies of an impersonation, and no token in the body.
+// Create is POST /auth/sessions: a trusted caller names a user and gets a session. A caller by cookie gets the cookies
+// of an impersonation, and no token in the body.
 func (h *Handler) Create() http.Handler { return h.endpoint(methods(http.MethodPost), h.create) }
 
 func (h *Handler) create(w http.ResponseWriter, r *http.Request) error {
-	// First of all: of nobody's request the body is not even read.
 	caller, byCookie, err := h.m.authenticateBy(w, r, h.m.verifyStrict)
 	if err != nil {
 		return err
 	}
-	if !caller.Trusted() && !caller.HasUser() {
-		return insufficientAccess(caller, AccessServer, AccessAdmin)
-	}
-	object, err := readObject(w, r)
-	switch {
-	case caller.Trusted():
-	case h.m.cfg.MayImpersonate == nil:
-		h.refused(r, object, caller, errNobody)
-		return insufficientAccess(caller, AccessServer, AccessAdmin)
-	case caller.Impersonation:
-		h.refused(r, object, caller, errChained)
-		return errChained
-	}
+	p, err := h.decodeCreate(w, r, caller, byCookie)
 	if err != nil {
-		if errors.Is(err, errNotObject) {
-			h.refused(r, object, caller, err)
-		}
 		return err
 	}
-	p, err := h.createParams(r, object, caller)
-	if err == nil && byCookie && p.Handoff {
-		// A script in the page could redeem the code, and have the tokens.
-		err = newSchemaError(r, "body.handoff", "is not for callers by cookie")
-	}
+	grant, err := h.m.createAs(r.Context(), caller, p)
 	if err != nil {
-		h.refused(r, object, caller, err)
-		return err
-	}
-	grant, err := h.makeSession(r, p, caller)
-	switch {
-	case errors.Is(err, ErrImpersonationNotAllowed): // which may wrap what the host says of the actor
-		return err
-	case errors.Is(err, ErrUserNotFound), errors.Is(err, ErrUserDisabled):
-		e := &APIError{
-			Status: 400, Code: codeUserIDDoesNotExist, Message: "The user does not exist.",
-			Details: map[string]any{"user_id": p.UserID}, cause: err,
-		}
-		if errors.Is(err, ErrUserDisabled) {
-			e.Message = "The user may not have sessions now."
-			e.Details["reason"] = "user_disabled"
-		}
-		return e
-	case err != nil:
-		return h.m.explain(err)
+		return h.notCreated(p, err)
 	}
 	return h.m.answerGrant(w, grant, byCookie)
 }
 
-// refused reports a request for an impersonation that does not reach the Manager, by a
-// caller who is somebody.
-func (h *Handler) refused(r *http.Request, body jsonObject, caller Identity, why error) {
-	p := CreateParams{By: caller.KeyName, Client: h.m.RequestClient(r)}
-	p.UserID, _ = jsonString(body.get("user_id"))
-	p.Reason, _ = jsonString(body.get("reason"))
-	asked, _ := jsonBool(body.get("is_impersonation"))
-	if caller.Trusted() && !asked {
-		return
+// decodeCreate reads what a caller asks for. An impersonation that it refuses does not reach Manager.Create, so it is
+// reported here. The rights of the caller come first, and nobody's body is read.
+func (h *Handler) decodeCreate(
+	w http.ResponseWriter, r *http.Request, caller Identity, byCookie bool,
+) (CreateParams, error) {
+	if !caller.Trusted() && !caller.HasUser() {
+		return CreateParams{}, insufficientAccess(caller, AccessServer, AccessAdmin)
 	}
-	if !caller.Trusted() {
-		p.caller, p.Actor, p.By = &caller, caller.UserID, caller.UserID
-	} else if actor, err := parseObject(body.get("actor")); err == nil {
-		p.Actor, _ = jsonString(actor.get("user_id"))
-	}
-	h.m.refuseImpersonation(r.Context(), p, why)
-}
-
-// makeSession creates what a key asks for; a user can only impersonate.
-func (h *Handler) makeSession(r *http.Request, p CreateParams, caller Identity) (Grant, error) {
-	if caller.Trusted() {
-		return h.m.Create(r.Context(), p)
-	}
-	p.Client = h.m.RequestClient(r) // the actor's own browser
-	return h.m.Impersonate(r.Context(), caller, p)
-}
-
-// createParams checks every field before it returns, so that a caller learns of
-// all problems at once.
-func (h *Handler) createParams(r *http.Request, body jsonObject, caller Identity) (CreateParams, error) {
-	var (
-		p   = CreateParams{By: caller.KeyName}
-		s   schemaError
-		ttl []byte
-	)
-	for _, field := range body {
-		var ok bool
-		switch string(field.name) {
-		case "user_id":
-			if p.UserID, ok = jsonString(field.raw); !ok || !validUserID(p.UserID) {
-				s.add("body.user_id", "must be a string of 1 to %d bytes without control or format characters",
-					maxUserID)
-			}
-		case "expires_in_millis":
-			ttl = field.raw
-		case "is_impersonation":
-			if p.Impersonation, ok = jsonBool(field.raw); !ok {
-				s.add("body.is_impersonation", "must be true or false")
-			}
-		case "reason":
-			if p.Reason, ok = jsonString(field.raw); !ok || !validReason(p.Reason) {
-				s.add("body.reason", "must be a string of at most %d bytes without control or format characters",
-					maxReason)
-			}
-		case "actor":
-			p.Actor = actorField(&s, field.raw)
-		case "client":
-			p.Client = clientField(&s, field.raw)
-			if !caller.Trusted() {
-				s.add("body.client", "is only for keys")
-			}
-		case "handoff":
-			if p.Handoff, ok = jsonBool(field.raw); !ok {
-				s.add("body.handoff", "must be true or false")
-			}
-		default:
-			s.unknown("body", field.name)
+	body, unread := readObject(w, r)
+	d := newCreateDecoding(body, caller)
+	refuse := func(err error) (CreateParams, error) {
+		if asked := d.p; asked.Impersonation {
+			asked.Client = h.m.RequestClient(r)
+			h.m.refuseImpersonation(r.Context(), asked, err)
 		}
-	}
-	if body.get("user_id") == nil {
-		s.add("body.user_id", "is required")
-	}
-	if !caller.Trusted() {
-		p.Impersonation, p.By = true, caller.UserID
-		if p.Actor != "" && p.Actor != caller.UserID {
-			s.add("body.actor", "is always the caller")
-		}
-		p.Actor = caller.UserID
-	}
-	if p.Impersonation && h.m.cfg.Impersonation.RequireActor && p.Actor == "" && body.get("actor") == nil {
-		s.add("body.actor", "is required")
-	}
-	if p.Impersonation && h.m.cfg.Impersonation.RequireReason && !visible(p.Reason) {
-		s.add("body.reason", "is required")
-	}
-	if ttl != nil {
-		least, most := time.Millisecond, h.m.cfg.MaxSessionTTL
-		if p.Impersonation {
-			least, most = minImpersonationTTL, h.m.cfg.Impersonation.MaxTTL
-		}
-		millis, ok := jsonInt(ttl)
-		if !ok || millis < least.Milliseconds() || millis > most.Milliseconds() {
-			s.add("body.expires_in_millis", "must be an integer from %d to %d",
-				least.Milliseconds(), most.Milliseconds())
-		}
-		p.TTL = time.Duration(millis) * time.Millisecond
-	}
-	if body.get("actor") != nil && !p.Impersonation {
-		s.add("body.actor", "is only for impersonations")
-	}
-	if err := s.err(r); err != nil {
 		return CreateParams{}, err
 	}
-	if p.UserID == "me" {
-		if !caller.HasUser() {
-			return CreateParams{}, cannotGetOwnUser()
+	if err := h.m.mayAsk(caller); err != nil && !caller.Trusted() {
+		if _, err = refuse(err); errors.Is(err, errNobody) {
+			err = insufficientAccess(caller, AccessServer, AccessAdmin)
 		}
-		p.UserID = caller.UserID
+		return CreateParams{}, err
 	}
-	return p, nil
+	switch {
+	case errors.Is(unread, errNotObject):
+		return refuse(unread)
+	case unread != nil:
+		return CreateParams{}, unread
+	}
+	d.judge(h.m, body, byCookie)
+	if err := d.err(r); err != nil {
+		return refuse(err)
+	}
+	if d.p.UserID == "me" {
+		if !caller.HasUser() {
+			return refuse(cannotGetOwnUser())
+		}
+		d.p.UserID = caller.UserID
+	}
+	if !caller.Trusted() {
+		d.p.Client = h.m.RequestClient(r) // the actor's own browser
+	}
+	return d.p, nil
 }
 
-func actorField(s *schemaError, raw []byte) string {
+// notCreated is the answer to a request for a session that the domain has refused.
+func (h *Handler) notCreated(p CreateParams, err error) error {
+	switch {
+	case errors.Is(err, ErrImpersonationNotAllowed): // which may wrap what the host says of the actor
+		return err
+	case errors.Is(err, ErrUserDisabled):
+		return &APIError{
+			Status: 400, Code: codeUserIDDoesNotExist, Message: "The user may not have sessions now.",
+			Details: map[string]any{"user_id": p.UserID, "reason": "user_disabled"}, cause: err,
+		}
+	case errors.Is(err, ErrUserNotFound):
+		return &APIError{
+			Status: 400, Code: codeUserIDDoesNotExist, Message: "The user does not exist.",
+			Details: map[string]any{"user_id": p.UserID}, cause: err,
+		}
+	default:
+		return h.m.explain(err)
+	}
+}
+
+// createDecoding decodes the body of a request for a session and collects what is wrong with it. What a value must be
+// in JSON is decided here; what it must be in a session is decided by createFaults.
+type createDecoding struct {
+	schemaError
+	caller Identity
+	// p has what the body says, malformed values included.
+	p CreateParams
+	// actor is whom the body names as the actor. A caller who is a user is always the actor of p.
+	actor string
+	// unread has a value for each field whose problem is listed already, for createFaults.
+	unread       CreateParams
+	unreadMillis bool
+}
+
+func newCreateDecoding(body jsonObject, caller Identity) *createDecoding {
+	d := &createDecoding{caller: caller}
+	for _, field := range body {
+		d.field(string(field.name), field.raw)
+	}
+	d.actor = d.p.Actor
+	d.p = d.p.askedBy(caller)
+	return d
+}
+
+// standIn is what createDecoding.unread has.
+const standIn = "-"
+
+func (d *createDecoding) field(name string, raw []byte) {
+	switch name {
+	case "user_id":
+		if !d.text(&d.p.UserID, raw, "body.user_id", mustBeID) {
+			d.unread.UserID = standIn
+		}
+	case "expires_in_millis":
+		d.millis(raw)
+	case "is_impersonation":
+		d.flag(&d.p.Impersonation, raw, "body.is_impersonation")
+	case "reason":
+		d.text(&d.p.Reason, raw, "body.reason", mustBeReason)
+	case "actor":
+		if !d.actorField(raw) {
+			d.unread.Actor = standIn
+		}
+	case "client":
+		d.p.Client = clientField(&d.schemaError, raw)
+		if !d.caller.Trusted() {
+			d.add("body.client", "is only for keys")
+		}
+	case "handoff":
+		d.flag(&d.p.Handoff, raw, "body.handoff")
+	default:
+		d.unknown("body", []byte(name))
+	}
+}
+
+func (d *createDecoding) text(value *string, raw []byte, path, must string) (ok bool) {
+	if *value, ok = jsonString(raw); !ok {
+		d.add(path, "%s", must)
+	}
+	return ok
+}
+
+func (d *createDecoding) flag(value *bool, raw []byte, path string) {
+	var ok bool
+	if *value, ok = jsonBool(raw); !ok {
+		d.add(path, "must be true or false")
+	}
+}
+
+func (d *createDecoding) millis(raw []byte) {
+	const most = math.MaxInt64 / int64(time.Millisecond)
+	millis, ok := jsonInt(raw)
+	if d.unreadMillis = !ok || millis < 1 || millis > most; !d.unreadMillis { // 0 is the default in Go
+		d.p.TTL = time.Duration(millis) * time.Millisecond
+	}
+}
+
+func (d *createDecoding) actorField(raw []byte) (ok bool) {
 	actor, err := parseObject(raw)
 	if err != nil {
-		s.add("body.actor", "must be an object with user_id")
-		return ""
+		d.add("body.actor", "must be an object with user_id")
+		return false
 	}
 	for _, field := range actor {
 		if string(field.name) != "user_id" {
-			s.unknown("body.actor", field.name)
+			d.unknown("body.actor", field.name)
 		}
 	}
-	id, ok := jsonString(actor.get("user_id"))
-	if !ok || !validUserID(id) {
-		s.add("body.actor.user_id", "must be a string of 1 to %d bytes without control or format characters", maxUserID)
+	if d.p.Actor, ok = jsonString(actor.get("user_id")); !ok || d.p.Actor == "" {
+		d.add("body.actor.user_id", "%s", mustBeID)
+		return false
 	}
-	return id
+	return true
+}
+
+// createPaths are the paths of the fields of CreateParams.
+var createPaths = map[string]string{
+	"UserID": "body.user_id", "TTL": "body.expires_in_millis", "Actor": "body.actor", "Reason": "body.reason",
+}
+
+// judge adds what createFaults finds, with the paths of the fields.
+func (d *createDecoding) judge(m *Manager, body jsonObject, byCookie bool) {
+	if body.get("user_id") == nil {
+		d.add("body.user_id", isRequired)
+		d.unread.UserID = standIn
+	}
+	if !d.caller.Trusted() && d.actor != "" && d.actor != d.caller.UserID {
+		d.add("body.actor", "is always the caller")
+	}
+	if byCookie && d.p.Handoff {
+		// A script in the page could redeem the code and have the tokens.
+		d.add("body.handoff", "is not for callers by cookie")
+	}
+	p := d.p
+	if d.actor != "" {
+		p.Actor = d.actor
+	}
+	setDefault(&p.UserID, d.unread.UserID)
+	setDefault(&p.Actor, d.unread.Actor)
+	_, least, most := m.lifetime(p)
+	lifetime := fmt.Sprintf("must be an integer from %d to %d", least.Milliseconds(), most.Milliseconds())
+	if d.unreadMillis {
+		d.add("body.expires_in_millis", "%s", lifetime)
+	}
+	for _, f := range m.createFaults(p, m.now()) {
+		path, text := createPaths[f.field], f.text
+		switch {
+		case f.field == "TTL":
+			text = lifetime
+		case f.field == "Actor" && f.form:
+			path += ".user_id"
+		}
+		d.add(path, "%s", text)
+	}
 }
 
 func clientField(s *schemaError, raw []byte) (c Client) {

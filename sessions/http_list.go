@@ -13,31 +13,36 @@ func (h *Handler) list(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	q, err := query(r, "user_id", "limit", "cursor", "impersonation")
+	userID, options, err := decodeList(r, caller)
 	if err != nil {
 		return err
 	}
-	var (
-		s       schemaError
-		options ListOptions
-	)
-	userID, given := q["user_id"]
-	if !given || !validUserID(userID) {
-		s.add("query.user_id", "must be a user id or me")
+	found, err := h.m.listAs(r.Context(), caller, userID, options)
+	if err != nil {
+		return err
 	}
-	limit, paged := q["limit"]
-	if paged {
-		options.Limit, err = strconv.Atoi(limit)
-		if err != nil || options.Limit < 1 || options.Limit > maxListLimit || strconv.Itoa(options.Limit) != limit {
-			s.add("query.limit", "must be an integer from 1 to %d", maxListLimit)
+	writeJSON(w, http.StatusOK, newListJSON(found, caller, options))
+	return nil
+}
+
+// decodeList reads which sessions a caller wants to see.
+func decodeList(r *http.Request, caller Identity) (userID string, o ListOptions, err error) {
+	q, err := query(r, "user_id", "limit", "cursor", "impersonation")
+	if err != nil {
+		return "", ListOptions{}, err
+	}
+	var s schemaError
+	if limit, given := q["limit"]; given {
+		if o.Limit, err = strconv.Atoi(limit); err != nil || o.Limit < 1 || strconv.Itoa(o.Limit) != limit {
+			s.add("query.limit", mustBeLimit)
+			o.Limit = 0
 		}
 	}
 	if cursor, given := q["cursor"]; given {
-		options.Cursor = cursor
-		if _, ok := parseCursor(cursor); !ok {
-			s.add("query.cursor", "must be the next_cursor of the page before")
+		if o.Cursor = cursor; cursor == "" {
+			s.add("query.cursor", mustBeCursor)
 		}
-		if !paged {
+		if _, paged := q["limit"]; !paged {
 			s.add("query.cursor", "needs query.limit")
 		}
 	}
@@ -45,31 +50,39 @@ func (h *Handler) list(w http.ResponseWriter, r *http.Request) error {
 	if given && impersonation != "include" {
 		s.add("query.impersonation", "must be include")
 	}
+	o.Impersonations = given
+	for _, f := range listFaults(q["user_id"], o) {
+		s.add(listProblems[f.field][0], "%s", listProblems[f.field][1])
+	}
 	if err := s.err(r); err != nil {
-		return err
+		return "", ListOptions{}, err
 	}
-	if userID, err = resolveUser(caller, userID); err != nil {
-		return err
-	}
-	var found SessionList
-	if caller.Trusted() {
-		options.Impersonations = given || caller.Access == AccessAdmin
-		found, err = h.m.List(r.Context(), userID, options)
-	} else {
-		found, err = h.m.ListOwn(r.Context(), caller, options)
-	}
-	if err != nil {
-		return err
-	}
-	answer := listJSON{Items: make([]sessionJSON, len(found.Sessions)), IsPaginated: paged}
+	userID, err = resolveUser(caller, q["user_id"])
+	return userID, o, err
+}
+
+const (
+	mustBeUser   = "must be a user id or me"
+	mustBeLimit  = "must be an integer from 1 to 200"
+	mustBeCursor = "must be the next_cursor of the page before"
+)
+
+// listProblems has the path of each field of a list and what it must be there.
+var listProblems = map[string][2]string{
+	"UserID": {"query.user_id", mustBeUser},
+	"Limit":  {"query.limit", mustBeLimit},
+	"Cursor": {"query.cursor", mustBeCursor},
+}
+
+func newListJSON(found SessionList, caller Identity, o ListOptions) listJSON {
+	v := listJSON{Items: make([]sessionJSON, len(found.Sessions)), IsPaginated: o.Limit > 0}
 	for i, session := range found.Sessions {
-		answer.Items[i] = newSessionJSON(session, caller)
+		v.Items[i] = newSessionJSON(session, caller)
 	}
-	if paged {
-		answer.Pagination = &paginationJSON{orNull(found.Next)}
+	if v.IsPaginated {
+		v.Pagination = &paginationJSON{orNull(found.Next)}
 	}
-	writeJSON(w, http.StatusOK, answer)
-	return nil
+	return v
 }
 
 type listJSON struct {

@@ -50,7 +50,7 @@ func (h *Handler) endOne(w http.ResponseWriter, r *http.Request) error {
 	}
 	var s schemaError
 	if userID, given := q["user_id"]; given && !validUserID(userID) {
-		s.add("query.user_id", "must be a user id or me")
+		s.add("query.user_id", mustBeUser)
 	}
 	id, err := pathValue(r, paramID)
 	if err != nil {
@@ -102,7 +102,7 @@ func (h *Handler) endMany(w http.ResponseWriter, r *http.Request) error {
 		userID, given = "me", true
 	}
 	if !given || !validUserID(userID) {
-		return newSchemaError(r, "query.user_id", "must be a user id or me")
+		return newSchemaError(r, "query.user_id", mustBeUser)
 	}
 	if userID, err = resolveUser(caller, userID); err != nil {
 		return err

@@ -16,8 +16,7 @@ import (
 // Errors: those of [Manager.Create], reported as events as there; [*ExpiredError] if the
 // caller's session has just ended, which is not.
 func (m *Manager) Impersonate(ctx context.Context, caller Identity, p CreateParams) (Grant, error) {
-	p.caller = &caller
-	p.Impersonation, p.Actor, p.By = true, caller.UserID, caller.UserID
+	p = p.impersonatedBy(caller)
 	if err := m.mayAsk(caller); err != nil {
 		m.refuseImpersonation(ctx, p, err)
 		return Grant{}, err
@@ -30,13 +29,13 @@ var (
 	errNobody  = newError(ErrImpersonationNotAllowed, "Config.MayImpersonate is not set")
 )
 
-// mayAsk refuses callers whom no policy could allow it.
+// mayAsk refuses callers whom no policy could allow to impersonate.
 func (m *Manager) mayAsk(caller Identity) error {
 	switch {
-	case caller.Impersonation:
-		return errChained
 	case m.cfg.MayImpersonate == nil, caller.Access != AccessClient, !caller.HasUser():
 		return errNobody
+	case caller.Impersonation:
+		return errChained
 	}
 	return nil
 }

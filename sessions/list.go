@@ -4,18 +4,17 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/binary"
-	"fmt"
 	"time"
 
 	"github.com/google/uuid"
 )
 
-// ListOptions says which sessions of a user to list.
+// ListOptions selects sessions of a user.
 type ListOptions struct {
-	// Impersonations lists impersonations, too.
+	// Impersonations includes impersonations.
 	Impersonations bool
-	// Limit is the largest number of sessions, up to 200. Defaults to 0: all, or 200
-	// for [Manager.ListOwn].
+	// Limit is the largest number of sessions, up to 200. Defaults to 0, which means all of them, or 200 for
+	// [Manager.ListOwn].
 	Limit int
 	// Cursor is [SessionList.Next] of the list before.
 	Cursor string
@@ -26,31 +25,25 @@ type ListOptions struct {
 // SessionList is a list of live sessions, newest first.
 type SessionList struct {
 	Sessions []Session
-	// Next is the cursor of what follows; empty at the end.
+	// Next is the cursor of the list that follows; empty at the end.
 	Next string
 }
 
 const maxListLimit = 200
 
-// List returns the live sessions of a user, newest first. A user without any, or
-// unknown, has an empty list.
+// List returns the live sessions of a user, newest first. A user without sessions, or an unknown one, has an empty
+// list.
 //
-// Errors: [ErrInvalidParams], [ErrUnavailable].
+// Errors: [ErrInvalidParams], which names every field that is wrong; [ErrUnavailable].
 func (m *Manager) List(ctx context.Context, userID string, o ListOptions) (SessionList, error) {
-	p := ListParams{UserID: userID, OnlyID: o.onlyID, Impersonations: o.Impersonations, Moment: m.moment(m.now())}
-	switch {
-	case !validUserID(userID):
-		return SessionList{}, fmt.Errorf("%w: user id", ErrInvalidParams)
-	case o.Limit < 0 || o.Limit > maxListLimit:
-		return SessionList{}, fmt.Errorf("%w: limit must be 1 to %d", ErrInvalidParams, maxListLimit)
-	case o.Limit > 0:
-		p.Limit = o.Limit + 1 // one more tells whether there is a next page
+	if err := listFaults(userID, o).err(); err != nil {
+		return SessionList{}, err
 	}
-	if o.Cursor != "" {
-		after, ok := parseCursor(o.Cursor)
-		if !ok {
-			return SessionList{}, fmt.Errorf("%w: cursor", ErrInvalidParams)
-		}
+	p := ListParams{UserID: userID, OnlyID: o.onlyID, Impersonations: o.Impersonations, Moment: m.moment(m.now())}
+	if o.Limit > 0 {
+		p.Limit = o.Limit + 1 // the additional one says whether there is a next page
+	}
+	if after, ok := parseCursor(o.Cursor); ok {
 		p.After = &after
 	}
 	found, err := m.cfg.Store.List(ctx, p)
@@ -66,8 +59,18 @@ func (m *Manager) List(ctx context.Context, userID string, o ListOptions) (Sessi
 	return list, nil
 }
 
-// A cursor is the position of the last session seen. It is opaque to callers and
-// no secret: the user id comes from the request each time.
+// listFaults holds the rules of a list. The HTTP API judges a request by the same ones.
+func listFaults(userID string, o ListOptions) faults {
+	var f faults
+	f.form(validUserID(userID), "UserID", mustBeID)
+	f.form(o.Limit >= 0 && o.Limit <= maxListLimit, "Limit", "must be from 1 to 200, or 0 for all")
+	_, ok := parseCursor(o.Cursor)
+	f.form(ok || o.Cursor == "", "Cursor", "must be the Next of the list before")
+	return f
+}
+
+// A cursor is the position of the last session seen. It is opaque to callers but not secret: the user id comes from
+// the request each time.
 func cursor(p ListPosition) string {
 	id := uuid.MustParse(p.ID)
 	b := binary.BigEndian.AppendUint64(nil, uint64(p.CreatedAt.UnixMicro()))

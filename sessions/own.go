@@ -39,6 +39,15 @@ func (m *Manager) ListOwn(ctx context.Context, caller Identity, o ListOptions) (
 	return list, err
 }
 
+// listAs returns what a caller over HTTP sees of a user: a key that user's sessions, a user only the own ones.
+func (m *Manager) listAs(ctx context.Context, caller Identity, userID string, o ListOptions) (SessionList, error) {
+	if !caller.Trusted() {
+		return m.ListOwn(ctx, caller, o)
+	}
+	o.Impersonations = o.Impersonations || caller.Access == AccessAdmin
+	return m.List(ctx, userID, o)
+}
+
 // shownTo is s as a caller may see it. An impersonation knows its own actor.
 func (s Session) shownTo(caller Identity) Session {
 	s.LastUsedAt = s.roundedUse()
