@@ -4,11 +4,16 @@ import (
 	"database/sql"
 	"errors"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"testing/fstest"
 
+	atlas "ariga.io/atlas/sql/migrate"
+	atlaspostgres "ariga.io/atlas/sql/postgres"
+	atlassqlite "ariga.io/atlas/sql/sqlite"
 	"github.com/golang-migrate/migrate/v4"
 	"github.com/golang-migrate/migrate/v4/database"
 	pgxmigrate "github.com/golang-migrate/migrate/v4/database/pgx/v5"
@@ -54,34 +59,54 @@ var tools = []struct {
 			must(t, err)
 		}
 	}},
+	{"Atlas", func(t *testing.T, db *gorm.DB, files fs.FS) {
+		folder := t.TempDir()
+		must(t, os.CopyFS(folder, files))
+		dir, err := atlas.NewLocalDir(folder)
+		must(t, err)
+		sum, err := dir.Checksum()
+		must(t, err)
+		must(t, atlas.WriteSumFile(dir, sum)) // atlas migrate hash
+		openDriver := atlassqlite.Open
+		if db.Name() == "postgres" {
+			openDriver = atlaspostgres.Open
+		}
+		driver, err := openDriver(pool(t, db))
+		must(t, err)
+		executor, err := atlas.NewExecutor(driver, dir, atlas.NopRevisionReadWriter{}, atlas.WithAllowDirty(true))
+		must(t, err)
+		must(t, executor.ExecuteN(t.Context(), 0))
+	}},
+}
+
+var dialects = []struct {
+	name string
+	open func(t *testing.T) gorm.Dialector
+}{
+	{"sqlite", func(t *testing.T) gorm.Dialector {
+		return sqlite.Open("file:" + filepath.Join(t.TempDir(), "app.db"))
+	}},
+	{"postgres", func(t *testing.T) gorm.Dialector { return postgres.Open(pgtest.DSN(t)) }},
+}
+
+func openLogins(t *testing.T, dialector gorm.Dialector) (*gorm.DB, *store.Store) {
+	t.Helper()
+	db, err := gorm.Open(dialector, &gorm.Config{Logger: logger.Discard})
+	must(t, err)
+	t.Cleanup(func() { must(t, pool(t, db).Close()) })
+	st, err := store.New(db, store.Config{Table: "logins"})
+	must(t, err)
+	return db, st
 }
 
 // TestMigrationToolsEndWhereMigrateDoes has each tool run the files on a database of its
 // own, before and after Migrate.
 func TestMigrationToolsEndWhereMigrateDoes(t *testing.T) {
 	t.Parallel()
-	cfg := store.Config{Table: "logins"}
-	for _, dialect := range []struct {
-		name string
-		open func(t *testing.T) gorm.Dialector
-	}{
-		{"sqlite", func(t *testing.T) gorm.Dialector {
-			return sqlite.Open("file:" + filepath.Join(t.TempDir(), "app.db"))
-		}},
-		{"postgres", func(t *testing.T) gorm.Dialector { return postgres.Open(pgtest.DSN(t)) }},
-	} {
-		t.Run(dialect.name, func(t *testing.T) {
+	for _, d := range dialects {
+		t.Run(d.name, func(t *testing.T) {
 			t.Parallel()
-			open := func(t *testing.T) (*gorm.DB, *store.Store) {
-				t.Helper()
-				db, err := gorm.Open(dialect.open(t), &gorm.Config{Logger: logger.Discard})
-				must(t, err)
-				t.Cleanup(func() { must(t, pool(t, db).Close()) })
-				st, err := store.New(db, cfg)
-				must(t, err)
-				return db, st
-			}
-			reference, st := open(t)
+			reference, st := openLogins(t, d.open(t))
 			must(t, st.Migrate(t.Context()))
 			want := schemaOf(t, reference)
 			if len(want) < 9 {
@@ -90,7 +115,7 @@ func TestMigrationToolsEndWhereMigrateDoes(t *testing.T) {
 			for _, tool := range tools {
 				t.Run(tool.name, func(t *testing.T) {
 					t.Parallel()
-					db, st := open(t)
+					db, st := openLogins(t, d.open(t))
 					for range 2 {
 						tool.up(t, db, st.Migrations())
 						if got := schemaOf(t, db); !slices.Equal(got, want) {
@@ -104,7 +129,7 @@ func TestMigrationToolsEndWhereMigrateDoes(t *testing.T) {
 						t.Errorf("Migrate had %d statements left to run", statements)
 					}
 
-					after, st := open(t)
+					after, st := openLogins(t, d.open(t))
 					must(t, st.Migrate(t.Context()))
 					tool.up(t, after, st.Migrations())
 					if got := schemaOf(t, after); !slices.Equal(got, want) {
@@ -113,6 +138,45 @@ func TestMigrationToolsEndWhereMigrateDoes(t *testing.T) {
 				})
 			}
 		})
+	}
+}
+
+// TestMigrationToolsRunTheFilesOfLaterVersions adds the kinds of files that later versions
+// of the package will have.
+func TestMigrationToolsRunTheFilesOfLaterVersions(t *testing.T) {
+	t.Parallel()
+	for _, d := range dialects {
+		for _, tool := range tools {
+			t.Run(tool.name+" on "+d.name, func(t *testing.T) {
+				t.Parallel()
+				db, st := openLogins(t, d.open(t))
+				files := fstest.MapFS{}
+				first, err := fs.ReadFile(st.Migrations(), "00001_sessions.up.sql")
+				must(t, err)
+				files["00001_sessions.up.sql"] = &fstest.MapFile{Data: first}
+				limit, header, concurrently := "", "", ""
+				if d.name == "postgres" {
+					limit, concurrently = "SET LOCAL lock_timeout = '2s';\n", "CONCURRENTLY "
+					header = "-- atlas:txmode none\n-- +goose NO TRANSACTION\n"
+				}
+				files["00002_label.up.sql"] = &fstest.MapFile{Data: []byte("-- +goose Up\n" + limit +
+					`INSERT INTO "logins_migrations" (version, applied_at) VALUES (2, 1) ON CONFLICT DO NOTHING;
+ALTER TABLE "logins" ADD COLUMN label TEXT NOT NULL DEFAULT '';
+`)}
+				files["00003_label_index.up.sql"] = &fstest.MapFile{Data: []byte(header + "-- +goose Up\n" +
+					"CREATE INDEX " + concurrently + `IF NOT EXISTS "logins_label_idx" ON "logins" (label)
+WHERE label <> '';
+`)}
+				tool.up(t, db, files)
+				var labels, recorded int
+				must(t, db.Raw(`SELECT count(label) FROM logins`).Scan(&labels).Error)
+				must(t, db.Raw(`SELECT max(version) FROM logins_migrations`).Scan(&recorded).Error)
+				if recorded != 2 || !db.Migrator().HasIndex("logins", "logins_label_idx") {
+					t.Errorf("version %d is recorded, want 2 and an index", recorded)
+				}
+				must(t, st.Migrate(t.Context())) // an older version starts on it
+			})
+		}
 	}
 }
 
