@@ -8,44 +8,44 @@ import (
 	"github.com/sessile-go/sessile/store/internal/core"
 )
 
-// AuditEntry is one row of the audit log: something that happened to an
-// impersonation, or to somebody's wish for one. docs/events.md says what each type
-// means. Entries are added and never changed, nor deleted, by this package.
+// AuditEntry is one row of the audit log: something that happened to an impersonation,
+// or an attempt at one that was refused. docs/events.md says what each type means. This
+// package adds entries, and never changes or deletes one.
 type AuditEntry struct {
-	// ID is a UUID version 7; among entries of one At, the later is the greater by the
-	// clock of the Postgres server, or by that of the process that wrote them on SQLite.
+	// ID is a UUID version 7. Among entries of the same At, a later one is greater, by the
+	// clock of the Postgres server or, on SQLite, of the process that wrote the entry.
 	ID string
-	// At is when, by the application's clock.
+	// At is the time of the event, by the application's clock.
 	At time.Time
 	// Type says what happened.
 	Type sessions.EventType
-	// SessionID is the impersonation; empty where none came of it.
+	// SessionID is the impersonation. It is empty if none was created.
 	SessionID string
 	// UserID, Actor, ParentSessionID and Reason are those of the session.
 	UserID, Actor, ParentSessionID, Reason string
-	// EndReason is why the session has ended with this, else empty.
+	// EndReason is why the session ended with this event, or empty if it did not.
 	EndReason sessions.EndReason
-	// By is who created the session, wanted to, or ended it; empty for its use, and
-	// where a protocol ended it.
+	// By is who created the session, tried to, or ended it. It is empty for a use of the
+	// session, and if the protocol ended it.
 	By string
-	// Client is who made the call, as far as that is known: for a replay the
-	// presenter, for an end nobody.
+	// Client is who made the call, if it is known: the presenter of a token or a code, and
+	// nobody for an end.
 	Client sessions.Client
 	// Refusal is why an impersonation was refused.
 	Refusal string
 }
 
-// AuditQuery selects entries of the audit log.
+// AuditQuery selects entries of the audit log. UserID or Actor is required; with both, it
+// selects what this actor did as this user.
 type AuditQuery struct {
 	// UserID selects what was done as this user.
 	UserID string
-	// Actor selects what this actor did. One of the two is required; with both,
-	// what this actor did as this user.
+	// Actor selects what this actor did.
 	Actor string
-	// Limit is the largest number of entries to return; 0 is no limit.
+	// Limit is the largest number of entries to return. Defaults to 0, no limit.
 	Limit int
-	// Before, where set, starts behind this position, which is further in the
-	// past.
+	// Before, if set, selects the entries after this position in the list, which are older.
+	// Defaults to nil, the newest.
 	Before *AuditPosition
 }
 
@@ -55,8 +55,9 @@ type AuditPosition struct {
 	ID string
 }
 
-// Audit returns entries of the audit log, newest first: by At, then by ID. None is
-// an empty list and no error. It returns an error where Config.AuditLog is not set.
+// Audit returns entries of the audit log, newest first: by At, then by ID. If it finds no
+// entry, it returns an empty list and no error. It returns an error if Config.AuditLog is
+// not set.
 func (s *Store) Audit(ctx context.Context, q AuditQuery) ([]AuditEntry, error) {
 	found, err := s.core.Audit(ctx, core.AuditQuery{
 		UserID: q.UserID, Actor: q.Actor, Limit: q.Limit, Before: (*core.AuditPosition)(q.Before),
@@ -72,8 +73,8 @@ func (s *Store) Audit(ctx context.Context, q AuditQuery) ([]AuditEntry, error) {
 }
 
 // Record adds an event to the audit log that changed no row, such as
-// [sessions.EventImpersonationRefused]. The store adds the others itself, in the
-// transaction of the change; recorded again they would stand there twice. What a
-// refused caller sent may not be text at all: what cannot be stored is replaced by
-// U+FFFD. It returns an error if Config.AuditLog is not set.
+// [sessions.EventImpersonationRefused]. The store adds all other events itself, in the
+// transaction of the change, so do not record them again. Record replaces text that cannot
+// be stored by U+FFFD, since the request of a refused caller may hold anything. It returns
+// an error if Config.AuditLog is not set.
 func (s *Store) Record(ctx context.Context, e sessions.Event) error { return s.core.Record(ctx, e) }

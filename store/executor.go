@@ -12,77 +12,105 @@ import (
 	"gorm.io/gorm/logger"
 )
 
-// executor runs the statements of the core through GORM, where the host's plug-ins see
+// executor runs the statements of the core through GORM, so that the host's plug-ins see
 // them.
-type executor struct{ db *gorm.DB }
+type executor struct {
+	db    *gorm.DB
+	table string
+}
 
-// newExecutor makes a session of the store's own of the host's handle.
+// newExecutor returns one on a copy of the host's handle with settings of its own.
 func newExecutor(db *gorm.DB, cfg Config) executor {
-	return executor{db.Session(&gorm.Session{
-		NewDB:                  true,
-		SkipDefaultTransaction: true,
-		PrepareStmt:            !cfg.NoPreparedStatements,
-		Logger:                 silent{},
-	})}
-}
-
-// joined makes one of a transaction.
-func joined(tx *gorm.DB) executor {
-	// The context makes Session copy the statement, whose pool is set below.
-	db := tx.Session(&gorm.Session{
-		NewDB:                  true,
-		SkipDefaultTransaction: true,
-		Logger:                 silent{},
-		Context:                tx.Statement.Context,
-	})
-	// GORM's cache of prepared statements makes the second caller of a statement
-	// wait for the first to prepare it. With a pool of one connection, which this
-	// transaction holds, the first may in turn wait for us: for ever. So nothing
-	// is prepared here, even where the host's handle does.
-	if p, ok := db.Statement.ConnPool.(*gorm.PreparedStmtTX); ok {
-		db.Statement.ConnPool = p.Tx
+	own := session(db, !cfg.NoPreparedStatements)
+	if cfg.NoPreparedStatements {
+		// The host's handle may prepare. Plug-ins ask for the setting, and the pool is what
+		// does it.
+		own.PrepareStmt = false
+		if p, ok := own.Statement.ConnPool.(*gorm.PreparedStmtDB); ok {
+			own.Statement.ConnPool, own.ConnPool = p.ConnPool, p.ConnPool
+		}
 	}
-	return executor{db}
+	return executor{own, cfg.Table}
 }
 
-// toSource is the setting by which gorm.io/plugin/dbresolver sends a statement to
-// the source. Without it a SELECT would go to a replica, which may be behind.
-const toSource = "gorm:db_resolver:write"
+// joined returns one in a transaction.
+func joined(tx *gorm.DB, table string) executor {
+	own := session(tx, false)
+	// GORM's cache of prepared statements makes the second caller of a statement wait for
+	// the first to prepare it. If the pool has one connection, which this transaction holds,
+	// the first may in turn wait for the transaction: for ever. So nothing is prepared here,
+	// even if the host's handle does.
+	if p, ok := own.Statement.ConnPool.(*gorm.PreparedStmtTX); ok {
+		own.Statement.ConnPool = p.Tx
+	}
+	return executor{own, table}
+}
 
+// session returns a copy of a handle with settings and a statement of its own.
+func session(db *gorm.DB, prepare bool) *gorm.DB {
+	return db.Session(&gorm.Session{
+		NewDB:                  true,
+		SkipDefaultTransaction: true,
+		PrepareStmt:            prepare,
+		Logger:                 silent{},
+		Context:                db.Statement.Context, // makes Session copy the statement
+	})
+}
+
+// What gorm.io/plugin/dbresolver calls itself and, in its settings, a statement for a
+// source. Without the setting it would send a SELECT to a replica, which may lag.
+const (
+	resolver = "gorm:db_resolver"
+	toSource = "gorm:db_resolver:write"
+)
+
+// session returns a handle for one statement. The resolver may have sources for the table
+// alone, so the statement names it: the resolver would read it from the SQL, but what goes
+// to the audit log must go to the same database.
 func (e executor) session(ctx context.Context) *gorm.DB {
-	return e.db.Session(&gorm.Session{NewDB: true, Context: ctx}).Set(toSource, struct{}{})
+	db := e.db.Session(&gorm.Session{NewDB: true, Context: ctx}).Set(toSource, struct{}{})
+	db.Statement.Table = e.table
+	return db
 }
 
+// Query implements [core.Executor].
 func (e executor) Query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
 	return e.session(ctx).Raw(query, args...).Rows()
 }
 
+// Exec implements [core.Executor].
 func (e executor) Exec(ctx context.Context, query string, args ...any) (int64, error) {
 	tx := e.session(ctx).Exec(query, args...)
 	return tx.RowsAffected, tx.Error
 }
 
+// Transaction implements [core.Executor]. The resolver chooses a database for a statement,
+// but not for a BEGIN, so it is called here.
 func (e executor) Transaction(ctx context.Context, opts *sql.TxOptions, f func(tx core.Executor) error) error {
-	return e.session(ctx).Transaction(func(tx *gorm.DB) error { return f(joined(tx)) }, opts)
+	db := e.session(ctx)
+	if choose := db.Callback().Query().Get(resolver); choose != nil {
+		choose(db)
+	}
+	return db.Transaction(func(tx *gorm.DB) error { return f(joined(tx, e.table)) }, opts)
 }
 
-// Again recognises two accidents of GORM's shared cache of prepared
-// statements, before the statement ran. A caller that finds a statement while another
-// one prepares it gets that caller's error, be it cancelled or past its deadline,
-// though its own context is fine. And a statement may be evicted and closed between
-// being found and being run, for which database/sql has no exported error.
+// Again implements [core.Executor]. It recognises two accidents of GORM's shared cache of
+// prepared statements, before the statement ran. A caller that finds a statement while
+// another one prepares it gets that caller's error, be it cancelled or past its deadline,
+// though its own context is fine. And a statement may be evicted and closed between being
+// found and being run, for which database/sql has no exported error.
 //
-// With a default time-out of the host's GORM handle, a deadline may also be the end of a
-// statement of this caller, which may have been committed.
+// If the handle has a default time-out, a deadline may also be the end of a statement of
+// this caller, which may have been committed.
 func (e executor) Again(err error) bool {
 	timed := e.db.DefaultContextTimeout > 0 || e.db.DefaultTransactionTimeout > 0
 	return errors.Is(err, context.Canceled) || !timed && errors.Is(err, context.DeadlineExceeded) ||
 		strings.Contains(err.Error(), "sql: statement is closed")
 }
 
-// silent is a logger that prints nothing. GORM's own prints the bound values of
-// slow and failed statements, and does so even at Silent when a plug-in raises the
-// level: LogMode here does not.
+// silent is a logger that prints nothing. GORM's own prints the bound values of slow and
+// failed statements, and does so even at Silent if a plug-in raises the level, which
+// LogMode here does not allow.
 type silent struct{}
 
 func (s silent) LogMode(logger.LogLevel) logger.Interface                           { return s }

@@ -69,6 +69,9 @@ func New(db *gorm.DB, cfg Config) (*Store, error) {
 	if len(faults) == 0 && inTransaction(db) {
 		faults = append(faults, errors.New("store: db: is in a transaction; use In of a store on the database itself"))
 	}
+	if cfg.Table == "" {
+		cfg.Table = DefaultTable
+	}
 	var on executor
 	if len(faults) == 0 {
 		on = newExecutor(db, cfg)
@@ -115,7 +118,7 @@ func (s *Store) In(tx *gorm.DB) *Store {
 	}
 	var on executor
 	if len(faults) == 0 {
-		on = joined(tx)
+		on = joined(tx, s.core.Table())
 	}
 	return face(s.core.In(on, faults...))
 }

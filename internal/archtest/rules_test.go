@@ -58,6 +58,13 @@ var rules = []rule{
 		never:  []string{"net/http/..."},
 	},
 	{
+		name:   "store/sqlstore stands on sessions",
+		reason: "it is the store for hosts without GORM; HTTP is not the store's business",
+		in:     []string{"./store/sqlstore"},
+		only:   []string{"std", "./sessions", "./store/internal/core"},
+		never:  []string{"net/http/..."},
+	},
+	{
 		name:   "the core of the store stands on sessions",
 		reason: "it is what every face of the store links: a host without GORM must not get it from here",
 		in:     []string{"./store/internal/core"},
@@ -200,7 +207,7 @@ var clock = []string{"time.Now", "time.Since", "time.Until"}
 var rooms = []string{
 	".",
 	"sessions", "sessions/storetest", "sessions/sessionstest",
-	"store", "store/internal/core", "store/internal/core/migrations/...",
+	"store", "store/sqlstore", "store/internal/core", "store/internal/core/migrations/...",
 	"middleware", "middleware/echov4", "middleware/echov5",
 	"examples/...",
 	"internal", "internal/archtest", "internal/docs", "internal/pgtest", "internal/explorer", "internal/httpapi",

@@ -81,6 +81,9 @@ func New(db Executor, d Dialect, cfg Config, faults ...error) (*Store, error) {
 // Dialect returns the database of the store.
 func (s *Store) Dialect() Dialect { return s.dialect }
 
+// Table returns the name of the store's table.
+func (s *Store) Table() string { return s.cfg.Table }
+
 // In returns a store with the same configuration in a transaction. If there are
 // faults, every method of it returns them.
 func (s *Store) In(tx Executor, faults ...error) *Store {

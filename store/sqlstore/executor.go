@@ -1,0 +1,108 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"sync"
+
+	"github.com/sessile-go/sessile/store/internal/core"
+)
+
+// pool runs the statements of the core on connections of a pool.
+type pool struct {
+	db         *sql.DB
+	unprepared bool
+	// prepared has the statements by their texts, of which the core has some dozens.
+	prepared sync.Map
+}
+
+// statement returns a prepared statement. Callers that need the same one at the same time
+// each prepare it, so that nobody waits for a caller that gets no connection or gives up.
+func (p *pool) statement(ctx context.Context, query string) (*sql.Stmt, error) {
+	if s, ok := p.prepared.Load(query); ok {
+		return s.(*sql.Stmt), nil //nolint:forcetypeassert // nothing else is stored
+	}
+	s, err := p.db.PrepareContext(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	if first, loaded := p.prepared.LoadOrStore(query, s); loaded {
+		_ = s.Close()
+		return first.(*sql.Stmt), nil //nolint:forcetypeassert // as above
+	}
+	return s, nil
+}
+
+// once reports whether a statement is not worth preparing. What has no arguments is part of
+// a migration.
+func (p *pool) once(args []any) bool { return p.unprepared || len(args) == 0 }
+
+// Query implements [core.Executor].
+func (p *pool) Query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	if p.once(args) {
+		return p.db.QueryContext(ctx, query, args...)
+	}
+	s, err := p.statement(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	return s.QueryContext(ctx, args...)
+}
+
+// Exec implements [core.Executor].
+func (p *pool) Exec(ctx context.Context, query string, args ...any) (int64, error) {
+	if p.once(args) {
+		return affected(p.db.ExecContext(ctx, query, args...))
+	}
+	s, err := p.statement(ctx, query)
+	if err != nil {
+		return 0, err
+	}
+	return affected(s.ExecContext(ctx, args...))
+}
+
+// Transaction implements [core.Executor].
+func (p *pool) Transaction(ctx context.Context, opts *sql.TxOptions, f func(tx core.Executor) error) error {
+	tx, err := p.db.BeginTx(ctx, opts)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback() }() // after a commit it does nothing
+	if err := f(transaction{tx}); err != nil {
+		return err
+	}
+	return tx.Commit()
+}
+
+// Again implements [core.Executor].
+func (p *pool) Again(error) bool { return false }
+
+// transaction runs the statements of the core in a transaction. They are not prepared: that
+// would take a round trip for each, since what is prepared on a pool must be prepared once
+// more on the connection of the transaction.
+type transaction struct{ tx *sql.Tx }
+
+// Query implements [core.Executor].
+func (t transaction) Query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	return t.tx.QueryContext(ctx, query, args...)
+}
+
+// Exec implements [core.Executor].
+func (t transaction) Exec(ctx context.Context, query string, args ...any) (int64, error) {
+	return affected(t.tx.ExecContext(ctx, query, args...))
+}
+
+// Transaction implements [core.Executor].
+func (t transaction) Transaction(_ context.Context, _ *sql.TxOptions, f func(tx core.Executor) error) error {
+	return f(t)
+}
+
+// Again implements [core.Executor].
+func (t transaction) Again(error) bool { return false }
+
+func affected(r sql.Result, err error) (int64, error) {
+	if err != nil {
+		return 0, err
+	}
+	return r.RowsAffected()
+}
