@@ -12,14 +12,13 @@ import (
 	"gorm.io/gorm/logger"
 )
 
-// executor runs the statements of the core through GORM, so that the host's plug-ins see
-// them.
+// executor runs the statements of the core through GORM, so that plug-ins see them.
 type executor struct {
 	db    *gorm.DB
 	table string
 }
 
-// newExecutor returns one on a copy of the host's handle with settings of its own.
+// newExecutor returns one on a copy of a handle with its own settings.
 func newExecutor(db *gorm.DB, cfg Config) executor {
 	own := session(db, !cfg.NoPreparedStatements)
 	if cfg.NoPreparedStatements {

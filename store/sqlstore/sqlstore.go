@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 
 	"github.com/sessile-go/sessile/sessions"
 	"github.com/sessile-go/sessile/store/internal/core"
@@ -98,6 +99,15 @@ func (s *Store) In(tx *sql.Tx) *Store {
 	return face(s.core.In(transaction{tx}))
 }
 
-// Migrate brings the tables to the form that this version of the package needs. It is that
-// of package store.
+// Migrations returns the files that Migrate runs, with the names of the Config, for review
+// or for the host's own migration tool:
+//
+//	err := os.CopyFS("migrations/sessile", st.Migrations())
+//
+// goose, golang-migrate and Atlas read them as they are; see docs/stores.md.
+func (s *Store) Migrations() fs.FS { return s.core.Migrations() }
+
+// Migrate brings the tables to the form that this version of the package needs, as Migrate
+// of package store does. Any number of processes may call it at once. If nothing is left to
+// do, it only reads and needs no other right.
 func (s *Store) Migrate(ctx context.Context) error { return s.core.Migrate(ctx) }
