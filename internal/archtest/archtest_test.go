@@ -193,7 +193,8 @@ var sound = map[string]string{
 		"\"example.test/house/sessions\"\n)\n",
 	"store/store.go": "package store\nimport (\n_ \"gorm.io/gorm/clause\"\n_ " +
 		"\"example.test/house/sessions\"\n)\n",
-	"store/sqlstore/sqlstore.go":         "package sqlstore\nimport (\n_ \"database/sql\"\n_ \"example.test/house/store/internal/core\"\n)\n",
+	"store/sqlstore/sqlstore.go": "package sqlstore\nimport (\n_ \"database/sql\"\n_ " +
+		"\"example.test/house/store/internal/core\"\n)\n",
 	"store/internal/core/core.go": "package core\nimport (\n_ \"github.com/google/uuid\"\n_ " +
 		"\"example.test/house/sessions\"\n)\n",
 	"store/store_test.go": "package store\nimport (\n_ \"gorm.io/driver/sqlite\"\n_ " +
@@ -273,8 +274,10 @@ func TestEveryRuleBites(t *testing.T) {
 		{"store stands on sessions and GORM", "store/a.go", imports("store", "example.org/careless"),
 			"imports example.org/careless"},
 		{"store stands on sessions and GORM", "store/a.go", imports("store", "net/http"), "imports net/http"},
-		{"store/sqlstore stands on sessions", "store/sqlstore/a.go", imports("sqlstore", "gorm.io/gorm"), "imports gorm.io/gorm"},
-		{"store/sqlstore stands on sessions", "store/sqlstore/a.go", imports("sqlstore", "example.test/house/store"), "imports example.test/house/store"},
+		{"store/sqlstore stands on sessions", "store/sqlstore/a.go", imports("sqlstore", "gorm.io/gorm"),
+			"imports gorm.io/gorm"},
+		{"store/sqlstore stands on sessions", "store/sqlstore/a.go", imports("sqlstore", "example.test/house/store"),
+			"imports example.test/house/store"},
 		{"the core of the store stands on sessions", "store/internal/core/a.go", imports("core", "gorm.io/gorm"),
 			"imports gorm.io/gorm"},
 		{"the core of the store stands on sessions", "store/internal/core/a.go", imports("core", "net/http"),
