@@ -144,10 +144,12 @@ var answers = []struct {
 // NewAPIError says how the HTTP API answers err. What it does not know becomes a
 // 500 whose message says nothing of the cause.
 func NewAPIError(err error) *APIError {
-	if api, ok := errors.AsType[*APIError](err); ok {
+	var api *APIError
+	if errors.As(err, &api) {
 		return api
 	}
-	if old, ok := errors.AsType[*AuthenticationTooOldError](err); ok {
+	var old *AuthenticationTooOldError
+	if errors.As(err, &old) {
 		seconds := int64(old.MaxAge / time.Second)
 		return &APIError{
 			Status: 401, Code: codeInsufficientUserAuthentication, Message: "The user has to authenticate again.",

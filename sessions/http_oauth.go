@@ -135,7 +135,8 @@ func (h *Handler) checkOAuthClient(r *http.Request, get func(string) string) err
 		return invalid()
 	}
 	err := h.m.checkClientKey(key)
-	if api, ok := errors.AsType[*APIError](err); ok {
+	var api *APIError
+	if errors.As(err, &api) {
 		if api.Code == codeInvalidPublishableClientKey {
 			return invalid()
 		}

@@ -249,7 +249,8 @@ func TestARefusalSaysThatItIsLogged(t *testing.T) {
 	for _, logged := range []bool{false, true} { // first without a token, which is no failure
 		hooked = nil
 		_, err := m.Admit(httptest.NewRecorder(), r, sessions.NeedUser, sessions.Strict)
-		if refused, ok := errors.AsType[*sessions.APIError](err); logged && !ok || ok && refused.Logged != logged {
+		var refused *sessions.APIError
+		if ok := errors.As(err, &refused); logged && !ok || ok && refused.Logged != logged {
 			t.Errorf("admit: %+v", err)
 		}
 		sessions.NewHandler(m).ServeHTTP(httptest.NewRecorder(), r)

@@ -123,11 +123,12 @@ func wholeSpace() []space {
 		r.EndedAt, r.EndReason, r.EndedBy = &ended, "revoked", "somebody"
 		add("ended", r, presented, rotations[0], time.Time{})
 
+		ahead := now.Add(time.Hour).UnixMicro()
 		// An actor's session, over or idle or neither, of a session that is live.
 		for i, change := range []func(actor *store.Row){
 			func(*store.Row) {},
 			func(actor *store.Row) { actor.EndedAt = &ended },
-			func(actor *store.Row) { actor.EndedAt = new(now.Add(time.Hour).UnixMicro()) }, // by a clock that is ahead
+			func(actor *store.Row) { actor.EndedAt = &ahead }, // by a clock that is ahead
 			func(actor *store.Row) { actor.ExpiresAt = now.UnixMicro() - 1 },
 			func(actor *store.Row) { actor.ExpiresAt = now.UnixMicro() },
 			func(actor *store.Row) { actor.ExpiresAt = now.UnixMicro() + 1 }, // and no margin

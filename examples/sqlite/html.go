@@ -148,10 +148,11 @@ func (p pages) wanted(c echo.Context, err error) bool {
 // fail shows an error as a page, or redirects to the page that resolves it.
 func (p pages) fail(c echo.Context, err error) error {
 	status := http.StatusInternalServerError
-	if known, ok := errors.AsType[*echo.HTTPError](err); ok {
+	var known *echo.HTTPError
+	if errors.As(err, &known) {
 		status = known.Code
 	}
-	_, tooOld := errors.AsType[*sessions.AuthenticationTooOldError](err)
+	tooOld := errors.As(err, new(*sessions.AuthenticationTooOldError))
 	c.Response().Header().Del("WWW-Authenticate") // for programs only
 	switch {
 	case c.Response().Committed:

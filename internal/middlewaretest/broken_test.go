@@ -460,7 +460,7 @@ func TestTheContractBites(t *testing.T) {
 			cmd := exec.CommandContext(t.Context(), program, "-test.run=^TestAnAdapter$/^net/^"+fault.section+"$")
 			cmd.Env = append(os.Environ(), broken+"="+fault.name)
 			out, err := cmd.CombinedOutput()
-			if _, failed := errors.AsType[*exec.ExitError](err); !failed ||
+			if !errors.As(err, new(*exec.ExitError)) ||
 				!strings.Contains(string(out), "--- FAIL: TestAnAdapter/net/"+fault.section) {
 				t.Errorf("the contract holds: %v\n%s", err, out)
 			}

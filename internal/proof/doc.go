@@ -5,7 +5,7 @@
 //	go test ./internal/proof -proof.histories 500          more concurrent histories
 //	go test ./internal/proof -rapid.checks 5000 -timeout 1h  more random runs
 //	go test ./internal/proof -run Unheard -proof.hangups 1000
-//	go test ./internal/proof -artifacts -outputdir out     keeps the pictures of a failure
+//	go test ./internal/proof -proof.pictures /tmp          draws the histories that fail
 //
 // # Linearizability
 //

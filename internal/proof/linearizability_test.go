@@ -10,6 +10,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"net/url"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -27,7 +28,10 @@ import (
 	"gorm.io/gorm"
 )
 
-var linHistories = flag.Int("proof.histories", 30, "concurrent histories to judge, for each database")
+var (
+	linHistories = flag.Int("proof.histories", 30, "concurrent histories to judge, for each database")
+	linPictures  = flag.String("proof.pictures", "", "folder for a picture of each history that fails")
+)
 
 const (
 	linReplicas = 3
@@ -761,16 +765,20 @@ func (h *linHistory) judge(t *testing.T, splitEndMany bool, sum *linSum) {
 	}
 	t.Error(err)
 	var f *linError
-	if !errors.As(err, &f) {
+	if !errors.As(err, &f) || *linPictures == "" {
 		return
 	}
 	model := f.part.model.porcupine()
 	_, info := porcupine.CheckOperationsVerbose(model, f.part.ops, linPatience)
-	picture := filepath.Join(t.ArtifactDir(), "history.html")
-	if err := porcupine.VisualizePath(model, info, picture); err != nil {
+	picture, err := os.CreateTemp(*linPictures, "history-*.html")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer picture.Close()
+	if err := porcupine.Visualize(model, info, picture); err != nil {
 		t.Error(err)
 	}
-	t.Log("kept with -artifacts:", picture)
+	t.Log("picture:", picture.Name())
 }
 
 // linSum counts what was judged.

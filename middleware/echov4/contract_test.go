@@ -111,7 +111,8 @@ func errorsAreReturned(t testing.TB) echo.MiddlewareFunc {
 			case !errors.As(err, &he):
 				t.Errorf("returned %#v", err)
 			default:
-				api, ok := errors.AsType[*sessions.APIError](err)
+				var api *sessions.APIError
+				ok := errors.As(err, &api)
 				if text, isText := he.Message.(string); !ok || api.Status != he.Code || !isText || text != api.Message {
 					t.Errorf("returned %#v", he)
 				}
@@ -122,8 +123,7 @@ func errorsAreReturned(t testing.TB) echo.MiddlewareFunc {
 }
 
 func isRefused(err error) bool {
-	_, ok := errors.AsType[*sessions.APIError](err)
-	return ok
+	return errors.As(err, new(*sessions.APIError))
 }
 
 // TestContract runs the contract of all adapters.
@@ -141,7 +141,8 @@ func TestContract(t *testing.T) {
 			}
 			if app.WriteError != nil {
 				e.HTTPErrorHandler = func(err error, c echo.Context) {
-					if api, ok := errors.AsType[*sessions.APIError](err); ok {
+					var api *sessions.APIError
+					if errors.As(err, &api) {
 						app.WriteError(c.Response(), c.Request(), api)
 						return
 					}

@@ -128,7 +128,7 @@ func (c Config) middleware(need sessions.Need) echo.MiddlewareFunc {
 func Error(c echo.Context, err error) *echo.HTTPError {
 	e := sessions.NewAPIError(err)
 	e.SetHeader(c.Response().Header(), c.Request())
-	if _, ok := errors.AsType[*sessions.APIError](err); !ok {
+	if !errors.As(err, new(*sessions.APIError)) {
 		err = fmt.Errorf("%w: %w", e, err) // whose text names the cause, for the host's log
 	}
 	return &echo.HTTPError{

@@ -64,8 +64,7 @@ func TestTheAppSeesRefusals(t *testing.T) {
 	require := echov4.Require(k.Manager)
 	k.Clock.Advance(time.Minute)
 	tooOld := func(err error) bool {
-		_, is := errors.AsType[*sessions.AuthenticationTooOldError](err)
-		return is
+		return errors.As(err, new(*sessions.AuthenticationTooOldError))
 	}
 	for name, test := range map[string]struct {
 		headers http.Header
@@ -131,7 +130,8 @@ func TestTheAppSeesRefusals(t *testing.T) {
 				if !errors.As(err, &he) || he.Code != test.status || he.Internal == nil {
 					t.Fatalf("%#v", err)
 				}
-				api, ok := errors.AsType[*sessions.APIError](err)
+				var api *sessions.APIError
+				ok := errors.As(err, &api)
 				if text, isText := he.Message.(string); !ok || api.Code != test.code || !isText || text != api.Message {
 					t.Errorf("message %#v of %#v", he.Message, api)
 				}
@@ -184,17 +184,20 @@ func TestErrorHandlersOfApps(t *testing.T) {
 			}
 		}, false, `{"message":"` + text + `"}`},
 		"errors.As and an assertion": {func(err error, c echo.Context) {
-			if he, ok := errors.AsType[*echo.HTTPError](err); ok {
+			var he *echo.HTTPError
+			if errors.As(err, &he) {
 				answer(c, he.Code, he.Message.(string)) //nolint:errcheck // as apps do: it panics
 			}
 		}, false, `{"message":"` + text + `"}`},
 		"a print": {func(err error, c echo.Context) {
-			if he, ok := errors.AsType[*echo.HTTPError](err); ok {
+			var he *echo.HTTPError
+			if errors.As(err, &he) {
 				answer(c, he.Code, fmt.Sprint(he.Message))
 			}
 		}, false, `{"message":"` + text + `"}`},
 		"Internal first, as Echo does, and a switch": {func(err error, c echo.Context) {
-			if he, ok := errors.AsType[*echo.HTTPError](err); ok {
+			var he *echo.HTTPError
+			if errors.As(err, &he) {
 				if inner, ok := he.Internal.(*echo.HTTPError); ok { //nolint:errorlint // as Echo does
 					he = inner
 				}
@@ -207,7 +210,8 @@ func TestErrorHandlersOfApps(t *testing.T) {
 			}
 		}, false, `{"message":"ACCESS_TYPE_REQUIRED: ` + text + `"}`},
 		"our type": {func(err error, c echo.Context) {
-			if api, ok := errors.AsType[*sessions.APIError](err); ok && errors.Is(err, sessions.ErrNoCredentials) {
+			var api *sessions.APIError
+			if errors.As(err, &api) && errors.Is(err, sessions.ErrNoCredentials) {
 				answer(c, api.Status, api.Code)
 			}
 		}, false, `{"message":"ACCESS_TYPE_REQUIRED"}`},
@@ -249,8 +253,8 @@ func TestErrorKeepsItsCause(t *testing.T) {
 		got != `{"code":"QUOTA","error":"Too much."}` {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
-	if api, ok := errors.AsType[*sessions.APIError](returned); !errors.Is(returned, errQuota) || !ok ||
-		api.Code != "QUOTA" {
+	var api *sessions.APIError
+	if !errors.Is(returned, errQuota) || !errors.As(returned, &api) || api.Code != "QUOTA" {
 		t.Errorf("%#v", returned)
 	}
 }

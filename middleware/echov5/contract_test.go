@@ -112,7 +112,8 @@ func errorsAreReturned(t testing.TB) echo.MiddlewareFunc {
 				t.Errorf("written and returned: %v", err)
 			case errors.Is(err, echo.ErrNotFound) || errors.Is(err, echo.ErrMethodNotAllowed): // the router's
 			default:
-				if api, ok := errors.AsType[*sessions.APIError](err); !ok || api.Status != echo.StatusCode(err) {
+				var api *sessions.APIError
+				if !errors.As(err, &api) || api.Status != echo.StatusCode(err) {
 					t.Errorf("returned %#v", err)
 				}
 			}
@@ -122,8 +123,7 @@ func errorsAreReturned(t testing.TB) echo.MiddlewareFunc {
 }
 
 func isRefused(err error) bool {
-	_, ok := errors.AsType[*sessions.APIError](err)
-	return ok
+	return errors.As(err, new(*sessions.APIError))
 }
 
 // TestContract runs the contract of all adapters.
@@ -142,7 +142,8 @@ func TestContract(t *testing.T) {
 			if app.WriteError != nil {
 				byDefault := e.HTTPErrorHandler
 				e.HTTPErrorHandler = func(c *echo.Context, err error) {
-					if api, ok := errors.AsType[*sessions.APIError](err); ok {
+					var api *sessions.APIError
+					if errors.As(err, &api) {
 						app.WriteError(c.Response(), c.Request(), api)
 						return
 					}

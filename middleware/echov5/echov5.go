@@ -142,7 +142,7 @@ var _ echo.HTTPStatusCoder = (*apiError)(nil)
 
 // Error returns a text for the host's log. No answer has it.
 func (e *apiError) Error() string {
-	if _, ok := errors.AsType[*sessions.APIError](e.cause); ok {
+	if errors.As(e.cause, new(*sessions.APIError)) {
 		return e.cause.Error()
 	}
 	return e.APIError.Error() + ": " + e.cause.Error()

@@ -63,8 +63,7 @@ func TestTheAppSeesRefusals(t *testing.T) {
 	require := echov5.Require(k.Manager)
 	k.Clock.Advance(time.Minute)
 	tooOld := func(err error) bool {
-		_, is := errors.AsType[*sessions.AuthenticationTooOldError](err)
-		return is
+		return errors.As(err, new(*sessions.AuthenticationTooOldError))
 	}
 	for name, test := range map[string]struct {
 		headers http.Header
@@ -129,7 +128,8 @@ func TestTheAppSeesRefusals(t *testing.T) {
 				if echo.StatusCode(err) != test.status {
 					t.Fatalf("%#v", err)
 				}
-				if api, ok := errors.AsType[*sessions.APIError](err); !ok || api.Code != test.code {
+				var api *sessions.APIError
+				if !errors.As(err, &api) || api.Code != test.code {
 					t.Errorf("%#v", err)
 				}
 				if !test.is(err) {
@@ -174,13 +174,15 @@ func TestErrorHandlersOfApps(t *testing.T) {
 		"Echo's own, to debug": {echo.DefaultHTTPErrorHandler(true), `"code":"ACCESS_TYPE_REQUIRED"`},
 		"problem details":      {echo.ProblemDetailsHTTPErrorHandler(false), `"detail":"` + text + `"`},
 		"an HTTPError": {func(c *echo.Context, err error) {
-			if he, ok := errors.AsType[*echo.HTTPError](err); ok {
+			var he *echo.HTTPError
+			if errors.As(err, &he) {
 				answer(c, he.Code, he.Message)
 			}
 		}, `{"message":"` + text + `"}`},
 		"a status": {func(c *echo.Context, err error) { answer(c, echo.StatusCode(err), "no") }, `{"message":"no"}`},
 		"our type": {func(c *echo.Context, err error) {
-			if api, ok := errors.AsType[*sessions.APIError](err); ok && errors.Is(err, sessions.ErrNoCredentials) {
+			var api *sessions.APIError
+			if errors.As(err, &api) && errors.Is(err, sessions.ErrNoCredentials) {
 				answer(c, api.Status, api.Code)
 			}
 		}, `{"message":"ACCESS_TYPE_REQUIRED"}`},
@@ -320,8 +322,8 @@ func TestErrorKeepsItsCause(t *testing.T) {
 				strings.Contains(w.Body.String(), "over quota") {
 				t.Errorf("%d %v %s", w.Code, w.Header(), w.Body)
 			}
-			if api, ok := errors.AsType[*sessions.APIError](returned); !errors.Is(returned, errQuota) || !ok ||
-				api.Code != "QUOTA" {
+			var api *sessions.APIError
+			if !errors.Is(returned, errQuota) || !errors.As(returned, &api) || api.Code != "QUOTA" {
 				t.Errorf("%#v", returned)
 			}
 		})
