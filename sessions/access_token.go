@@ -236,7 +236,8 @@ func (m *Manager) issue(
 	if len(extra) > 0 {
 		for name := range extra {
 			if slices.ContainsFunc(registeredClaims, func(r string) bool { return strings.EqualFold(r, name) }) {
-				return Token{}, time.Time{}, time.Time{}, fmt.Errorf("Config.Claims returned the registered claim %q", name)
+				return Token{}, time.Time{}, time.Time{},
+					fmt.Errorf("Config.Claims returned the registered claim %q", name)
 			}
 		}
 		more, err := encodeClaims(extra)

@@ -38,7 +38,8 @@ func newForger(t *testing.T, change ...func(*sessions.Config)) *forger {
 		t.Fatal(err)
 	}
 	f := &forger{key: key}
-	f.kit = newKit(t, append([]func(*sessions.Config){func(c *sessions.Config) { c.Signers = []crypto.Signer{key} }}, change...)...)
+	f.kit = newKit(t, append([]func(*sessions.Config){func(c *sessions.Config) { c.Signers = []crypto.Signer{key} }},
+		change...)...)
 	f.token = f.create(t, sessions.CreateParams{}).AccessToken.Reveal()
 	parts := strings.Split(f.token, ".")
 	f.header, f.claims = decode(t, parts[0]), decode(t, parts[1])
@@ -142,8 +143,9 @@ func TestAccessTokenClaims(t *testing.T) {
 		"iss": "https://app.example/auth", "sub": "alice", "aud": "https://api.example",
 		"iat": float64(start.Unix()), "exp": float64(start.Unix() + 600), "auth_time": float64(start.Unix()),
 		"session_expires_at": float64(start.Add(365 * 24 * time.Hour).Unix()),
-		"sid":                session, "refresh_token_id": session, "client_id": project, "project_id": project, "branch_id": "main",
-		"role": "authenticated", "name": "Name of alice", "email": "alice@example.com", "email_verified": true,
+		"sid":                session, "refresh_token_id": session, "client_id": project, "project_id": project,
+		"branch_id": "main",
+		"role":      "authenticated", "name": "Name of alice", "email": "alice@example.com", "email_verified": true,
 		"selected_team_id": nil, "signed_up_at": float64(start.Add(-time.Hour).Unix()),
 		"is_anonymous": false, "is_restricted": false, "restricted_reason": nil, "requires_totp_mfa": false,
 	}
@@ -237,7 +239,8 @@ func TestVerifyRefusesHostileForms(t *testing.T) {
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 	last := strings.IndexByte(alphabet, s[len(s)-1])
 	for i := 1; i < 16; i++ {
-		forms[fmt.Sprintf("a signature that is not canonical, %d", i)] = f.token[:len(f.token)-1] + string(alphabet[last+i])
+		forms[fmt.Sprintf("a signature that is not canonical, %d", i)] = f.token[:len(f.token)-1] +
+			string(alphabet[last+i])
 	}
 	for i := range 512 {
 		flipped := append([]byte(nil), raw...)
@@ -249,11 +252,15 @@ func TestVerifyRefusesHostileForms(t *testing.T) {
 		if p[i] == c {
 			c = 'B'
 		}
-		forms[fmt.Sprintf("another character of the payload at %d", i)] = h + "." + p[:i] + string(c) + p[i+1:] + "." + s
+		forms[fmt.Sprintf("another character of the payload at %d", i)] = h + "." + p[:i] + string(c) +
+			p[i+1:] + "." + s
 	}
 	n := elliptic.P256().Params().N
 	q := elliptic.P256().Params().P
-	edges := []*big.Int{big.NewInt(0), big.NewInt(1), new(big.Int).Sub(n, big.NewInt(1)), n, new(big.Int).Add(n, big.NewInt(1)), q, new(big.Int).Sub(new(big.Int).Lsh(big.NewInt(1), 256), big.NewInt(1))}
+	edges := []*big.Int{
+		big.NewInt(0), big.NewInt(1), new(big.Int).Sub(n, big.NewInt(1)), n, new(big.Int).Add(n, big.NewInt(1)), q,
+		new(big.Int).Sub(new(big.Int).Lsh(big.NewInt(1), 256), big.NewInt(1)),
+	}
 	for i, r := range edges {
 		for j, t := range edges {
 			signature := make([]byte, 64)
@@ -280,22 +287,23 @@ func TestVerifyRefusesHostileClaims(t *testing.T) {
 	f := newForger(t)
 	now := start.Unix()
 	claims := map[string]string{
-		"not an object":           `[]`,
-		"null":                    `null`,
-		"an empty object":         `{}`,
-		"text after the object":   f.claims + `{}`,
-		"a NUL after the object":  f.claims + "\x00",
-		"a byte order mark":       "\xef\xbb\xbf" + f.claims,
-		"invalid UTF-8":           f.with(t, "name", "\"\xff\""),
-		"a lone surrogate":        f.with(t, "name", `"\ud800"`),
-		"a reversed pair":         f.with(t, "name", `"\udc00\ud800"`),
-		"sub twice":               f.claims[:len(f.claims)-1] + `,"sub":"bob"}`,
-		"SUB beside sub":          f.claims[:len(f.claims)-1] + `,"SUB":"bob"}`,
-		"a long s in sub":         f.claims[:len(f.claims)-1] + `,"ſub":"bob"}`,
-		"an escaped sub":          f.claims[:len(f.claims)-1] + `,"\u0073ub":"bob"}`,
-		"exp twice":               f.claims[:len(f.claims)-1] + `,"exp":99999999999}`,
-		"a double inside":         f.claims[:len(f.claims)-1] + `,"x":{"a":1,"A":2}}`,
-		"nested 17 deep":          f.claims[:len(f.claims)-1] + `,"x":` + strings.Repeat("[", 17) + strings.Repeat("]", 17) + `}`,
+		"not an object":          `[]`,
+		"null":                   `null`,
+		"an empty object":        `{}`,
+		"text after the object":  f.claims + `{}`,
+		"a NUL after the object": f.claims + "\x00",
+		"a byte order mark":      "\xef\xbb\xbf" + f.claims,
+		"invalid UTF-8":          f.with(t, "name", "\"\xff\""),
+		"a lone surrogate":       f.with(t, "name", `"\ud800"`),
+		"a reversed pair":        f.with(t, "name", `"\udc00\ud800"`),
+		"sub twice":              f.claims[:len(f.claims)-1] + `,"sub":"bob"}`,
+		"SUB beside sub":         f.claims[:len(f.claims)-1] + `,"SUB":"bob"}`,
+		"a long s in sub":        f.claims[:len(f.claims)-1] + `,"ſub":"bob"}`,
+		"an escaped sub":         f.claims[:len(f.claims)-1] + `,"\u0073ub":"bob"}`,
+		"exp twice":              f.claims[:len(f.claims)-1] + `,"exp":99999999999}`,
+		"a double inside":        f.claims[:len(f.claims)-1] + `,"x":{"a":1,"A":2}}`,
+		"nested 17 deep": f.claims[:len(f.claims)-1] + `,"x":` + strings.Repeat("[", 17) +
+			strings.Repeat("]", 17) + `}`,
 		"an nbf":                  f.with(t, "nbf", "1"),
 		"another issuer":          f.with(t, "iss", `"https://app.example/auth/"`),
 		"an issuer in a list":     f.with(t, "iss", `["https://app.example/auth"]`),
@@ -334,13 +342,16 @@ func TestVerifyRefusesHostileClaims(t *testing.T) {
 	}
 
 	g := &forger{kit: f.kit, key: f.key}
-	g.claims = decode(t, strings.Split(f.create(t, sessions.CreateParams{Impersonation: true, Actor: "root"}).AccessToken.Reveal(), ".")[1])
+	g.claims = decode(t, strings.Split(f.create(t, sessions.CreateParams{Impersonation: true, Actor: "root"}).
+		AccessToken.Reveal(), ".")[1])
 	if id, err := f.Verify(f.sign(t, f.header, g.claims)); err != nil || !id.Impersonation || id.Actor != "root" {
 		t.Fatalf("impersonation: %+v, %v", id, err)
 	}
 	for name, act := range map[string]string{
-		"act as a string": `"root"`, "act true": `true`, "act 1": `1`, "act null": `null`, "act empty": `{}`, "act in a list": `[{"sub":"root"}]`,
-		"act with more": `{"sub":"root","exp":1}`, "act nested": `{"sub":"root","act":{"sub":"x"}}`, "act without a name": `{"sub":""}`, "act of number": `{"sub":1}`,
+		"act as a string": `"root"`, "act true": `true`, "act 1": `1`, "act null": `null`, "act empty": `{}`,
+		"act in a list": `[{"sub":"root"}]`,
+		"act with more": `{"sub":"root","exp":1}`, "act nested": `{"sub":"root","act":{"sub":"x"}}`,
+		"act without a name": `{"sub":""}`, "act of number": `{"sub":1}`,
 		"act a thousand deep": strings.Repeat(`{"act":`, 1000) + "1" + strings.Repeat("}", 1000),
 	} {
 		f.mustRefuse(t, name, f.sign(t, f.header, g.with(t, "act", act)))
@@ -356,11 +367,16 @@ func TestAccessTokenTimes(t *testing.T) {
 		skew                 time.Duration
 		lives, verifiesUntil time.Duration
 	}{
-		{name: "an ordinary token lives ten minutes", ttl: time.Hour, lives: 10 * time.Minute, verifiesUntil: 10 * time.Minute},
-		{name: "skew is tolerated after exp", ttl: time.Hour, skew: time.Minute, lives: 10 * time.Minute, verifiesUntil: 11 * time.Minute},
-		{name: "exp is capped at the session's end", ttl: 5 * time.Minute, lives: 5 * time.Minute, verifiesUntil: 5 * time.Minute},
-		{name: "a token lives 30 s, and we refuse it from the session's end on", ttl: 10 * time.Second, lives: 30 * time.Second, verifiesUntil: 10 * time.Second},
-		{name: "an impersonation's token never passes its ceiling", ttl: 45 * time.Second, impersonation: true, lives: 45 * time.Second, verifiesUntil: 45 * time.Second},
+		{name: "an ordinary token lives ten minutes", ttl: time.Hour, lives: 10 * time.Minute,
+			verifiesUntil: 10 * time.Minute},
+		{name: "skew is tolerated after exp", ttl: time.Hour, skew: time.Minute, lives: 10 * time.Minute,
+			verifiesUntil: 11 * time.Minute},
+		{name: "exp is capped at the session's end", ttl: 5 * time.Minute, lives: 5 * time.Minute,
+			verifiesUntil: 5 * time.Minute},
+		{name: "a token lives 30 s, and we refuse it from the session's end on", ttl: 10 * time.Second,
+			lives: 30 * time.Second, verifiesUntil: 10 * time.Second},
+		{name: "an impersonation's token never passes its ceiling", ttl: 45 * time.Second, impersonation: true,
+			lives: 45 * time.Second, verifiesUntil: 45 * time.Second},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -377,7 +393,8 @@ func TestAccessTokenTimes(t *testing.T) {
 			k.Clock.Set(start.Add(c.verifiesUntil))
 			_, err := k.Verify(g.AccessToken.Reveal())
 			var expired *sessions.ExpiredError
-			if !errors.As(err, &expired) || !errors.Is(err, sessions.ErrExpired) || expired.SessionID != g.Session.ID || expired.UserID != "alice" {
+			if !errors.As(err, &expired) || !errors.Is(err, sessions.ErrExpired) || expired.SessionID != g.Session.ID ||
+				expired.UserID != "alice" {
 				t.Errorf("at its end: %v", err)
 			}
 		})
@@ -400,7 +417,8 @@ func TestClaimsHook(t *testing.T) {
 	if _, err := k.Verify(g.AccessToken.Reveal()); err != nil {
 		t.Fatal(err)
 	}
-	if text := decode(t, strings.Split(g.AccessToken.Reveal(), ".")[1]); !strings.Contains(text, `"groups":["a","b"],"plan":"pro"}`) {
+	if text := decode(t, strings.Split(g.AccessToken.Reveal(), ".")[1]); !strings.Contains(text,
+		`"groups":["a","b"],"plan":"pro"}`) {
 		t.Errorf("claims %s", text)
 	}
 	for name, c := range map[string]map[string]any{
@@ -413,7 +431,8 @@ func TestClaimsHook(t *testing.T) {
 		"nesting":                       {"x": nest(20)},
 	} {
 		claims = c
-		if g, err := k.Create(t.Context(), sessions.CreateParams{UserID: "alice"}); !errors.Is(err, sessions.ErrUnavailable) || g != (sessions.Grant{}) {
+		if g, err := k.Create(t.Context(), sessions.CreateParams{UserID: "alice"}); !errors.Is(err,
+			sessions.ErrUnavailable) || g != (sessions.Grant{}) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -432,16 +451,26 @@ func TestALongNameIsCutInTheClaimAndKeepsNobodyOut(t *testing.T) {
 		user        sessions.User
 		name, email any
 	}{
-		"as they are":                 {sessions.User{Name: "<Ada> & \"Co\"", Email: "ada@example.com"}, "<Ada> & \"Co\"", "ada@example.com"},
-		"a name of 400 <":             {sessions.User{Name: strings.Repeat("<", 400)}, strings.Repeat("<", 255), nil},
-		"a name of 255 bytes":         {sessions.User{Name: strings.Repeat("x", 255)}, strings.Repeat("x", 255), nil},
-		"a name of a megabyte":        {sessions.User{Name: strings.Repeat("x", 1<<20)}, strings.Repeat("x", 255), nil},
-		"a name of quotes":            {sessions.User{Name: strings.Repeat(`"`, 400)}, strings.Repeat(`"`, 127), nil},
-		"a name of control bytes":     {sessions.User{Name: strings.Repeat("\x01", 400)}, strings.Repeat("\x01", 42), nil},
-		"a name of separators":        {sessions.User{Name: strings.Repeat("\u2028", 400)}, strings.Repeat("\u2028", 42), nil},
-		"a name in Chinese":           {sessions.User{Name: "x" + strings.Repeat("漢", 400)}, "x" + strings.Repeat("漢", 84), nil},
-		"a name of emoji":             {sessions.User{Name: strings.Repeat("👍", 400)}, strings.Repeat("👍", 63), nil},
-		"a name that is not UTF-8":    {sessions.User{Name: strings.Repeat("\xff", 400)}, strings.Repeat("\ufffd", 42), nil},
+		"as they are": {
+			sessions.User{Name: "<Ada> & \"Co\"", Email: "ada@example.com"}, "<Ada> & \"Co\"", "ada@example.com",
+		},
+		"a name of 400 <":      {sessions.User{Name: strings.Repeat("<", 400)}, strings.Repeat("<", 255), nil},
+		"a name of 255 bytes":  {sessions.User{Name: strings.Repeat("x", 255)}, strings.Repeat("x", 255), nil},
+		"a name of a megabyte": {sessions.User{Name: strings.Repeat("x", 1<<20)}, strings.Repeat("x", 255), nil},
+		"a name of quotes":     {sessions.User{Name: strings.Repeat(`"`, 400)}, strings.Repeat(`"`, 127), nil},
+		"a name of control bytes": {
+			sessions.User{Name: strings.Repeat("\x01", 400)}, strings.Repeat("\x01", 42), nil,
+		},
+		"a name of separators": {
+			sessions.User{Name: strings.Repeat("\u2028", 400)}, strings.Repeat("\u2028", 42), nil,
+		},
+		"a name in Chinese": {
+			sessions.User{Name: "x" + strings.Repeat("漢", 400)}, "x" + strings.Repeat("漢", 84), nil,
+		},
+		"a name of emoji": {sessions.User{Name: strings.Repeat("👍", 400)}, strings.Repeat("👍", 63), nil},
+		"a name that is not UTF-8": {
+			sessions.User{Name: strings.Repeat("\xff", 400)}, strings.Repeat("\ufffd", 42), nil,
+		},
 		"an address of 320 bytes":     {sessions.User{Email: address(320)}, nil, address(320)},
 		"an address of 321 bytes":     {sessions.User{Email: address(321)}, nil, nil},
 		"an address of 400 <":         {sessions.User{Email: strings.Repeat("<", 400)}, nil, nil},
@@ -449,7 +478,9 @@ func TestALongNameIsCutInTheClaimAndKeepsNobodyOut(t *testing.T) {
 	} {
 		c.user.ID, c.user.EmailVerified = longID, true
 		k.SetUser(c.user, nil)
-		g, err := k.Create(t.Context(), sessions.CreateParams{UserID: longID, Impersonation: true, Actor: strings.Repeat("a", 255)})
+		g, err := k.Create(t.Context(), sessions.CreateParams{
+			UserID: longID, Impersonation: true, Actor: strings.Repeat("a", 255),
+		})
 		if err != nil {
 			t.Errorf("%s: create: %v", name, err)
 			continue
@@ -462,7 +493,8 @@ func TestALongNameIsCutInTheClaimAndKeepsNobodyOut(t *testing.T) {
 			t.Errorf("%s: verify: %v", name, err)
 		}
 		var claims map[string]any
-		if err := json.Unmarshal([]byte(decode(t, strings.Split(g.AccessToken.Reveal(), ".")[1])), &claims); err != nil {
+		if err := json.Unmarshal([]byte(decode(t, strings.Split(g.AccessToken.Reveal(), ".")[1])),
+			&claims); err != nil {
 			t.Fatal(err)
 		}
 		if claims["name"] != c.name || claims["email"] != c.email {
@@ -477,7 +509,8 @@ func TestALongNameIsCutInTheClaimAndKeepsNobodyOut(t *testing.T) {
 // Every refresh cuts the name, which the user may choose.
 func TestCuttingANameAllocatesNothing(t *testing.T) { //nolint:paralleltest // it counts allocations
 	for name, text := range map[string]string{
-		"255 control characters": strings.Repeat("\x01", 255), "255 letters": strings.Repeat("x", 255), "no UTF-8": strings.Repeat("\xff", 255),
+		"255 control characters": strings.Repeat("\x01", 255), "255 letters": strings.Repeat("x", 255),
+		"no UTF-8": strings.Repeat("\xff", 255),
 	} {
 		if n := testing.AllocsPerRun(10, func() { sessions.CutEncoded(text, 255) }); n != 0 {
 			t.Errorf("%s: %v allocations", name, n)
@@ -523,7 +556,8 @@ func FuzzVerify(f *testing.F) {
 	f.Add(`{"alg":"ES256","kid":"k","typ":"at+jwt"}`, `{"sub":"a"}`, []byte("x"))
 	f.Add("", `{"sub":"a","SUB":"b"}`, make([]byte, 64))
 	f.Fuzz(func(t *testing.T, header, claims string, signature []byte) {
-		token := b64.EncodeToString([]byte(header)) + "." + b64.EncodeToString([]byte(claims)) + "." + b64.EncodeToString(signature)
+		token := b64.EncodeToString([]byte(header)) + "." + b64.EncodeToString([]byte(claims)) + "." +
+			b64.EncodeToString(signature)
 		for _, text := range []string{token, header, claims} {
 			if id, err := m.Verify(text); err == nil || id != (sessions.Identity{}) {
 				t.Errorf("%q verifies: %+v, %v", text, id, err)

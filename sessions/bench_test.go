@@ -99,7 +99,9 @@ func BenchmarkDial(b *testing.B) {
 	}
 	request := httptest.NewRequest(http.MethodGet, "/", nil)
 	request.Header = k.SignIn(b, "alice").Header()
-	for name, dial := range map[string]sessions.Revocation{"stateless": sessions.Stateless, "bounded": sessions.Bounded, "strict": sessions.Strict} {
+	for name, dial := range map[string]sessions.Revocation{
+		"stateless": sessions.Stateless, "bounded": sessions.Bounded, "strict": sessions.Strict,
+	} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {

@@ -41,8 +41,8 @@ type Cookies struct {
 	// endpoint as browsers see it, or of a folder above. The middlewares never see it
 	// and do not refresh; the page has to call the endpoint. Sign-out by cookie needs
 	// it, too, once the access token has run out: "/auth/sessions/current" covers
-	// both, behind the prefix where the API is mounted. The cookie is then called __Secure-…, a name that neighbouring hosts of
-	// the domain can set, too. Defaults to none.
+	// both, behind the prefix where the API is mounted. The cookie is then called __Secure-…, a
+	// name that neighbouring hosts of the domain can set, too. Defaults to none.
 	RefreshPath string
 
 	// InsecureCookie is for development over plain http, where browsers take no
@@ -61,11 +61,18 @@ func (c Cookies) faults() (faults [][2]string) {
 		}
 		return faults
 	}
-	if c.Name != "" && (len(c.Name) > 32 || strings.HasSuffix(c.Name, actingMiddle) || strings.ContainsFunc(c.Name, func(r rune) bool { return r == '.' || r == '~' || !isKeyChar(r) })) {
-		faults = append(faults, [2]string{"Name", "must be 1 to 32 letters, digits, '-' and '_', and not end in " + actingMiddle})
+	if c.Name != "" && (len(c.Name) > 32 || strings.HasSuffix(c.Name, actingMiddle) ||
+		strings.ContainsFunc(c.Name, func(r rune) bool { return r == '.' || r == '~' || !isKeyChar(r) })) {
+		faults = append(faults, [2]string{
+			"Name", "must be 1 to 32 letters, digits, '-' and '_', and not end in " + actingMiddle,
+		})
 	}
-	if p := c.RefreshPath; p != "" && (len(p) > 255 || p[0] != '/' || p[len(p)-1] == '/' || strings.ContainsFunc(p, func(r rune) bool { return r <= ' ' || r > '~' || r == ';' || r == ',' })) {
-		faults = append(faults, [2]string{"RefreshPath", "must be a path below /, of up to 255 visible ASCII characters without ';' and ',', not ending in '/'"})
+	if p := c.RefreshPath; p != "" && (len(p) > 255 || p[0] != '/' || p[len(p)-1] == '/' ||
+		strings.ContainsFunc(p, func(r rune) bool { return r <= ' ' || r > '~' || r == ';' || r == ',' })) {
+		faults = append(faults, [2]string{
+			"RefreshPath",
+			"must be a path below /, of up to 255 visible ASCII characters without ';' and ',', not ending in '/'",
+		})
 	}
 	return faults
 }
@@ -209,7 +216,9 @@ func (c *cookieMode) set(w http.ResponseWriter, name, path, value string, life t
 		cookie.MaxAge = -1
 	}
 	h := w.Header()
-	h["Set-Cookie"] = slices.DeleteFunc(h["Set-Cookie"], func(line string) bool { return strings.HasPrefix(line, name+"=") })
+	h["Set-Cookie"] = slices.DeleteFunc(h["Set-Cookie"], func(line string) bool {
+		return strings.HasPrefix(line, name+"=")
+	})
 	http.SetCookie(w, cookie)
 	h.Set("Cache-Control", "no-store") // or a cache would hand the session to others
 }

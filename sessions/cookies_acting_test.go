@@ -40,7 +40,8 @@ func TestActingKeepsTheUsersOwnSession(t *testing.T) {
 				t.Helper()
 				if path == "" {
 					b.send(t, "POST", "/me").want(t, 200, "alice as bob", want)
-				} else if got := b.send(t, "POST", "/auth/sessions/current/refresh"); got.status != 200 || got.cookies != want {
+				} else if got := b.send(t, "POST", "/auth/sessions/current/refresh"); got.status != 200 ||
+					got.cookies != want {
 					t.Fatalf("%d with cookies %q, want %q", got.status, got.cookies, want)
 				}
 			}
@@ -58,7 +59,8 @@ func TestActingKeepsTheUsersOwnSession(t *testing.T) {
 					step(acting)
 				}
 			}
-			if got := b.send(t, "DELETE", "/auth/sessions/current"); got.status != 200 || got.cookies != "-acting_access -acting_refresh" {
+			if got := b.send(t, "DELETE", "/auth/sessions/current"); got.status != 200 ||
+				got.cookies != "-acting_access -acting_refresh" {
 				t.Errorf("%d with cookies %q", got.status, got.cookies)
 			}
 			b.send(t, "GET", "/me").want(t, 200, "alice", "")
@@ -91,7 +93,8 @@ func TestActingRefreshesOnlyWhatHasRunOut(t *testing.T) {
 	b.send(t, "POST", "/me", header("Sec-Fetch-Site", "cross-site")).want(t, 403, "FORBIDDEN cross_origin", "")
 	// Nor does a planted pair, which the user's own next request is refused for.
 	twice := b.fork()
-	twice.send(t, "GET", "/me", cookies(refreshCookie, "x")).want(t, 200, "alice as bob", "+acting_access +acting_refresh")
+	twice.send(t, "GET", "/me", cookies(refreshCookie, "x")).want(t, 200, "alice as bob",
+		"+acting_access +acting_refresh")
 }
 
 // A dead session of the user's own is cleared. The request is still done as the
@@ -105,10 +108,18 @@ func TestActingFromASessionThatIsOver(t *testing.T) {
 		open  string
 		did   string
 	}{
-		"it does not depend on it":                 {false, true, "alice as bob", "alice as bob", "-access -refresh"},
-		"the same, and is refreshed":               {false, false, "alice as bob", "alice as bob", "-access -refresh +acting_access +acting_refresh"},
-		"it depends on it":                         {true, true, "REFRESH_TOKEN_NOT_FOUND_OR_EXPIRED", "nobody", "-access -refresh -acting_access -acting_refresh"},
-		"it depends on it, and would be refreshed": {true, false, "REFRESH_TOKEN_NOT_FOUND_OR_EXPIRED", "nobody", "-access -refresh -acting_access -acting_refresh"},
+		"it does not depend on it": {false, true, "alice as bob", "alice as bob", "-access -refresh"},
+		"the same, and is refreshed": {
+			false, false, "alice as bob", "alice as bob", "-access -refresh +acting_access +acting_refresh",
+		},
+		"it depends on it": {
+			true, true, "REFRESH_TOKEN_NOT_FOUND_OR_EXPIRED", "nobody",
+			"-access -refresh -acting_access -acting_refresh",
+		},
+		"it depends on it, and would be refreshed": {
+			true, false, "REFRESH_TOKEN_NOT_FOUND_OR_EXPIRED", "nobody",
+			"-access -refresh -acting_access -acting_refresh",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -120,7 +131,9 @@ func TestActingFromASessionThatIsOver(t *testing.T) {
 				if !test.asked {
 					return s.Impersonate(t, "alice", "bob").Grant
 				}
-				grant, err := s.Manager.Impersonate(t.Context(), alice.Identity(t), sessions.CreateParams{UserID: "bob"})
+				grant, err := s.Manager.Impersonate(t.Context(), alice.Identity(t), sessions.CreateParams{
+					UserID: "bob",
+				})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -145,8 +158,10 @@ func TestActingFromASessionThatIsOver(t *testing.T) {
 			}
 			delete(b.jar, accessCookie) // as browsers do when it has run out
 			open := b.fork()
-			if got := b.send(t, "POST", "/me"); got.cookies != test.did || got.body != test.want && got.code != test.want {
-				t.Errorf("%d %q with cookies %q, want %q with %q", got.status, got.body, got.cookies, test.want, test.did)
+			if got := b.send(t, "POST", "/me"); got.cookies != test.did || got.body != test.want &&
+				got.code != test.want {
+				t.Errorf("%d %q with cookies %q, want %q with %q", got.status, got.body, got.cookies,
+					test.want, test.did)
 			}
 			if got := open.send(t, "POST", "/open"); got.body != test.open {
 				t.Errorf("an optional route: %d %q", got.status, got.body)
@@ -187,7 +202,9 @@ func TestMiddlewaresInARowAgreeOnADeadImpersonation(t *testing.T) {
 				grant := s.Impersonate(t, "alice", "bob").Grant
 				if depends {
 					var err error
-					if grant, err = s.Manager.Impersonate(t.Context(), alice.Identity(t), sessions.CreateParams{UserID: "bob"}); err != nil {
+					if grant, err = s.Manager.Impersonate(t.Context(), alice.Identity(t), sessions.CreateParams{
+						UserID: "bob",
+					}); err != nil {
 						t.Fatal(err)
 					}
 				}
@@ -198,7 +215,9 @@ func TestMiddlewaresInARowAgreeOnADeadImpersonation(t *testing.T) {
 				}
 				b.take(w.Result())
 				// Another process ends the user's own session, and its access token runs out.
-				if _, err := s.Join(s.Faults).End(t.Context(), sessions.EndParams{ID: alice.Grant.Session.ID}); err != nil {
+				if _, err := s.Join(s.Faults).End(t.Context(), sessions.EndParams{
+					ID: alice.Grant.Session.ID,
+				}); err != nil {
 					t.Fatal(err)
 				}
 				s.Clock.Advance(5 * time.Minute)
@@ -206,7 +225,8 @@ func TestMiddlewaresInARowAgreeOnADeadImpersonation(t *testing.T) {
 				case !depends:
 					b.send(t, "POST", "/").want(t, 200, "alice as bob", bothCleared)
 				case slices.Contains(needs, sessions.NeedUser):
-					b.send(t, "POST", "/").want(t, 401, "REFRESH_TOKEN_NOT_FOUND_OR_EXPIRED ended", bothCleared+" "+endOfActing)
+					b.send(t, "POST", "/").want(t, 401, "REFRESH_TOKEN_NOT_FOUND_OR_EXPIRED ended",
+						bothCleared+" "+endOfActing)
 				default:
 					b.send(t, "POST", "/").want(t, 200, " as ", bothCleared+" "+endOfActing)
 				}
@@ -240,8 +260,10 @@ func TestActingWhileTheUsersOwnCannotBeRefreshed(t *testing.T) {
 func TestARequestOfADeadImpersonationIsNeverTheUsersOwn(t *testing.T) {
 	t.Parallel()
 	for name, die := range map[string]func(t *testing.T, s *site, acting *sessionstest.SignedIn){
-		"it has expired":        func(_ *testing.T, s *site, _ *sessionstest.SignedIn) { s.Clock.Advance(time.Hour) },
-		"it expired a week ago": func(_ *testing.T, s *site, _ *sessionstest.SignedIn) { s.Clock.Advance(7 * 24 * time.Hour) },
+		"it has expired": func(_ *testing.T, s *site, _ *sessionstest.SignedIn) { s.Clock.Advance(time.Hour) },
+		"it expired a week ago": func(_ *testing.T, s *site, _ *sessionstest.SignedIn) {
+			s.Clock.Advance(7 * 24 * time.Hour)
+		},
 		"it is in its last 30 s": func(_ *testing.T, s *site, acting *sessionstest.SignedIn) {
 			s.Clock.Advance(45 * time.Minute)
 			s.refresh(t, acting.Grant.RefreshToken)
@@ -249,7 +271,9 @@ func TestARequestOfADeadImpersonationIsNeverTheUsersOwn(t *testing.T) {
 		},
 		"it was ended": func(t *testing.T, s *site, acting *sessionstest.SignedIn) {
 			t.Helper()
-			if _, err := s.End(t.Context(), sessions.EndParams{ID: acting.Grant.Session.ID, Reason: sessions.EndRevoked}); err != nil {
+			if _, err := s.End(t.Context(), sessions.EndParams{
+				ID: acting.Grant.Session.ID, Reason: sessions.EndRevoked,
+			}); err != nil {
 				t.Fatal(err)
 			}
 		},
@@ -286,7 +310,8 @@ func TestARequestOfADeadImpersonationIsNeverTheUsersOwn(t *testing.T) {
 					t.Errorf("an optional route: %d %q with cookies %q", got.status, got.body, got.cookies)
 				}
 				if mode != "" {
-					if got := b.send(t, "POST", "/auth/sessions/current/refresh"); got.status != 401 || got.cookies != endOfActing {
+					if got := b.send(t, "POST", "/auth/sessions/current/refresh"); got.status != 401 ||
+						got.cookies != endOfActing {
 						t.Errorf("refresh: %d with cookies %q", got.status, got.cookies)
 					}
 				}
@@ -304,7 +329,8 @@ func TestAnImpersonationThatCannotRefreshGivesWayUnderRefreshPath(t *testing.T) 
 	delete(b.jar, "__Secure-sessile_acting_refresh")
 	s.Clock.Advance(time.Hour)
 	b.send(t, "GET", "/me").want(t, 401, "ACCESS_TOKEN_EXPIRED", "")
-	b.send(t, "POST", "/auth/sessions/current/refresh").want(t, 401, "REFRESH_TOKEN_NOT_FOUND_OR_EXPIRED malformed", endOfActing)
+	b.send(t, "POST", "/auth/sessions/current/refresh").want(t, 401,
+		"REFRESH_TOKEN_NOT_FOUND_OR_EXPIRED malformed", endOfActing)
 	b.send(t, "POST", "/auth/sessions/current/refresh")
 	b.send(t, "GET", "/me").want(t, 200, "alice", "")
 }

@@ -27,7 +27,9 @@ func exampleSite(manager *sessions.Manager) http.Handler {
 			http.Error(w, "wrong password", http.StatusUnauthorized)
 			return
 		}
-		grant, err := manager.Create(r.Context(), sessions.CreateParams{UserID: r.FormValue("user"), Client: manager.RequestClient(r)})
+		grant, err := manager.Create(r.Context(), sessions.CreateParams{
+			UserID: r.FormValue("user"), Client: manager.RequestClient(r),
+		})
 		if err == nil {
 			err = manager.SetCookies(w, grant)
 		}
@@ -150,7 +152,7 @@ func ExampleManager_Reauthenticate() {
 	fmt.Println(send("POST", "/email"))
 	// Output:
 	// POST /sign-in 200
-	// POST /email 401 Bearer realm="sessile", error="insufficient_user_authentication", error_description="The user has to authenticate again.", max_age="300"
-	// POST /password 200
+	// POST /email 401 Bearer realm="sessile", error="insufficient_user_authentication",
+	// error_description="The user has to authenticate again.", max_age="300" POST /password 200
 	// POST /email 200 changed
 }

@@ -133,7 +133,8 @@ func TestConcurrentRequestsShareOneRefresh(t *testing.T) {
 			if i != 1 && (got.status != 200 || got.cookies != bothSet) {
 				t.Errorf("request %d: %d %s with cookies %q", i, got.status, got.code, got.cookies)
 			}
-			if i > 1 && (tabs[i].jar[refreshCookie].Value != tabs[0].jar[refreshCookie].Value || tabs[i].jar[accessCookie].Value != tabs[0].jar[accessCookie].Value) {
+			if i > 1 && (tabs[i].jar[refreshCookie].Value != tabs[0].jar[refreshCookie].Value ||
+				tabs[i].jar[accessCookie].Value != tabs[0].jar[accessCookie].Value) {
 				t.Errorf("request %d got other cookies", i)
 			}
 		}
@@ -429,7 +430,8 @@ func TestTheRefreshEndpointReadsNoCookiesBesideABearer(t *testing.T) {
 	s := newSite(t)
 	b := s.browse(t, s.SignIn(t, "bob"))
 	for _, authorization := range []string{s.SignIn(t, "alice").Header().Get("Authorization"), "Bearer junk"} {
-		b.send(t, "POST", "/auth/sessions/current/refresh", header("Authorization", authorization)).want(t, 400, "SCHEMA_ERROR", "")
+		b.send(t, "POST", "/auth/sessions/current/refresh", header("Authorization", authorization)).want(t, 400,
+			"SCHEMA_ERROR", "")
 	}
 	if n := s.Faults.Calls(sessionstest.MethodRefresh); n != 0 {
 		t.Errorf("%d refreshes", n)

@@ -73,7 +73,8 @@ func TestAuthenticateReadsCookiesAndWritesNone(t *testing.T) {
 		t.Errorf("got %+v and error %v", id, err)
 	}
 	s.Clock.Advance(time.Hour)
-	if id, err := s.Authenticate(r, sessions.Strict); !errors.Is(err, sessions.ErrExpired) || id != (sessions.Identity{}) {
+	if id, err := s.Authenticate(r, sessions.Strict); !errors.Is(err, sessions.ErrExpired) ||
+		id != (sessions.Identity{}) {
 		t.Errorf("expired: got %+v and error %v", id, err)
 	}
 	if n := s.Faults.Calls(sessionstest.MethodRefresh); n != 0 {
@@ -95,7 +96,9 @@ func TestBadCookies(t *testing.T) {
 	}
 	end := func(t *testing.T, i in) {
 		t.Helper()
-		if _, err := i.replica(t).Store.End(t.Context(), sessions.EndParams{ID: i.alice.Grant.Session.ID, Now: i.Clock.Now(), Reason: sessions.EndRevoked}); err != nil {
+		if _, err := i.replica(t).Store.End(t.Context(), sessions.EndParams{
+			ID: i.alice.Grant.Session.ID, Now: i.Clock.Now(), Reason: sessions.EndRevoked,
+		}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -113,44 +116,127 @@ func TestBadCookies(t *testing.T) {
 		// rotates: it is refused after the refresh.
 		rotates bool
 	}{
-		"the access cookie twice":  {send: func(i in) []string { return []string{accessCookie, i.access, accessCookie, i.access} }, status: 400, text: "SCHEMA_ERROR"},
-		"the refresh cookie twice": {send: func(i in) []string { return []string{refreshCookie, i.refresh, refreshCookie, "x"} }, status: 400, text: "SCHEMA_ERROR"},
+		"the access cookie twice": {
+			send: func(i in) []string { return []string{accessCookie, i.access, accessCookie, i.access} }, status: 400,
+			text: "SCHEMA_ERROR",
+		},
+		"the refresh cookie twice": {
+			send: func(i in) []string { return []string{refreshCookie, i.refresh, refreshCookie, "x"} }, status: 400,
+			text: "SCHEMA_ERROR",
+		},
 		"the access cookie of an impersonation twice": {send: func(i in) []string {
 			return []string{actingAccessCookie, i.actingA, actingAccessCookie, i.actingA}
 		}, status: 400, text: "SCHEMA_ERROR"},
 		"the refresh cookie of an impersonation twice": {send: func(i in) []string {
 			return []string{actingRefreshCookie, i.actingR, actingRefreshCookie, "", accessCookie, i.access}
 		}, status: 400, text: "SCHEMA_ERROR"},
-		"empty values":              {send: func(in) []string { return []string{accessCookie, "", refreshCookie, ""} }, status: 401, text: "ACCESS_TYPE_REQUIRED"},
-		"other cookies":             {send: func(i in) []string { return []string{"sessile_access", i.access, "__host-sessile_refresh", i.refresh} }, status: 401, text: "ACCESS_TYPE_REQUIRED"},
-		"quoted values":             {later: time.Second, send: func(i in) []string { return []string{accessCookie, `"` + i.access + `"`} }, status: 200, text: "alice"},
-		"a truncated access token":  {later: time.Second, send: func(i in) []string { return []string{accessCookie, i.access[:len(i.access)-1]} }, status: 401, text: refused + unparsable, cookies: bothCleared},
-		"a truncated refresh token": {send: func(i in) []string { return []string{refreshCookie, i.refresh[:len(i.refresh)-1]} }, status: 401, text: refused + unparsable, cookies: bothCleared},
-		"a long access token":       {later: time.Second, send: func(i in) []string { return []string{accessCookie, i.access + strings.Repeat("A", 4096)} }, status: 401, text: refused + unparsable, cookies: bothCleared},
-		"a long refresh token":      {send: func(i in) []string { return []string{refreshCookie, i.refresh + strings.Repeat("A", 4096)} }, status: 401, text: refused + unparsable, cookies: bothCleared},
+		"empty values": {
+			send: func(in) []string { return []string{accessCookie, "", refreshCookie, ""} }, status: 401,
+			text: "ACCESS_TYPE_REQUIRED",
+		},
+		"other cookies": {
+			send: func(i in) []string {
+				return []string{"sessile_access", i.access, "__host-sessile_refresh", i.refresh}
+			}, status: 401, text: "ACCESS_TYPE_REQUIRED",
+		},
+		"quoted values": {
+			later: time.Second, send: func(i in) []string { return []string{accessCookie, `"` + i.access + `"`} },
+			status: 200, text: "alice",
+		},
+		"a truncated access token": {
+			later: time.Second, send: func(i in) []string { return []string{accessCookie, i.access[:len(i.access)-1]} },
+			status: 401, text: refused + unparsable, cookies: bothCleared,
+		},
+		"a truncated refresh token": {
+			send: func(i in) []string { return []string{refreshCookie, i.refresh[:len(i.refresh)-1]} }, status: 401,
+			text: refused + unparsable, cookies: bothCleared,
+		},
+		"a long access token": {
+			later: time.Second, send: func(i in) []string {
+				return []string{accessCookie, i.access + strings.Repeat("A", 4096)}
+			}, status: 401, text: refused + unparsable, cookies: bothCleared,
+		},
+		"a long refresh token": {
+			send:   func(i in) []string { return []string{refreshCookie, i.refresh + strings.Repeat("A", 4096)} },
+			status: 401, text: refused + unparsable, cookies: bothCleared,
+		},
 		"tokens of another secret": {later: time.Second, send: func(i in) []string {
-			return []string{accessCookie, i.foreign.Grant.AccessToken.Reveal(), refreshCookie, i.foreign.Grant.RefreshToken.Reveal()}
+			return []string{
+				accessCookie, i.foreign.Grant.AccessToken.Reveal(), refreshCookie,
+				i.foreign.Grant.RefreshToken.Reveal(),
+			}
 		}, status: 401, text: refused + unparsable, cookies: bothCleared},
-		"an access token of another issuer": {later: time.Second, send: func(i in) []string { return []string{accessCookie, i.other.Grant.AccessToken.Reveal()} }, status: 401, text: refused + unparsable, cookies: bothCleared},
-		"a refresh token of another issuer": {send: func(i in) []string { return []string{refreshCookie, i.other.Grant.RefreshToken.Reveal()} }, status: 401, text: refused + "unknown", cookies: bothCleared},
-		"swapped":                           {later: time.Second, send: func(i in) []string { return []string{accessCookie, i.refresh, refreshCookie, i.access} }, status: 401, text: refused + unparsable, cookies: bothCleared},
-		"a session that has ended":          {before: end, send: func(i in) []string { return []string{refreshCookie, i.refresh} }, status: 401, text: refused + "ended", cookies: bothCleared, ends: sessions.EndRevoked},
-		"a session that has expired":        {later: 400 * 24 * time.Hour, configure: func(c *sessions.Config) { c.IdleTimeout = sessions.NoIdleTimeout }, send: func(i in) []string { return []string{refreshCookie, i.refresh} }, status: 401, text: refused + "expired", cookies: bothCleared},
-		"a session that was idle":           {later: 100 * 24 * time.Hour, send: func(i in) []string { return []string{refreshCookie, i.refresh} }, status: 401, text: refused + "idle", cookies: bothCleared},
+		"an access token of another issuer": {
+			later: time.Second, send: func(i in) []string {
+				return []string{accessCookie, i.other.Grant.AccessToken.Reveal()}
+			}, status: 401, text: refused + unparsable, cookies: bothCleared,
+		},
+		"a refresh token of another issuer": {
+			send:   func(i in) []string { return []string{refreshCookie, i.other.Grant.RefreshToken.Reveal()} },
+			status: 401, text: refused + "unknown", cookies: bothCleared,
+		},
+		"swapped": {
+			later: time.Second, send: func(i in) []string {
+				return []string{accessCookie, i.refresh, refreshCookie, i.access}
+			}, status: 401, text: refused + unparsable, cookies: bothCleared,
+		},
+		"a session that has ended": {
+			before: end, send: func(i in) []string { return []string{refreshCookie, i.refresh} }, status: 401,
+			text: refused + "ended", cookies: bothCleared, ends: sessions.EndRevoked,
+		},
+		"a session that has expired": {
+			later: 400 * 24 * time.Hour, configure: func(c *sessions.Config) { c.IdleTimeout = sessions.NoIdleTimeout },
+			send: func(i in) []string { return []string{refreshCookie, i.refresh} }, status: 401,
+			text: refused + "expired", cookies: bothCleared,
+		},
+		"a session that was idle": {
+			later: 100 * 24 * time.Hour, send: func(i in) []string { return []string{refreshCookie, i.refresh} },
+			status: 401, text: refused + "idle", cookies: bothCleared,
+		},
 		"a spent token": {before: func(t *testing.T, i in) {
 			t.Helper()
 			i.site.refresh(t, i.site.refresh(t, i.alice.Grant.RefreshToken).RefreshToken)
-		}, send: func(i in) []string { return []string{refreshCookie, i.refresh} }, status: 401, text: refused + "replay", cookies: bothCleared, ends: sessions.EndReplay},
-		"a user who is disabled": {before: func(_ *testing.T, i in) { i.SetUser(sessions.User{ID: "alice"}, sessions.ErrUserDisabled) }, send: func(i in) []string { return []string{refreshCookie, i.refresh} }, status: 401, text: refused + "user_disabled", rotates: true},
+		}, send: func(i in) []string { return []string{refreshCookie, i.refresh} }, status: 401,
+			text: refused + "replay", cookies: bothCleared, ends: sessions.EndReplay},
+		"a user who is disabled": {
+			before: func(_ *testing.T, i in) { i.SetUser(sessions.User{ID: "alice"}, sessions.ErrUserDisabled) },
+			send:   func(i in) []string { return []string{refreshCookie, i.refresh} }, status: 401,
+			text: refused + "user_disabled", rotates: true,
+		},
 		// Nobody who acts as a user waits for the user to be enabled.
-		"a user who is disabled, acted as": {later: time.Minute, before: func(_ *testing.T, i in) { i.SetUser(sessions.User{ID: "bob"}, sessions.ErrUserDisabled) }, send: func(i in) []string { return []string{actingRefreshCookie, i.actingR} }, status: 401, text: refused + "user_disabled", cookies: endOfActing, rotates: true},
-		"a user who is gone":               {before: func(_ *testing.T, i in) { i.SetUser(sessions.User{ID: "alice"}, sessions.ErrUserNotFound) }, send: func(i in) []string { return []string{refreshCookie, i.refresh} }, status: 401, text: refused + "user_gone", cookies: bothCleared, ends: sessions.EndUserGone, rotates: true},
-		"a user who cannot be told":        {before: func(_ *testing.T, i in) { i.SetUser(sessions.User{ID: "alice"}, errAway) }, send: func(i in) []string { return []string{refreshCookie, i.refresh} }, status: 503, text: "TEMPORARILY_UNAVAILABLE", rotates: true},
+		"a user who is disabled, acted as": {
+			later: time.Minute, before: func(_ *testing.T, i in) {
+				i.SetUser(sessions.User{ID: "bob"}, sessions.ErrUserDisabled)
+			}, send: func(i in) []string { return []string{actingRefreshCookie, i.actingR} }, status: 401,
+			text: refused + "user_disabled", cookies: endOfActing, rotates: true,
+		},
+		"a user who is gone": {
+			before: func(_ *testing.T, i in) { i.SetUser(sessions.User{ID: "alice"}, sessions.ErrUserNotFound) },
+			send:   func(i in) []string { return []string{refreshCookie, i.refresh} }, status: 401,
+			text: refused + "user_gone", cookies: bothCleared, ends: sessions.EndUserGone, rotates: true,
+		},
+		"a user who cannot be told": {
+			before: func(_ *testing.T, i in) { i.SetUser(sessions.User{ID: "alice"}, errAway) },
+			send:   func(i in) []string { return []string{refreshCookie, i.refresh} }, status: 503,
+			text: "TEMPORARILY_UNAVAILABLE", rotates: true,
+		},
 		// Somebody could be signed in unawares, or take an impersonation for himself.
-		"the user's access token in the place of an impersonation's":  {later: time.Second, send: func(i in) []string { return []string{actingAccessCookie, i.access} }, status: 401, text: refused + unparsable, cookies: endOfActing},
-		"the user's refresh token in the place of an impersonation's": {send: func(i in) []string { return []string{actingRefreshCookie, i.refresh} }, status: 401, text: refused + unparsable, cookies: endOfActing, rotates: true},
-		"an impersonation's access token in the place of the user's":  {later: time.Second, send: func(i in) []string { return []string{accessCookie, i.actingA} }, status: 401, text: refused + unparsable, cookies: bothCleared},
-		"an impersonation's refresh token in the place of the user's": {later: time.Minute, send: func(i in) []string { return []string{refreshCookie, i.actingR} }, status: 401, text: refused + unparsable, cookies: bothCleared, rotates: true},
+		"the user's access token in the place of an impersonation's": {
+			later: time.Second, send: func(i in) []string { return []string{actingAccessCookie, i.access} },
+			status: 401, text: refused + unparsable, cookies: endOfActing,
+		},
+		"the user's refresh token in the place of an impersonation's": {
+			send: func(i in) []string { return []string{actingRefreshCookie, i.refresh} }, status: 401,
+			text: refused + unparsable, cookies: endOfActing, rotates: true,
+		},
+		"an impersonation's access token in the place of the user's": {
+			later: time.Second, send: func(i in) []string { return []string{accessCookie, i.actingA} }, status: 401,
+			text: refused + unparsable, cookies: bothCleared,
+		},
+		"an impersonation's refresh token in the place of the user's": {
+			later: time.Minute, send: func(i in) []string { return []string{refreshCookie, i.actingR} }, status: 401,
+			text: refused + unparsable, cookies: bothCleared, rotates: true,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -194,7 +280,8 @@ func TestBadCookies(t *testing.T) {
 			}
 			// Who may pass as nobody, may with dead cookies, too, and with no others.
 			if test.status == 401 {
-				if got := i.browse(t).send(t, "GET", "/open", cookies(test.send(i)...)); got.status != 200 || got.body != "nobody" {
+				if got := i.browse(t).send(t, "GET", "/open", cookies(test.send(i)...)); got.status != 200 ||
+					got.body != "nobody" {
 					t.Errorf("on an optional route: %d %s", got.status, got.code)
 				}
 			}
@@ -222,9 +309,11 @@ func TestCookiesAreNotLookedAtWhereTheyAreOff(t *testing.T) {
 		b.send(t, "GET", "/open", more...).want(t, 200, "nobody", "")
 		b.send(t, "GET", "/auth/sessions/current", more...).want(t, 401, "ACCESS_TYPE_REQUIRED", "")
 		b.send(t, "POST", "/auth/sessions/current/refresh", more...).want(t, 400, "SCHEMA_ERROR", "")
-		b.send(t, "DELETE", "/auth/sessions/current", append(more, header("Sec-Fetch-Site", "cross-site"))...).want(t, 401, "ACCESS_TOKEN_EXPIRED", "")
+		b.send(t, "DELETE", "/auth/sessions/current", append(more, header("Sec-Fetch-Site", "cross-site"))...).want(t,
+			401, "ACCESS_TOKEN_EXPIRED", "")
 	}
-	if n := s.Faults.Calls(sessionstest.MethodGet); n != before || s.Faults.Calls(sessionstest.MethodRefresh)+s.Faults.Calls(sessionstest.MethodEnd) != 0 {
+	if n := s.Faults.Calls(sessionstest.MethodGet); n != before || s.Faults.Calls(sessionstest.MethodRefresh)+
+		s.Faults.Calls(sessionstest.MethodEnd) != 0 {
 		t.Error("the store was asked")
 	}
 }
@@ -239,24 +328,45 @@ func TestHeadersWinOverCookies(t *testing.T) {
 		"Bearer": {func(bob *sessionstest.SignedIn) []string {
 			return []string{"Authorization", "Bearer " + bob.Grant.AccessToken.Reveal()}
 		}, 200, "bob"},
-		"Bearer, malformed": {func(*sessionstest.SignedIn) []string { return []string{"Authorization", "Bearer x"} }, 401, "UNPARSABLE_ACCESS_TOKEN"},
-		"Bearer, empty":     {func(*sessionstest.SignedIn) []string { return []string{"Authorization", "Bearer "} }, 401, "UNPARSABLE_ACCESS_TOKEN"},
+		"Bearer, malformed": {
+			func(*sessionstest.SignedIn) []string { return []string{"Authorization", "Bearer x"} }, 401,
+			"UNPARSABLE_ACCESS_TOKEN",
+		},
+		"Bearer, empty": {
+			func(*sessionstest.SignedIn) []string { return []string{"Authorization", "Bearer "} }, 401,
+			"UNPARSABLE_ACCESS_TOKEN",
+		},
 		"Bearer, an unknown key": {func(*sessionstest.SignedIn) []string {
 			return []string{"Authorization", "Bearer ssk_" + strings.Repeat("x", 43)}
 		}, 401, "INVALID_SECRET_SERVER_KEY"},
 		"an access type, and a token": {func(bob *sessionstest.SignedIn) []string {
 			return []string{"X-Stack-Access-Type", "client", "X-Stack-Access-Token", bob.Grant.AccessToken.Reveal()}
 		}, 200, "bob"},
-		"an access type, no token": {func(*sessionstest.SignedIn) []string { return []string{"X-Stack-Access-Type", "client"} }, 400, "CANNOT_GET_OWN_USER_WITHOUT_USER"},
+		"an access type, no token": {
+			func(*sessionstest.SignedIn) []string { return []string{"X-Stack-Access-Type", "client"} }, 400,
+			"CANNOT_GET_OWN_USER_WITHOUT_USER",
+		},
 		"an access type, a bad token": {func(*sessionstest.SignedIn) []string {
 			return []string{"X-Hexclave-Access-Type", "client", "X-Hexclave-Access-Token", "x"}
 		}, 401, "UNPARSABLE_ACCESS_TOKEN"},
-		"an access type, a bad one": {func(*sessionstest.SignedIn) []string { return []string{"X-Stack-Access-Type", "root"} }, 400, "INVALID_ACCESS_TYPE"},
-		"a key without access type": {func(*sessionstest.SignedIn) []string { return []string{"X-Stack-Secret-Server-Key", "x"} }, 400, "PROJECT_KEY_WITHOUT_ACCESS_TYPE"},
+		"an access type, a bad one": {
+			func(*sessionstest.SignedIn) []string { return []string{"X-Stack-Access-Type", "root"} }, 400,
+			"INVALID_ACCESS_TYPE",
+		},
+		"a key without access type": {
+			func(*sessionstest.SignedIn) []string { return []string{"X-Stack-Secret-Server-Key", "x"} }, 400,
+			"PROJECT_KEY_WITHOUT_ACCESS_TYPE",
+		},
 		// These name nobody.
-		"Basic":                  {func(*sessionstest.SignedIn) []string { return []string{"Authorization", "Basic eDp5"} }, 200, "alice"},
-		"an empty Authorization": {func(*sessionstest.SignedIn) []string { return []string{"Authorization", ""} }, 200, "alice"},
-		"a project alone":        {func(*sessionstest.SignedIn) []string { return []string{"X-Stack-Branch-Id", "main"} }, 200, "alice"},
+		"Basic": {
+			func(*sessionstest.SignedIn) []string { return []string{"Authorization", "Basic eDp5"} }, 200, "alice",
+		},
+		"an empty Authorization": {
+			func(*sessionstest.SignedIn) []string { return []string{"Authorization", ""} }, 200, "alice",
+		},
+		"a project alone": {
+			func(*sessionstest.SignedIn) []string { return []string{"X-Stack-Branch-Id", "main"} }, 200, "alice",
+		},
 		"a token without access type": {func(bob *sessionstest.SignedIn) []string {
 			return []string{"X-Stack-Access-Token", bob.Grant.AccessToken.Reveal()}
 		}, 200, "alice"},
@@ -305,11 +415,15 @@ var origins = map[string]struct {
 	headers []string
 	foreign bool
 }{
-	"cross-site":                         {[]string{"Sec-Fetch-Site", "cross-site"}, true},
-	"same-site":                          {[]string{"Sec-Fetch-Site", "same-site"}, true},
-	"same-site, whatever Origin says":    {[]string{"Sec-Fetch-Site", "same-site", "Origin", "https://app.example"}, true},
-	"none, as from the address bar":      {[]string{"Sec-Fetch-Site", "none"}, false},
-	"same-origin":                        {[]string{"Sec-Fetch-Site", "same-origin", "Origin", "https://app.example"}, false},
+	"cross-site": {[]string{"Sec-Fetch-Site", "cross-site"}, true},
+	"same-site":  {[]string{"Sec-Fetch-Site", "same-site"}, true},
+	"same-site, whatever Origin says": {
+		[]string{"Sec-Fetch-Site", "same-site", "Origin", "https://app.example"}, true,
+	},
+	"none, as from the address bar": {[]string{"Sec-Fetch-Site", "none"}, false},
+	"same-origin": {
+		[]string{"Sec-Fetch-Site", "same-origin", "Origin", "https://app.example"}, false,
+	},
 	"an old browser, another origin":     {[]string{"Origin", "https://evil.example"}, true},
 	"an old browser, another port":       {[]string{"Origin", "https://app.example:8443"}, true},
 	"an old browser, a longer host":      {[]string{"Origin", "https://app.example.evil.example"}, true},
@@ -344,7 +458,8 @@ func TestAnotherOriginCannotActByCookie(t *testing.T) {
 					want(fresh.send(t, method, path, from))
 				}
 				// Only cookies are sent by a browser on its own.
-				fresh.send(t, method, "/me", from, header("Authorization", "Bearer "+alice.Grant.AccessToken.Reveal())).want(t, 200, "alice", "")
+				fresh.send(t, method, "/me", from, header("Authorization", "Bearer "+alice.Grant.AccessToken.Reveal())).
+					want(t, 200, "alice", "")
 				s.browse(t).send(t, method, "/open", from).want(t, 200, "nobody", "")
 			}
 			for _, method := range []string{"GET", "HEAD", "OPTIONS"} {
@@ -361,7 +476,8 @@ func TestAnotherOriginCannotActByCookie(t *testing.T) {
 			before := row()
 			if origin.foreign {
 				b.send(t, "POST", "/me", from).want(t, 403, "FORBIDDEN cross_origin", "")
-				s.browse(t).send(t, "POST", "/me", from, cookies(refreshCookie, "dead")).want(t, 403, "FORBIDDEN cross_origin", "")
+				s.browse(t).send(t, "POST", "/me", from, cookies(refreshCookie, "dead")).want(t, 403,
+					"FORBIDDEN cross_origin", "")
 				if row() != before || s.Faults.Calls(sessionstest.MethodRefresh) != 0 {
 					t.Error("the session was refreshed")
 				}
@@ -433,12 +549,18 @@ func TestACookieNameHasNoOtherSpaceAroundIt(t *testing.T) {
 	s := newSite(t)
 	access := s.SignIn(t, "alice").Grant.AccessToken.Reveal()
 	for _, space := range []string{"", " ", "\t"} {
-		if got := s.browse(t).send(t, "GET", "/me", header("Cookie", space+accessCookie+"="+access)); got.status != 200 {
+		if got := s.browse(t).send(t, "GET", "/me",
+			header("Cookie", space+accessCookie+"="+access)); got.status != 200 {
 			t.Errorf("%q before the name: %d %s", space, got.status, got.body)
 		}
 	}
-	for _, space := range []string{"\u2000", "\u00a0", "\u0085", "\u3000", "\v", "\f", "\r", "\n", "\x00", "\u200b", "\xa0", "$", "x "} {
-		for _, line := range []string{space + accessCookie + "=" + access, "a=b; " + space + accessCookie + "=" + access, accessCookie + space + "=" + access} {
+	for _, space := range []string{
+		"\u2000", "\u00a0", "\u0085", "\u3000", "\v", "\f", "\r", "\n", "\x00", "\u200b", "\xa0", "$", "x ",
+	} {
+		for _, line := range []string{
+			space + accessCookie + "=" + access, "a=b; " + space + accessCookie + "=" + access,
+			accessCookie + space + "=" + access,
+		} {
 			if got := s.browse(t).send(t, "GET", "/me", header("Cookie", line)); got.status != 401 {
 				t.Errorf("%.40q: %d %s", line, got.status, got.body)
 			}
@@ -450,18 +572,24 @@ func FuzzCookies(f *testing.F) {
 	s := newSite(f)
 	alice := s.SignIn(f, "alice")
 	access, refresh := alice.Grant.AccessToken.Reveal(), alice.Grant.RefreshToken.Reveal()
-	if _, err := s.End(f.Context(), sessions.EndParams{ID: alice.Grant.Session.ID}); err != nil { // or the fuzzer may well find good ones
+	// or the fuzzer may well find good ones
+	if _, err := s.End(f.Context(), sessions.EndParams{ID: alice.Grant.Session.ID}); err != nil {
 		f.Fatal(err)
 	}
 	for _, seed := range []string{
-		"", ";", "=", accessCookie, accessCookie + "=", accessCookie + "=x", "x=" + access, " " + accessCookie + " =" + access + "x",
-		accessCookie + "=" + access[:len(access)-1], refreshCookie + "=" + refresh[:len(refresh)-1], accessCookie + "=" + refresh + "; " + refreshCookie + "=" + access,
-		actingRefreshCookie + `="` + refresh + "\"", accessCookie + "=a;" + accessCookie + "=b", accessCookie + "=" + access + "," + access, "\u2000" + accessCookie + "=" + access,
+		"", ";", "=", accessCookie, accessCookie + "=", accessCookie + "=x", "x=" + access, " " + accessCookie +
+			" =" + access + "x",
+		accessCookie + "=" + access[:len(access)-1], refreshCookie + "=" + refresh[:len(refresh)-1],
+		accessCookie + "=" + refresh + "; " + refreshCookie + "=" + access,
+		actingRefreshCookie + `="` + refresh + "\"", accessCookie + "=a;" + accessCookie + "=b", accessCookie + "=" +
+			access + "," + access, "\u2000" + accessCookie + "=" + access,
 	} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, line string) {
-		for method, change := range map[string]func(*http.Request){"GET": header("Cookie", line), "POST": header("Cookie", line, line)} {
+		for method, change := range map[string]func(*http.Request){
+			"GET": header("Cookie", line), "POST": header("Cookie", line, line),
+		} {
 			got := s.browse(t).send(t, method, "/me", change)
 			if got.status != 400 && got.status != 401 || strings.Contains(got.cookies, "+") {
 				t.Errorf("%s %q: %d %s%s, cookies %q", method, line, got.status, got.code, got.body, got.cookies)
@@ -488,16 +616,19 @@ func TestAnswersByCookieVary(t *testing.T) {
 	})
 	check := func(what string, got reply, vary, cache string) {
 		t.Helper()
-		if v, c := strings.Join(got.header.Values("Vary"), " "), got.header.Get("Cache-Control"); v != vary || c != cache {
+		if v, c := strings.Join(got.header.Values("Vary"), " "),
+			got.header.Get("Cache-Control"); v != vary || c != cache {
 			t.Errorf("%s: Vary %q, Cache-Control %q; want %q and %q", what, v, c, vary, cache)
 		}
 	}
 	check("a page", b.send(t, "GET", "/page"), "Cookie", "private")
 	check("nobody's page", s.browse(t).send(t, "GET", "/page"), "Cookie", "")
-	check("a page with a token", s.browse(t).send(t, "GET", "/page", header("Authorization", alice.Header().Get("Authorization"))), "Cookie", "")
+	check("a page with a token",
+		s.browse(t).send(t, "GET", "/page", header("Authorization", alice.Header().Get("Authorization"))), "Cookie", "")
 	// No cache knows that these are credentials.
 	check("a page for the SDK", s.browse(t).send(t, "GET", "/page", header("X-Stack-Access-Type", "client"),
-		header("X-Stack-Project-Id", s.Config.ProjectID), header("X-Stack-Access-Token", alice.Grant.AccessToken.Reveal())), "Cookie", "private")
+		header("X-Stack-Project-Id", s.Config.ProjectID),
+		header("X-Stack-Access-Token", alice.Grant.AccessToken.Reveal())), "Cookie", "private")
 	s.Clock.Advance(time.Hour)
 	// FileServer takes Cache-Control away from its errors.
 	check("a refresh at a page that is missing", b.send(t, "GET", "/missing"), "Cookie", "")

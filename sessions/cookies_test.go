@@ -53,7 +53,9 @@ func (s *site) replica(t *testing.T) *site {
 
 func routes(m *sessions.Manager) http.Handler {
 	mux := http.NewServeMux()
-	for path, need := range map[string]sessions.Need{"/me": sessions.NeedUser, "/open": sessions.NeedNothing, "/machines": sessions.NeedServer} {
+	for path, need := range map[string]sessions.Need{
+		"/me": sessions.NeedUser, "/open": sessions.NeedNothing, "/machines": sessions.NeedServer,
+	} {
 		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
 			ctx, err := m.Admit(w, r, need, sessions.Stateless)
 			if err != nil {
@@ -220,7 +222,10 @@ func TestCookiesAreSetAndClearedByTheseLines(t *testing.T) {
 		"with a path for the refresh cookie": {
 			sessions.Cookies{RefreshPath: "/auth/sessions/current"},
 			[2]string{"__Host-sessile_access=%s; Path=/", "__Secure-sessile_refresh=%s; Path=/auth/sessions/current"},
-			[2]string{"__Host-sessile_acting_access=%s; Path=/", "__Secure-sessile_acting_refresh=%s; Path=/auth/sessions/current"},
+			[2]string{
+				"__Host-sessile_acting_access=%s; Path=/",
+				"__Secure-sessile_acting_refresh=%s; Path=/auth/sessions/current",
+			},
 			attributes,
 		},
 		"without TLS": {
@@ -275,7 +280,8 @@ func TestCookiesAreSetAndClearedByTheseLines(t *testing.T) {
 			// put them away by itself, the next request would be the user's own.
 			acting := s.Impersonate(t, "alice", "bob").Grant
 			wantLines(set(acting),
-				line(test.acting[0], acting.AccessToken.Reveal(), 365*24*3600), line(test.acting[1], acting.RefreshToken.Reveal(), 365*24*3600))
+				line(test.acting[0], acting.AccessToken.Reveal(), 365*24*3600),
+				line(test.acting[1], acting.RefreshToken.Reveal(), 365*24*3600))
 			wantLines(s.ClearCookies, append(clearedOwn, clearedActing...)...)
 			wantLines(s.ClearImpersonationCookies, clearedActing...)
 			wantLines(func(w http.ResponseWriter) { // signed in, and out after all: nothing is there twice
@@ -350,7 +356,9 @@ func TestConfigCookiesNamesEachFaultOnce(t *testing.T) {
 	}{
 		{sessions.Cookies{}, nil},
 		{sessions.Cookies{Enabled: true}, nil},
-		{sessions.Cookies{Enabled: true, Name: strings.Repeat("a", 32), RefreshPath: "/a/b%20c", InsecureCookie: true}, nil},
+		{sessions.Cookies{
+			Enabled: true, Name: strings.Repeat("a", 32), RefreshPath: "/a/b%20c", InsecureCookie: true,
+		}, nil},
 		{sessions.Cookies{Name: "x"}, []string{"sessions: Config.Cookies.Enabled: "}},
 		{sessions.Cookies{RefreshPath: "/x", InsecureCookie: true}, []string{"sessions: Config.Cookies.Enabled: "}},
 		{sessions.Cookies{Enabled: true, Name: strings.Repeat("a", 33)}, []string{name}},
@@ -443,7 +451,8 @@ func TestSignOutBrowserClearsWhateverComesOfIt(t *testing.T) {
 			test.before(t, s, alice.Grant.Session.ID)
 			s.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				ended, err := s.SignOutBrowser(w, r)
-				if !errors.Is(err, test.want) || err == nil && (ended.ID != alice.Grant.Session.ID || ended.EndReason != sessions.EndSignedOut) {
+				if !errors.Is(err, test.want) || err == nil && (ended.ID != alice.Grant.Session.ID ||
+					ended.EndReason != sessions.EndSignedOut) {
 					t.Errorf("%+v, %v; want error %v", ended, err, test.want)
 				}
 			})
@@ -451,7 +460,8 @@ func TestSignOutBrowserClearsWhateverComesOfIt(t *testing.T) {
 		})
 	}
 	off := sessionstest.New(t)
-	if _, err := off.SignOutBrowser(httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, "/", nil)); err == nil {
+	if _, err := off.SignOutBrowser(httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, "/",
+		nil)); err == nil {
 		t.Error("there was a sign-out without cookie mode")
 	}
 }

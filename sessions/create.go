@@ -128,7 +128,8 @@ func (m *Manager) createFaults(p CreateParams, now time.Time) faults {
 		return f
 	}
 	f.presence(p.Actor == "", "Actor", "is only for impersonations")
-	f.form(p.AuthTime.IsZero() || p.AuthTime.Unix() > 0, "AuthTime", "must be after 1970, from when access tokens count")
+	f.form(p.AuthTime.IsZero() || p.AuthTime.Unix() > 0, "AuthTime",
+		"must be after 1970, from when access tokens count")
 	f.form(!p.AuthTime.After(now.Add(maxIssuedAhead)), "AuthTime", "must not be in the future")
 	return f
 }

@@ -18,7 +18,8 @@ func TestCreate(t *testing.T) {
 		Client: sessions.Client{IP: "192.0.2.1", UserAgent: "curl\x00/8 " + strings.Repeat("é", 200)},
 	})
 	want := sessions.Session{
-		ID: g.Session.ID, UserID: "alice", CreatedAt: start, LastUsedAt: start, ExpiresAt: start.Add(time.Hour), AuthTime: start.Add(-time.Minute),
+		ID: g.Session.ID, UserID: "alice", CreatedAt: start, LastUsedAt: start, ExpiresAt: start.Add(time.Hour),
+		AuthTime:  start.Add(-time.Minute),
 		CreatedBy: "backend", Reason: "login",
 		Client: sessions.Client{IP: "192.0.2.1", UserAgent: "curl/8 " + strings.Repeat("é", 124)},
 	}
@@ -44,7 +45,9 @@ func TestNoClientInfoIsRecordedAnywhere(t *testing.T) {
 	if _, err := k.Refresh(t.Context(), g.RefreshToken.Reveal(), client); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := k.Create(t.Context(), sessions.CreateParams{UserID: "nobody", Impersonation: true, By: "support", Client: client}); err == nil {
+	if _, err := k.Create(t.Context(), sessions.CreateParams{
+		UserID: "nobody", Impersonation: true, By: "support", Client: client,
+	}); err == nil {
 		t.Fatal("an unknown user was impersonated")
 	}
 	if s := k.session(t, g.Session.ID); s.Client != (sessions.Client{}) {
@@ -80,15 +83,27 @@ func TestCreateRefuses(t *testing.T) {
 		{"a disabled user", sessions.CreateParams{UserID: "carol"}, sessions.ErrUserDisabled},
 		{"a lookup that fails", sessions.CreateParams{UserID: "broken"}, sessions.ErrUnavailable},
 		{"a negative life", sessions.CreateParams{UserID: "alice", TTL: -1}, sessions.ErrInvalidParams},
-		{"a life above the ceiling", sessions.CreateParams{UserID: "alice", TTL: 367*24*time.Hour + 1}, sessions.ErrInvalidParams},
-		{"an impersonation above its ceiling", sessions.CreateParams{UserID: "alice", TTL: 25 * time.Hour, Impersonation: true, By: "x"}, sessions.ErrInvalidParams},
-		{"an impersonation below 30 s", sessions.CreateParams{UserID: "alice", TTL: 29 * time.Second, Impersonation: true, By: "x"}, sessions.ErrInvalidParams},
-		{"an impersonation by nobody", sessions.CreateParams{UserID: "alice", Impersonation: true}, sessions.ErrInvalidParams},
-		{"an impersonation that was authenticated", sessions.CreateParams{UserID: "alice", Impersonation: true, By: "x", AuthTime: start}, sessions.ErrInvalidParams},
-		{"an actor without impersonation", sessions.CreateParams{UserID: "alice", Actor: "root"}, sessions.ErrInvalidParams},
-		{"an actor with a line break", sessions.CreateParams{UserID: "alice", Impersonation: true, Actor: "a\nb"}, sessions.ErrInvalidParams},
-		{"a reason of 501 bytes", sessions.CreateParams{UserID: "alice", Reason: strings.Repeat("x", 501)}, sessions.ErrInvalidParams},
-		{"an authentication to come", sessions.CreateParams{UserID: "alice", AuthTime: start.Add(2 * time.Minute)}, sessions.ErrInvalidParams},
+		{"a life above the ceiling", sessions.CreateParams{UserID: "alice", TTL: 367*24*time.Hour + 1},
+			sessions.ErrInvalidParams},
+		{"an impersonation above its ceiling", sessions.CreateParams{
+			UserID: "alice", TTL: 25 * time.Hour, Impersonation: true, By: "x",
+		}, sessions.ErrInvalidParams},
+		{"an impersonation below 30 s", sessions.CreateParams{
+			UserID: "alice", TTL: 29 * time.Second, Impersonation: true, By: "x",
+		}, sessions.ErrInvalidParams},
+		{"an impersonation by nobody", sessions.CreateParams{UserID: "alice", Impersonation: true},
+			sessions.ErrInvalidParams},
+		{"an impersonation that was authenticated", sessions.CreateParams{
+			UserID: "alice", Impersonation: true, By: "x", AuthTime: start,
+		}, sessions.ErrInvalidParams},
+		{"an actor without impersonation", sessions.CreateParams{UserID: "alice", Actor: "root"},
+			sessions.ErrInvalidParams},
+		{"an actor with a line break", sessions.CreateParams{UserID: "alice", Impersonation: true, Actor: "a\nb"},
+			sessions.ErrInvalidParams},
+		{"a reason of 501 bytes", sessions.CreateParams{UserID: "alice", Reason: strings.Repeat("x", 501)},
+			sessions.ErrInvalidParams},
+		{"an authentication to come", sessions.CreateParams{UserID: "alice", AuthTime: start.Add(2 * time.Minute)},
+			sessions.ErrInvalidParams},
 	} {
 		g, err := k.Create(t.Context(), c.p)
 		if !errors.Is(err, c.want) || g != (sessions.Grant{}) {
@@ -96,7 +111,8 @@ func TestCreateRefuses(t *testing.T) {
 		}
 	}
 	for _, user := range []string{"alice", "bob", "carol", "broken"} {
-		if list, err := k.List(t.Context(), user, sessions.ListOptions{Impersonations: true}); err != nil || len(list.Sessions) > 0 {
+		if list, err := k.List(t.Context(), user, sessions.ListOptions{Impersonations: true}); err != nil ||
+			len(list.Sessions) > 0 {
 			t.Errorf("%s has sessions: %v, %v", user, list, err)
 		}
 	}
@@ -111,7 +127,9 @@ func TestAFailingStoreLeavesNoGrant(t *testing.T) {
 	t.Parallel()
 	broken := errors.New("disk full")
 	k := newKit(t)
-	k.Config.Store = &sessionstest.Faults{Store: k.Store, Before: sessionstest.FailAt(sessionstest.MethodCreate, 1, broken)}
+	k.Config.Store = &sessionstest.Faults{
+		Store: k.Store, Before: sessionstest.FailAt(sessionstest.MethodCreate, 1, broken),
+	}
 	m := mustNew(t, k.Config)
 	g, err := m.Create(t.Context(), sessions.CreateParams{UserID: "alice"})
 	if !errors.Is(err, sessions.ErrUnavailable) || !errors.Is(err, broken) || g != (sessions.Grant{}) {
@@ -122,8 +140,12 @@ func TestAFailingStoreLeavesNoGrant(t *testing.T) {
 func TestARequiredReasonCanBeSeen(t *testing.T) {
 	t.Parallel()
 	k := newKit(t, func(c *sessions.Config) { c.Impersonation.RequireReason = true })
-	for _, reason := range []string{"", " ", "\u3000", "\u00a0 \u2003", "\u200d", "\u0301", "\u3164", "\u115f\u1160", "\u2800", "\ufe0f", "\u034f"} {
-		if _, err := k.Create(t.Context(), sessions.CreateParams{UserID: "alice", Impersonation: true, By: "key", Reason: reason}); !errors.Is(err, sessions.ErrInvalidParams) {
+	for _, reason := range []string{
+		"", " ", "\u3000", "\u00a0 \u2003", "\u200d", "\u0301", "\u3164", "\u115f\u1160", "\u2800", "\ufe0f", "\u034f",
+	} {
+		if _, err := k.Create(t.Context(), sessions.CreateParams{
+			UserID: "alice", Impersonation: true, By: "key", Reason: reason,
+		}); !errors.Is(err, sessions.ErrInvalidParams) {
 			t.Errorf("reason %q: %v, want ErrInvalidParams", reason, err)
 		}
 		// Nobody asks for the reason of a sign-in.
@@ -132,7 +154,9 @@ func TestARequiredReasonCanBeSeen(t *testing.T) {
 		}
 	}
 	for _, reason := range []string{"x", " 4711 ", "?", "漢", "€", "👍", "ॐ"} {
-		if _, err := k.Create(t.Context(), sessions.CreateParams{UserID: "alice", Impersonation: true, By: "key", Reason: reason}); err != nil {
+		if _, err := k.Create(t.Context(), sessions.CreateParams{
+			UserID: "alice", Impersonation: true, By: "key", Reason: reason,
+		}); err != nil {
 			t.Errorf("reason %q: %v", reason, err)
 		}
 	}
@@ -141,8 +165,12 @@ func TestARequiredReasonCanBeSeen(t *testing.T) {
 func TestAnAuthenticationBefore1970IsRefused(t *testing.T) {
 	t.Parallel()
 	k := newKit(t)
-	for _, at := range []time.Time{time.Unix(0, 0), time.Unix(0, 999), time.Unix(-1, 0), time.Date(1969, 7, 20, 0, 0, 0, 0, time.UTC), time.Date(1, 1, 1, 0, 0, 1, 0, time.UTC)} {
-		if _, err := k.Create(t.Context(), sessions.CreateParams{UserID: "alice", AuthTime: at}); !errors.Is(err, sessions.ErrInvalidParams) {
+	for _, at := range []time.Time{
+		time.Unix(0, 0), time.Unix(0, 999), time.Unix(-1, 0), time.Date(1969, 7, 20, 0, 0, 0, 0, time.UTC),
+		time.Date(1, 1, 1, 0, 0, 1, 0, time.UTC),
+	} {
+		if _, err := k.Create(t.Context(), sessions.CreateParams{UserID: "alice", AuthTime: at}); !errors.Is(err,
+			sessions.ErrInvalidParams) {
 			t.Errorf("%v: %v, want ErrInvalidParams", at, err)
 		}
 	}

@@ -126,8 +126,10 @@ func newError(branch error, text string) error {
 func (s *sentinel) Error() string { return s.text }
 func (s *sentinel) Unwrap() error { return s.branch }
 
-func (s *sentinel) Is(target error) bool { return s.also != nil && target == s.also } //nolint:errorlint // as errors.Is asks
-func (*sentinel) ofSessions()            {}
+func (s *sentinel) Is(target error) bool {
+	return s.also != nil && target == s.also
+}                             //nolint:errorlint // as errors.Is asks
+func (*sentinel) ofSessions() {}
 
 // unavailable wraps what went wrong in the store, a hook or the signer.
 func unavailable(doing string, err error) error {

@@ -130,13 +130,17 @@ func newHooks(t *testing.T) *hooks {
 			}
 			return users(ctx, id)
 		}
-		c.MayImpersonate = func(context.Context, sessions.Identity, sessions.User) error { return h.failing("MayImpersonate") }
+		c.MayImpersonate = func(context.Context, sessions.Identity, sessions.User) error {
+			return h.failing("MayImpersonate")
+		}
 		c.Claims = func(context.Context, sessions.Session, sessions.User) (map[string]any, error) {
 			return nil, h.failing("Claims")
 		}
 		c.Signers = []crypto.Signer{failingSigner{key, h}}
 	})
-	h.Faults.Before = func(_ context.Context, c sessionstest.Call) error { return h.failing("Store." + string(c.Method)) }
+	h.Faults.Before = func(_ context.Context, c sessionstest.Call) error {
+		return h.failing("Store." + string(c.Method))
+	}
 	return h
 }
 
@@ -182,7 +186,9 @@ func TestWhatAHookWrapsIsNotOurAnswer(t *testing.T) {
 					continue
 				}
 				h.set("", nil)
-				handoff, err := h.Manager.Impersonate(t.Context(), caller, sessions.CreateParams{UserID: "bob", Handoff: true})
+				handoff, err := h.Manager.Impersonate(t.Context(), caller, sessions.CreateParams{
+					UserID: "bob", Handoff: true,
+				})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -241,7 +247,8 @@ func (h *hooks) calls(t *testing.T, caller sessions.Identity, own, acting, hando
 
 func (h *hooks) judge(t *testing.T, name string, err, cause error, failure *hostError) {
 	t.Helper()
-	if answer := sessions.NewAPIError(err); answer.Status != 503 || answer.Code != "TEMPORARILY_UNAVAILABLE" || answer == cause { //nolint:errorlint // identity
+	if answer := sessions.NewAPIError(err); answer.Status != 503 || answer.Code != "TEMPORARILY_UNAVAILABLE" ||
+		answer == cause { //nolint:errorlint // identity
 		t.Errorf("%s: answered %d %s", name, answer.Status, answer.Code)
 	}
 	for other, sentinel := range sentinels {
@@ -278,7 +285,10 @@ func (h *hooks) judge(t *testing.T, name string, err, cause error, failure *host
 func TestAHooksOwnAnswerIsTheWholeAnswer(t *testing.T) {
 	t.Parallel()
 	with := func(answer error) error {
-		return &hostError{id: 7, err: errors.Join(&sessions.APIError{Status: 200, Code: "OK"}, &sessions.ExpiredError{}, sessions.ErrInvalidToken, answer)}
+		return &hostError{
+			id: 7, err: errors.Join(&sessions.APIError{Status: 200, Code: "OK"}, &sessions.ExpiredError{},
+				sessions.ErrInvalidToken, answer),
+		}
 	}
 	h := newHooks(t)
 	alice := h.create(t, sessions.CreateParams{})
@@ -300,7 +310,8 @@ func TestAHooksOwnAnswerIsTheWholeAnswer(t *testing.T) {
 		h.set(c.hook, with(c.answer))
 		_, err := h.Manager.Impersonate(t.Context(), caller, sessions.CreateParams{UserID: "bob"})
 		var found *hostError
-		if got := sessions.NewAPIError(err).Status; got != c.status || !errors.Is(err, c.answer) || errors.Is(err, sessions.ErrInvalidToken) || !errors.As(err, &found) {
+		if got := sessions.NewAPIError(err).Status; got != c.status || !errors.Is(err, c.answer) ||
+			errors.Is(err, sessions.ErrInvalidToken) || !errors.As(err, &found) {
 			t.Errorf("%s: %d, %v", c.hook, got, err)
 		}
 	}
@@ -318,9 +329,13 @@ func TestNoAnswerWritesIntoAnErrorOfTheHost(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	kept := &sessions.APIError{Status: 503, Code: "TEMPORARILY_UNAVAILABLE", Message: "The directory is away.", Details: map[string]any{"retry": true}}
+	kept := &sessions.APIError{
+		Status: 503, Code: "TEMPORARILY_UNAVAILABLE", Message: "The directory is away.",
+		Details: map[string]any{"retry": true},
+	}
 	h.set("MayImpersonate", kept)
-	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/auth/sessions/redeem", strings.NewReader(`{"code":"`+handoff.Handoff.Reveal()+`"}`))
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/auth/sessions/redeem",
+		strings.NewReader(`{"code":"`+handoff.Handoff.Reveal()+`"}`))
 	r.Header.Set("Content-Type", "application/json")
 	w := httptest.NewRecorder()
 	sessions.NewHandler(h.Manager).ServeHTTP(w, r)
@@ -350,7 +365,8 @@ func TestARefusalByTheHostMatchesBothSentinels(t *testing.T) {
 		h.set(strings.TrimSpace(hook), want)
 		_, err = h.Refresh(t.Context(), grant.RefreshToken.Reveal(), sessions.Client{})
 		for name, sentinel := range sentinels {
-			matches := sentinel == sessions.ErrUnauthenticated || sentinel == sessions.ErrRefused || sentinel == want //nolint:errorlint // identity
+			matches := sentinel == sessions.ErrUnauthenticated || sentinel == sessions.ErrRefused ||
+				sentinel == want //nolint:errorlint // identity
 			if errors.Is(err, sentinel) != matches {
 				t.Errorf("%s answers %v: %v matches %s: %v", hook, want, err, name, !matches)
 			}

@@ -24,13 +24,27 @@ func TestAnEventSaysWhatTheHostsAnswerMadeOfARefresh(t *testing.T) {
 		event                sessions.EventType // "" for the one of success
 		refusal              string
 	}{
-		"yes":                  {},
-		"a disabled user":      {user: sessions.ErrUserDisabled, want: sessions.ErrUserDisabled, event: sessions.EventRefused, refusal: "user_disabled"},
-		"a deleted user":       {user: sessions.ErrUserNotFound, want: sessions.ErrUserNotFound, event: sessions.EventEnded},
-		"no answer":            {user: away, want: sessions.ErrUnavailable, event: sessions.EventRefused, refusal: "unavailable"},
-		"the policy says no":   {policy: sessions.ErrImpersonationNotAllowed, want: sessions.ErrImpersonationNotAllowed, event: sessions.EventEnded},
-		"the policy is silent": {policy: away, want: sessions.ErrUnavailable, event: sessions.EventRefused, refusal: "unavailable"},
-		"no claims":            {claims: away, want: sessions.ErrUnavailable, event: sessions.EventRefused, refusal: "unavailable"},
+		"yes": {},
+		"a disabled user": {
+			user: sessions.ErrUserDisabled, want: sessions.ErrUserDisabled, event: sessions.EventRefused,
+			refusal: "user_disabled",
+		},
+		"a deleted user": {
+			user: sessions.ErrUserNotFound, want: sessions.ErrUserNotFound, event: sessions.EventEnded,
+		},
+		"no answer": {
+			user: away, want: sessions.ErrUnavailable, event: sessions.EventRefused, refusal: "unavailable",
+		},
+		"the policy says no": {
+			policy: sessions.ErrImpersonationNotAllowed, want: sessions.ErrImpersonationNotAllowed,
+			event: sessions.EventEnded,
+		},
+		"the policy is silent": {
+			policy: away, want: sessions.ErrUnavailable, event: sessions.EventRefused, refusal: "unavailable",
+		},
+		"no claims": {
+			claims: away, want: sessions.ErrUnavailable, event: sessions.EventRefused, refusal: "unavailable",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -61,7 +75,9 @@ func TestAnEventSaysWhatTheHostsAnswerMadeOfARefresh(t *testing.T) {
 				t.Fatal(err)
 			}
 			start := func(handoff bool) sessions.Grant {
-				g, err := k.Manager.Impersonate(t.Context(), actor, sessions.CreateParams{UserID: "bob", Handoff: handoff})
+				g, err := k.Manager.Impersonate(t.Context(), actor, sessions.CreateParams{
+					UserID: "bob", Handoff: handoff,
+				})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -91,7 +107,8 @@ func TestAnEventSaysWhatTheHostsAnswerMadeOfARefresh(t *testing.T) {
 				if len(events) != 1 || events[0].Type != want || events[0].Refusal != test.refusal {
 					t.Errorf("%s: events %+v", success, events)
 				}
-				if e := events[0]; e.Session.Actor != "alice" || e.Session.ID == "" || e.Client.IP == "" && want != sessions.EventEnded {
+				if e := events[0]; e.Session.Actor != "alice" || e.Session.ID == "" || e.Client.IP == "" &&
+					want != sessions.EventEnded {
 					t.Errorf("%s: of what? %+v", success, e)
 				}
 			}
@@ -138,12 +155,14 @@ func TestARefusedRefreshStillSaysWhatWasWrongWithItsToken(t *testing.T) {
 			m, token := test.use(t, k, k.create(t, sessions.CreateParams{}))
 			k.SetUser(sessions.User{ID: "alice"}, sessions.ErrUserDisabled)
 			k.takeEvents()
-			if _, err := m.Refresh(t.Context(), token.Reveal(), sessions.Client{IP: "192.0.2.7"}); !errors.Is(err, sessions.ErrUserDisabled) {
+			if _, err := m.Refresh(t.Context(), token.Reveal(), sessions.Client{IP: "192.0.2.7"}); !errors.Is(err,
+				sessions.ErrUserDisabled) {
 				t.Fatal(err)
 			}
 			var got []sessions.EventType
 			for _, e := range k.TakeEvents() {
-				if got = append(got, e.Type); e.Client.IP != "192.0.2.7" || (e.Refusal == "") == (e.Type == sessions.EventRefused) {
+				if got = append(got, e.Type); e.Client.IP != "192.0.2.7" ||
+					(e.Refusal == "") == (e.Type == sessions.EventRefused) {
 					t.Errorf("%+v", e)
 				}
 			}

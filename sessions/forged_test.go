@@ -35,28 +35,46 @@ func TestClaimsAreHeldToWhatWeIssue(t *testing.T) {
 		ok     bool
 		report bool
 	}{
-		"nothing changed":                      {ok: true},
-		"a life of 24 h":                       {change: map[string]string{"exp": second(24 * time.Hour)}, ok: true},
-		"a life of 24 h and a second":          {change: map[string]string{"exp": second(24*time.Hour + time.Second)}, report: true},
-		"a life of a year":                     {change: map[string]string{"exp": second(365 * 24 * time.Hour)}, report: true},
-		"an end before its beginning":          {change: map[string]string{"iat": second(30 * time.Second), "exp": second(20 * time.Second)}, report: true},
-		"issued in ten minutes":                {change: map[string]string{"iat": second(10 * time.Minute), "exp": second(20 * time.Minute)}, report: true},
-		"authenticated in a minute":            {change: map[string]string{"auth_time": second(time.Minute)}, ok: true},
-		"authenticated in a minute and more":   {change: map[string]string{"auth_time": second(61 * time.Second)}, report: true},
-		"an actor and an authentication":       {change: map[string]string{"act": `{"sub":"root"}`}, report: true},
-		"an actor of an actor":                 {change: map[string]string{"act": `{"sub":"root","act":{"sub":"bob"}}`, "auth_time": ""}, report: true},
-		"another session in refresh_token_id":  {change: map[string]string{"refresh_token_id": `"01890a5d-ac96-774b-bcce-b302099a8057"`}, report: true},
-		"a user id with an override":           {change: map[string]string{"sub": `"a\u202eb"`}, report: true},
-		"no user":                              {change: map[string]string{"sub": ""}, report: true},
-		"another client":                       {change: map[string]string{"client_id": `"other"`}},
-		"another project":                      {change: map[string]string{"project_id": `"other"`}},
-		"another client and project":           {change: map[string]string{"client_id": `"other"`, "project_id": `"other"`}},
-		"no project":                           {change: map[string]string{"project_id": ""}},
-		"another branch":                       {change: map[string]string{"branch_id": `"dev"`}},
-		"the former audience":                  {change: map[string]string{"aud": `"former"`}, ok: true},
-		"the former audience, client, project": {change: map[string]string{"aud": `"former"`, "client_id": `"former"`, "project_id": `"former"`}, ok: true},
-		"another audience":                     {change: map[string]string{"aud": `"other"`}},
-		"another issuer":                       {change: map[string]string{"iss": `"https://other.example"`}},
+		"nothing changed": {ok: true},
+		"a life of 24 h":  {change: map[string]string{"exp": second(24 * time.Hour)}, ok: true},
+		"a life of 24 h and a second": {
+			change: map[string]string{"exp": second(24*time.Hour + time.Second)}, report: true,
+		},
+		"a life of a year": {
+			change: map[string]string{"exp": second(365 * 24 * time.Hour)}, report: true,
+		},
+		"an end before its beginning": {
+			change: map[string]string{"iat": second(30 * time.Second), "exp": second(20 * time.Second)}, report: true,
+		},
+		"issued in ten minutes": {
+			change: map[string]string{"iat": second(10 * time.Minute), "exp": second(20 * time.Minute)}, report: true,
+		},
+		"authenticated in a minute": {change: map[string]string{"auth_time": second(time.Minute)}, ok: true},
+		"authenticated in a minute and more": {
+			change: map[string]string{"auth_time": second(61 * time.Second)}, report: true,
+		},
+		"an actor and an authentication": {change: map[string]string{"act": `{"sub":"root"}`}, report: true},
+		"an actor of an actor": {
+			change: map[string]string{"act": `{"sub":"root","act":{"sub":"bob"}}`, "auth_time": ""}, report: true,
+		},
+		"another session in refresh_token_id": {
+			change: map[string]string{"refresh_token_id": `"01890a5d-ac96-774b-bcce-b302099a8057"`}, report: true,
+		},
+		"a user id with an override": {change: map[string]string{"sub": `"a\u202eb"`}, report: true},
+		"no user":                    {change: map[string]string{"sub": ""}, report: true},
+		"another client":             {change: map[string]string{"client_id": `"other"`}},
+		"another project":            {change: map[string]string{"project_id": `"other"`}},
+		"another client and project": {
+			change: map[string]string{"client_id": `"other"`, "project_id": `"other"`},
+		},
+		"no project":          {change: map[string]string{"project_id": ""}},
+		"another branch":      {change: map[string]string{"branch_id": `"dev"`}},
+		"the former audience": {change: map[string]string{"aud": `"former"`}, ok: true},
+		"the former audience, client, project": {
+			change: map[string]string{"aud": `"former"`, "client_id": `"former"`, "project_id": `"former"`}, ok: true,
+		},
+		"another audience": {change: map[string]string{"aud": `"other"`}},
+		"another issuer":   {change: map[string]string{"iss": `"https://other.example"`}},
 	} {
 		g := &forger{kit: f.kit, key: f.key, header: f.header, claims: f.claims}
 		for claim, spelling := range c.change {

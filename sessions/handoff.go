@@ -40,7 +40,8 @@ func hashHandoff(code, audience string) string {
 }
 
 func parseHandoff(code string) (sessionID string, ok bool) {
-	if len(code) != len(handoffPrefix)+base64.RawURLEncoding.EncodedLen(handoffLen) || code[:len(handoffPrefix)] != handoffPrefix {
+	if len(code) != len(handoffPrefix)+base64.RawURLEncoding.EncodedLen(handoffLen) ||
+		code[:len(handoffPrefix)] != handoffPrefix {
 		return "", false
 	}
 	b, err := base64.RawURLEncoding.Strict().DecodeString(code[len(handoffPrefix):])

@@ -16,7 +16,8 @@ func TestHandoff(t *testing.T) {
 	alice, _ := g.signIn(t, "alice")
 	g.takeEvents()
 	asked := g.impersonate(t, alice, sessions.CreateParams{Handoff: true})
-	if asked.RefreshToken != (sessions.Token{}) || asked.AccessToken != (sessions.Token{}) || !strings.HasPrefix(asked.Handoff.Reveal(), "shc1_") {
+	if asked.RefreshToken != (sessions.Token{}) || asked.AccessToken != (sessions.Token{}) ||
+		!strings.HasPrefix(asked.Handoff.Reveal(), "shc1_") {
 		t.Fatalf("the answer has tokens, or no code: %+v", asked)
 	}
 	g.Clock.Advance(59 * time.Second)
@@ -29,7 +30,8 @@ func TestHandoff(t *testing.T) {
 
 	// Two hold the code: neither may go on.
 	g.Clock.Advance(time.Hour / 2)
-	if again, err := g.Redeem(t.Context(), asked.Handoff.Reveal(), sessions.Client{}); !errors.Is(err, sessions.ErrInvalidHandoff) || again != (sessions.Grant{}) {
+	if again, err := g.Redeem(t.Context(), asked.Handoff.Reveal(), sessions.Client{}); !errors.Is(err,
+		sessions.ErrInvalidHandoff) || again != (sessions.Grant{}) {
 		t.Errorf("second redemption: %v", err)
 	}
 	equalTypes(t, g.takeEvents(), sessions.EventHandoffReplay)
@@ -50,11 +52,14 @@ func TestHandoffRefusals(t *testing.T) {
 	other[len(other)-1] = 'A' + (other[len(other)-1]-'A'+1)%26
 	g.takeEvents()
 	for name, code := range map[string]string{
-		"late": late, "empty": "", "garbage": "shc1_", "cut": good[:len(good)-1], "extended": good + "A", "another secret": string(other),
-		"a line break": good[:30] + "\n" + good[31:], "a refresh token": g.create(t, sessions.CreateParams{}).RefreshToken.Reveal(), "long": strings.Repeat("A", 1<<16),
+		"late": late, "empty": "", "garbage": "shc1_", "cut": good[:len(good)-1], "extended": good + "A",
+		"another secret": string(other),
+		"a line break":   good[:30] + "\n" + good[31:], "a refresh token": g.create(t, sessions.CreateParams{}).
+					RefreshToken.Reveal(), "long": strings.Repeat("A", 1<<16),
 	} {
 		g.TakeEvents()
-		if grant, err := g.Redeem(t.Context(), code, sessions.Client{}); !errors.Is(err, sessions.ErrInvalidHandoff) || grant != (sessions.Grant{}) {
+		if grant, err := g.Redeem(t.Context(), code, sessions.Client{}); !errors.Is(err, sessions.ErrInvalidHandoff) ||
+			grant != (sessions.Grant{}) {
 			t.Errorf("%s: %v", name, err)
 		}
 		g.oneRefusal(t, name, "")
@@ -65,7 +70,8 @@ func TestHandoffRefusals(t *testing.T) {
 
 	demoted := g.impersonate(t, alice, sessions.CreateParams{Handoff: true})
 	g.setPolicy(func(admins map[string]bool) error { delete(admins, "alice"); return nil })
-	if _, err := g.Redeem(t.Context(), demoted.Handoff.Reveal(), sessions.Client{}); !errors.Is(err, sessions.ErrImpersonationNotAllowed) {
+	if _, err := g.Redeem(t.Context(), demoted.Handoff.Reveal(), sessions.Client{}); !errors.Is(err,
+		sessions.ErrImpersonationNotAllowed) {
 		t.Errorf("the actor was demoted meanwhile: %v", err)
 	}
 }

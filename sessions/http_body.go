@@ -30,7 +30,10 @@ func readBody(w http.ResponseWriter, r *http.Request, allowed ...string) (media 
 		}
 	}
 	if !ok {
-		return "", nil, &APIError{Status: 415, Code: codeUnsupportedMediaType, Message: "Send one Content-Type: " + strings.Join(allowed, " or ") + ", in UTF-8 and without Content-Encoding."}
+		return "", nil, &APIError{
+			Status: 415, Code: codeUnsupportedMediaType, Message: "Send one Content-Type: " +
+				strings.Join(allowed, " or ") + ", in UTF-8 and without Content-Encoding.",
+		}
 	}
 	tooLarge := func() error {
 		// Without this net/http waits for more of the body before it answers, and

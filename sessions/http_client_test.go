@@ -16,31 +16,37 @@ func TestTheAddressOfAClientInEveryForm(t *testing.T) {
 	for name, test := range map[string]struct {
 		trusted, remote, forwarded, want string
 	}{
-		"as net/http leaves it":                 {"", "192.0.2.1:4711", "", "192.0.2.1"},
-		"as chi's RealIP leaves it":             {"", "192.0.2.1", "", "192.0.2.1"},
-		"IPv6, as chi's RealIP leaves it":       {"", "2001:db8::1", "", "2001:db8::1"},
-		"IPv6 in brackets":                      {"", "[2001:db8::1]", "", "2001:db8::1"},
-		"IPv6 in brackets, with a port":         {"", "[2001:db8::1]:443", "", "2001:db8::1"},
-		"with a zone":                           {"", "[fe80::1%eth0]:443", "", "fe80::1"},
-		"a zone without a port":                 {"", "fe80::1%eth0", "", "fe80::1"},
-		"4-in-6":                                {"", "[::ffff:192.0.2.1]:443", "", "192.0.2.1"},
-		"4-in-6 without a port":                 {"", "::ffff:192.0.2.1", "", "192.0.2.1"},
-		"IPv4 in brackets is none":              {"", "[192.0.2.1]", "", ""},
-		"half a bracket is none":                {"", "[2001:db8::1", "", ""},
-		"a name is none":                        {"", "localhost:80", "", ""},
-		"nothing is none":                       {"", "", "203.0.113.7", ""},
-		"forwarded by a bare address":           {"10.0.0.0/8", "10.0.0.2", "203.0.113.7", "203.0.113.7"},
-		"forwarded with a port":                 {"10.0.0.0/8", "10.0.0.2:80", "203.0.113.7:5678", "203.0.113.7"},
-		"forwarded IPv6 with a port":            {"10.0.0.0/8", "10.0.0.2:80", "[2001:db8::1]:443", "2001:db8::1"},
-		"forwarded IPv6 in brackets":            {"10.0.0.0/8", "10.0.0.2:80", "[2001:db8::1]", "2001:db8::1"},
-		"forwarded through two, with ports":     {"10.0.0.0/8", "10.0.0.2:80", "198.51.100.9:1, 203.0.113.7:5678 ,10.0.0.3:81", "203.0.113.7"},
-		"forwarded 4-in-6":                      {"10.0.0.0/8", "10.0.0.2:80", "::ffff:203.0.113.7, ::ffff:10.0.0.3", "203.0.113.7"},
+		"as net/http leaves it":           {"", "192.0.2.1:4711", "", "192.0.2.1"},
+		"as chi's RealIP leaves it":       {"", "192.0.2.1", "", "192.0.2.1"},
+		"IPv6, as chi's RealIP leaves it": {"", "2001:db8::1", "", "2001:db8::1"},
+		"IPv6 in brackets":                {"", "[2001:db8::1]", "", "2001:db8::1"},
+		"IPv6 in brackets, with a port":   {"", "[2001:db8::1]:443", "", "2001:db8::1"},
+		"with a zone":                     {"", "[fe80::1%eth0]:443", "", "fe80::1"},
+		"a zone without a port":           {"", "fe80::1%eth0", "", "fe80::1"},
+		"4-in-6":                          {"", "[::ffff:192.0.2.1]:443", "", "192.0.2.1"},
+		"4-in-6 without a port":           {"", "::ffff:192.0.2.1", "", "192.0.2.1"},
+		"IPv4 in brackets is none":        {"", "[192.0.2.1]", "", ""},
+		"half a bracket is none":          {"", "[2001:db8::1", "", ""},
+		"a name is none":                  {"", "localhost:80", "", ""},
+		"nothing is none":                 {"", "", "203.0.113.7", ""},
+		"forwarded by a bare address":     {"10.0.0.0/8", "10.0.0.2", "203.0.113.7", "203.0.113.7"},
+		"forwarded with a port":           {"10.0.0.0/8", "10.0.0.2:80", "203.0.113.7:5678", "203.0.113.7"},
+		"forwarded IPv6 with a port":      {"10.0.0.0/8", "10.0.0.2:80", "[2001:db8::1]:443", "2001:db8::1"},
+		"forwarded IPv6 in brackets":      {"10.0.0.0/8", "10.0.0.2:80", "[2001:db8::1]", "2001:db8::1"},
+		"forwarded through two, with ports": {
+			"10.0.0.0/8", "10.0.0.2:80", "198.51.100.9:1, 203.0.113.7:5678 ,10.0.0.3:81", "203.0.113.7",
+		},
+		"forwarded 4-in-6": {
+			"10.0.0.0/8", "10.0.0.2:80", "::ffff:203.0.113.7, ::ffff:10.0.0.3", "203.0.113.7",
+		},
 		"forwarded in quotes is not an address": {"10.0.0.0/8", "10.0.0.2:80", `"203.0.113.7"`, "10.0.0.2"},
 		"an empty hop ends the walk":            {"10.0.0.0/8", "10.0.0.2:80", "203.0.113.7,", "10.0.0.2"},
 		"a 4-in-6 network":                      {"::ffff:10.0.0.0/104", "10.0.0.2:80", "203.0.113.7", "203.0.113.7"},
 		"a 4-in-6 network, and past it":         {"::ffff:10.0.0.0/104", "11.0.0.2:80", "203.0.113.7", "11.0.0.2"},
-		"a 4-in-6 address":                      {"::ffff:10.0.0.2/128", "[::ffff:10.0.0.2]:80", "203.0.113.7", "203.0.113.7"},
-		"all of IPv4, as 4-in-6":                {"::ffff:0:0/96", "192.0.2.1:80", "203.0.113.7", "203.0.113.7"},
+		"a 4-in-6 address": {
+			"::ffff:10.0.0.2/128", "[::ffff:10.0.0.2]:80", "203.0.113.7", "203.0.113.7",
+		},
+		"all of IPv4, as 4-in-6": {"::ffff:0:0/96", "192.0.2.1:80", "203.0.113.7", "203.0.113.7"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -93,7 +99,9 @@ func TestTheHostKnowsTheAddress(t *testing.T) {
 func TestBadClientAddressConfig(t *testing.T) {
 	t.Parallel()
 	for want, change := range map[string]func(*sessions.Config){
-		"sessions: Config.TrustedProxies[1]: ": func(c *sessions.Config) { c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), {}} },
+		"sessions: Config.TrustedProxies[1]: ": func(c *sessions.Config) {
+			c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), {}}
+		},
 		"sessions: Config.TrustedProxies[0]: ": func(c *sessions.Config) {
 			c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("::ffff:10.0.0.0/95")}
 		},
@@ -104,7 +112,8 @@ func TestBadClientAddressConfig(t *testing.T) {
 	} {
 		config := exampleConfig()
 		change(&config)
-		if _, err := sessions.New(config); err == nil || !strings.HasPrefix(err.Error(), want) || strings.Contains(err.Error(), "\n") {
+		if _, err := sessions.New(config); err == nil || !strings.HasPrefix(err.Error(), want) ||
+			strings.Contains(err.Error(), "\n") {
 			t.Errorf("%v, want %s", err, want)
 		}
 	}

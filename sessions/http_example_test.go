@@ -72,7 +72,8 @@ func ExampleNewHandler() {
 
 	// curl -X POST "$URL/api/v1/auth/sessions" -H "Authorization: Bearer ssk_…" \
 	//   -H "Content-Type: application/json" -d '{"user_id": "alice"}'
-	request, err := http.NewRequest(http.MethodPost, server.URL+"/api/v1/auth/sessions", strings.NewReader(`{"user_id": "alice"}`))
+	request, err := http.NewRequest(http.MethodPost, server.URL+"/api/v1/auth/sessions",
+		strings.NewReader(`{"user_id": "alice"}`))
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -98,7 +99,8 @@ func ExampleHandler_Create() {
 	mux.Handle("POST /support/impersonate", handler.Create())
 
 	w := httptest.NewRecorder()
-	r := httptest.NewRequest(http.MethodPost, "/support/impersonate", strings.NewReader(`{"user_id": "alice", "is_impersonation": true}`))
+	r := httptest.NewRequest(http.MethodPost, "/support/impersonate",
+		strings.NewReader(`{"user_id": "alice", "is_impersonation": true}`))
 	r.Header.Set("Content-Type", "application/json")
 	mux.ServeHTTP(w, r)
 	fmt.Println(w.Code, "without a server key")
@@ -160,7 +162,9 @@ func ExampleManager_WriteGrant() {
 			http.Error(w, "wrong name or password", http.StatusUnauthorized)
 			return
 		}
-		grant, err := manager.Create(r.Context(), sessions.CreateParams{UserID: "alice", Client: manager.RequestClient(r)})
+		grant, err := manager.Create(r.Context(), sessions.CreateParams{
+			UserID: "alice", Client: manager.RequestClient(r),
+		})
 		if err != nil {
 			sessions.WriteError(w, r, err)
 			return
@@ -281,7 +285,9 @@ func ExampleManager_EndMany() {
 			log.Fatal(err)
 		}
 	}
-	ended, err := manager.EndMany(ctx, sessions.EndManyParams{UserID: "alice", ExceptID: current.Session.ID, Reason: "password_changed", By: "alice"})
+	ended, err := manager.EndMany(ctx, sessions.EndManyParams{
+		UserID: "alice", ExceptID: current.Session.ID, Reason: "password_changed", By: "alice",
+	})
 	fmt.Println(len(ended), err)
 	// Output: 2 <nil>
 }

@@ -23,9 +23,11 @@ func TestWriteGrantAnswersAsTheEndpointsDo(t *testing.T) {
 	}
 	k := newKit(t, func(c *sessions.Config) { c.ServerKeys = []sessions.ServerKey{hashed} })
 	for body, p := range map[string]sessions.CreateParams{
-		`{"user_id":"alice"}`:                                         {UserID: "alice"},
-		`{"user_id":"alice","handoff":true}`:                          {UserID: "alice", Handoff: true},
-		`{"user_id":"bob","is_impersonation":true,"reason":"ticket"}`: {UserID: "bob", Impersonation: true, By: "backend", Reason: "ticket"},
+		`{"user_id":"alice"}`:                {UserID: "alice"},
+		`{"user_id":"alice","handoff":true}`: {UserID: "alice", Handoff: true},
+		`{"user_id":"bob","is_impersonation":true,"reason":"ticket"}`: {
+			UserID: "bob", Impersonation: true, By: "backend", Reason: "ticket",
+		},
 	} {
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/auth/sessions", strings.NewReader(body))
 		r.Header.Set("Content-Type", "application/json")
@@ -36,7 +38,8 @@ func TestWriteGrantAnswersAsTheEndpointsDo(t *testing.T) {
 			t.Fatal(err)
 		}
 		var want, got map[string]any
-		if json.Unmarshal(endpoint.Body.Bytes(), &want) != nil || json.Unmarshal(own.Body.Bytes(), &got) != nil || endpoint.Code != own.Code {
+		if json.Unmarshal(endpoint.Body.Bytes(), &want) != nil || json.Unmarshal(own.Body.Bytes(), &got) != nil ||
+			endpoint.Code != own.Code {
 			t.Fatalf("%d, %d: %s", endpoint.Code, own.Code, own.Body)
 		}
 		for name, value := range want {

@@ -82,7 +82,8 @@ func TestImpersonate(t *testing.T) {
 	g.takeEvents()
 	grant := g.impersonate(t, alice, sessions.CreateParams{Reason: "ticket 1", Actor: "mallory", By: "mallory"})
 	s := grant.Session
-	if !s.Impersonation || s.UserID != "bob" || s.Actor != "alice" || s.ParentSessionID != alice.SessionID || s.Reason != "ticket 1" ||
+	if !s.Impersonation || s.UserID != "bob" || s.Actor != "alice" || s.ParentSessionID != alice.SessionID ||
+		s.Reason != "ticket 1" ||
 		s.CreatedBy != "alice" || !s.AuthTime.IsZero() || s.ExpiresAt != start.Add(time.Hour) {
 		t.Errorf("session %+v", s)
 	}
@@ -104,7 +105,9 @@ func TestImpersonationNeverOutlivesTheActorsSession(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s := g.impersonate(t, alice, sessions.CreateParams{TTL: time.Hour}).Session; s.ExpiresAt != start.Add(20*time.Minute) {
+	if s := g.impersonate(t, alice, sessions.CreateParams{
+		TTL: time.Hour,
+	}).Session; s.ExpiresAt != start.Add(20*time.Minute) {
 		t.Errorf("expires at %v, the actor's session at %v", s.ExpiresAt, start.Add(20*time.Minute))
 	}
 }
@@ -130,18 +133,29 @@ func TestImpersonationIsRefused(t *testing.T) {
 		want    error
 		refusal string
 	}{
-		{"of an unknown user", alice, sessions.CreateParams{UserID: "nobody", Reason: "x"}, sessions.ErrUserNotFound, "user_not_found"},
-		{"of a disabled user", alice, sessions.CreateParams{UserID: "carol", Reason: "x"}, sessions.ErrUserDisabled, "user_disabled"},
-		{"of another administrator", alice, sessions.CreateParams{UserID: "root", Reason: "x"}, sessions.ErrImpersonationNotAllowed, "not_allowed"},
-		{"of oneself", alice, sessions.CreateParams{UserID: "alice", Reason: "x"}, sessions.ErrImpersonationNotAllowed, "oneself"},
-		{"by a user who may not", bob, sessions.CreateParams{UserID: "alice", Reason: "x"}, sessions.ErrImpersonationNotAllowed, "not_allowed"},
-		{"from an impersonation", imp, sessions.CreateParams{UserID: "alice", Reason: "x"}, sessions.ErrImpersonationNotAllowed, "chained"},
-		{"from a session that has ended", ended, sessions.CreateParams{UserID: "bob", Reason: "x"}, sessions.ErrExpired, ""},
-		{"by nobody", sessions.Identity{Access: sessions.AccessClient}, sessions.CreateParams{UserID: "bob", Reason: "x"}, sessions.ErrImpersonationNotAllowed, ""},
-		{"by a key's identity", sessions.Identity{Access: sessions.AccessServer, KeyName: "k"}, sessions.CreateParams{UserID: "bob", Reason: "x"}, sessions.ErrImpersonationNotAllowed, "not_allowed"},
+		{"of an unknown user", alice, sessions.CreateParams{UserID: "nobody", Reason: "x"}, sessions.ErrUserNotFound,
+			"user_not_found"},
+		{"of a disabled user", alice, sessions.CreateParams{UserID: "carol", Reason: "x"}, sessions.ErrUserDisabled,
+			"user_disabled"},
+		{"of another administrator", alice, sessions.CreateParams{UserID: "root", Reason: "x"},
+			sessions.ErrImpersonationNotAllowed, "not_allowed"},
+		{"of oneself", alice, sessions.CreateParams{UserID: "alice", Reason: "x"},
+			sessions.ErrImpersonationNotAllowed, "oneself"},
+		{"by a user who may not", bob, sessions.CreateParams{UserID: "alice", Reason: "x"},
+			sessions.ErrImpersonationNotAllowed, "not_allowed"},
+		{"from an impersonation", imp, sessions.CreateParams{UserID: "alice", Reason: "x"},
+			sessions.ErrImpersonationNotAllowed, "chained"},
+		{"from a session that has ended", ended, sessions.CreateParams{UserID: "bob", Reason: "x"},
+			sessions.ErrExpired, ""},
+		{"by nobody", sessions.Identity{Access: sessions.AccessClient},
+			sessions.CreateParams{UserID: "bob", Reason: "x"}, sessions.ErrImpersonationNotAllowed, ""},
+		{"by a key's identity", sessions.Identity{Access: sessions.AccessServer, KeyName: "k"},
+			sessions.CreateParams{UserID: "bob", Reason: "x"}, sessions.ErrImpersonationNotAllowed, "not_allowed"},
 		{"without a reason", alice, sessions.CreateParams{UserID: "bob"}, sessions.ErrInvalidParams, "invalid"},
-		{"for longer than a day", alice, sessions.CreateParams{UserID: "bob", Reason: "x", TTL: 25 * time.Hour}, sessions.ErrInvalidParams, "invalid"},
-		{"with a reason of 501 bytes", alice, sessions.CreateParams{UserID: "bob", Reason: strings.Repeat("x", 501)}, sessions.ErrInvalidParams, "invalid"},
+		{"for longer than a day", alice, sessions.CreateParams{UserID: "bob", Reason: "x", TTL: 25 * time.Hour},
+			sessions.ErrInvalidParams, "invalid"},
+		{"with a reason of 501 bytes", alice, sessions.CreateParams{UserID: "bob", Reason: strings.Repeat("x", 501)},
+			sessions.ErrInvalidParams, "invalid"},
 	} {
 		grant, err := g.Manager.Impersonate(t.Context(), c.caller, c.p)
 		if !errors.Is(err, c.want) || grant != (sessions.Grant{}) {
@@ -162,7 +176,9 @@ func TestImpersonationIsRefused(t *testing.T) {
 		if name == "the policy cannot tell" {
 			want, refusal = sessions.ErrUnavailable, "unavailable"
 		}
-		if _, err := g.Manager.Impersonate(t.Context(), alice, sessions.CreateParams{UserID: "bob", Reason: "x"}); !errors.Is(err, want) {
+		if _, err := g.Manager.Impersonate(t.Context(), alice, sessions.CreateParams{
+			UserID: "bob", Reason: "x",
+		}); !errors.Is(err, want) {
 			t.Errorf("%s: %v, want %v", name, err, want)
 		}
 		g.oneRefusal(t, name, refusal)
@@ -186,7 +202,8 @@ func (g *governed) oneRefusal(t *testing.T, name string, want string) {
 		}
 		return
 	}
-	if len(events) != 1 || events[0].Type != sessions.EventImpersonationRefused || events[0].Refusal != want || events[0].Session.ID != "" || !events[0].Session.Impersonation {
+	if len(events) != 1 || events[0].Type != sessions.EventImpersonationRefused || events[0].Refusal != want ||
+		events[0].Session.ID != "" || !events[0].Session.Impersonation {
 		t.Errorf("%s: events %+v, want one refusal %q", name, events, want)
 	}
 }
@@ -202,7 +219,9 @@ func TestRefusalsOfOneActorAreBounded(t *testing.T) {
 		t.Helper()
 		g.TakeEvents()
 		for range times {
-			if _, err := g.Manager.Impersonate(t.Context(), caller, sessions.CreateParams{UserID: "root"}); !errors.Is(err, sessions.ErrImpersonationNotAllowed) {
+			if _, err := g.Manager.Impersonate(t.Context(), caller, sessions.CreateParams{
+				UserID: "root",
+			}); !errors.Is(err, sessions.ErrImpersonationNotAllowed) {
 				t.Fatal(err)
 			}
 		}
@@ -239,7 +258,9 @@ func TestRefusalsOfOneActorAreBounded(t *testing.T) {
 	// What a key says of its actors is told apart.
 	g.TakeEvents()
 	for i := range 30 {
-		_, _ = g.Create(t.Context(), sessions.CreateParams{UserID: "nobody", By: "support", Impersonation: true, Actor: []string{"x", "y", "z"}[i%3]})
+		_, _ = g.Create(t.Context(), sessions.CreateParams{
+			UserID: "nobody", By: "support", Impersonation: true, Actor: []string{"x", "y", "z"}[i%3],
+		})
 	}
 	if n := len(g.TakeEvents()); n != 30 {
 		t.Errorf("of three actors of a key, 10 each: %d events", n)
@@ -284,13 +305,17 @@ func TestRefusalsOfAllActorsAreBounded(t *testing.T) {
 	t.Parallel()
 	g := newGoverned(t)
 	for i := range 6000 {
-		_, _ = g.Create(t.Context(), sessions.CreateParams{UserID: "nobody", By: "support", Impersonation: true, Actor: strconv.Itoa(i)})
+		_, _ = g.Create(t.Context(), sessions.CreateParams{
+			UserID: "nobody", By: "support", Impersonation: true, Actor: strconv.Itoa(i),
+		})
 	}
 	if n := len(g.TakeEvents()); n != 4096 {
 		t.Errorf("6000 actors are %d events", n)
 	}
 	g.Clock.Advance(time.Minute)
-	if _, err := g.Create(t.Context(), sessions.CreateParams{UserID: "nobody", By: "support", Impersonation: true, Actor: "5999"}); err == nil {
+	if _, err := g.Create(t.Context(), sessions.CreateParams{
+		UserID: "nobody", By: "support", Impersonation: true, Actor: "5999",
+	}); err == nil {
 		t.Fatal("granted")
 	}
 	g.oneRefusal(t, "a minute later", "user_not_found")
@@ -298,7 +323,9 @@ func TestRefusalsOfAllActorsAreBounded(t *testing.T) {
 
 func TestKeysImpersonateUnderTheSettings(t *testing.T) {
 	t.Parallel()
-	k := newKit(t, func(c *sessions.Config) { c.Impersonation.RequireActor, c.Impersonation.RequireReason = true, true })
+	k := newKit(t, func(c *sessions.Config) {
+		c.Impersonation.RequireActor, c.Impersonation.RequireReason = true, true
+	})
 	for name, p := range map[string]sessions.CreateParams{
 		"no actor":  {Reason: "x"},
 		"no reason": {Actor: "root"},
@@ -308,10 +335,13 @@ func TestKeysImpersonateUnderTheSettings(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if s := k.create(t, sessions.CreateParams{Impersonation: true, By: "support", Actor: "root", Reason: "x"}).Session; s.Actor != "root" || s.ParentSessionID != "" {
+	if s := k.create(t, sessions.CreateParams{Impersonation: true, By: "support", Actor: "root", Reason: "x"}).
+		Session; s.Actor != "root" || s.ParentSessionID != "" {
 		t.Errorf("session %+v", s)
 	}
-	if _, err := k.Manager.Impersonate(t.Context(), sessions.Identity{Access: sessions.AccessClient, UserID: "bob", SessionID: "01890a5d-ac96-774b-bcce-b302099a8057"},
+	if _, err := k.Manager.Impersonate(t.Context(), sessions.Identity{
+		Access: sessions.AccessClient, UserID: "bob", SessionID: "01890a5d-ac96-774b-bcce-b302099a8057",
+	},
 		sessions.CreateParams{UserID: "alice", Reason: "x"}); !errors.Is(err, sessions.ErrImpersonationNotAllowed) {
 		t.Errorf("a user, without a policy: %v", err)
 	}
@@ -330,7 +360,9 @@ func TestImpersonationEndsByItself(t *testing.T) {
 		late bool
 	}{
 		{"the actor signs out", func(t *testing.T, g *governed, actor sessions.Grant) {
-			if _, err := g.EndByRefreshToken(t.Context(), actor.RefreshToken.Reveal(), sessions.EndParams{Reason: sessions.EndSignedOut, By: "alice"}); err != nil {
+			if _, err := g.EndByRefreshToken(t.Context(), actor.RefreshToken.Reveal(), sessions.EndParams{
+				Reason: sessions.EndSignedOut, By: "alice",
+			}); err != nil {
 				t.Error(err)
 			}
 		}, sessions.EndParentEnded, sessions.ErrSessionEnded, false},
@@ -340,7 +372,8 @@ func TestImpersonationEndsByItself(t *testing.T) {
 			}
 		}, sessions.EndParentEnded, sessions.ErrSessionEnded, false},
 		{"all sessions of the actor are ended", func(t *testing.T, g *governed, _ sessions.Grant) {
-			if ended, err := g.EndMany(t.Context(), sessions.EndManyParams{UserID: "alice", By: "key"}); err != nil || len(ended) != 1 {
+			if ended, err := g.EndMany(t.Context(), sessions.EndManyParams{UserID: "alice", By: "key"}); err != nil ||
+				len(ended) != 1 {
 				t.Errorf("%v, %v", ended, err)
 			}
 		}, sessions.EndParentEnded, sessions.ErrSessionEnded, false},
@@ -352,11 +385,14 @@ func TestImpersonationEndsByItself(t *testing.T) {
 			g.setUser("alice", sessions.ErrUserNotFound)
 			g.refuse(t, actor.RefreshToken, sessions.ErrUserNotFound)
 		}, sessions.EndParentEnded, sessions.ErrSessionEnded, false},
-		{"the actor's session ends, and nobody comes to mark it", func(t *testing.T, g *governed, actor sessions.Grant) {
-			if _, err := g.Store.End(t.Context(), sessions.EndParams{ID: actor.Session.ID, Now: g.Clock.Now(), Reason: sessions.EndRevoked}); err != nil {
-				t.Error(err)
-			}
-		}, sessions.EndParentEnded, sessions.ErrParentEnded, true},
+		{"the actor's session ends, and nobody comes to mark it",
+			func(t *testing.T, g *governed, actor sessions.Grant) {
+				if _, err := g.Store.End(t.Context(), sessions.EndParams{
+					ID: actor.Session.ID, Now: g.Clock.Now(), Reason: sessions.EndRevoked,
+				}); err != nil {
+					t.Error(err)
+				}
+			}, sessions.EndParentEnded, sessions.ErrParentEnded, true},
 		{"the actor is demoted", func(_ *testing.T, g *governed, _ sessions.Grant) {
 			g.setPolicy(func(admins map[string]bool) error { delete(admins, "alice"); return nil })
 		}, sessions.EndNotAllowed, sessions.ErrImpersonationNotAllowed, true},
@@ -369,7 +405,8 @@ func TestImpersonationEndsByItself(t *testing.T) {
 		{"the target is gone", func(_ *testing.T, g *governed, _ sessions.Grant) {
 			g.setUser("bob", sessions.ErrUserNotFound)
 		}, sessions.EndUserGone, sessions.ErrUserNotFound, true},
-		{"its own token is replayed", func(_ *testing.T, _ *governed, _ sessions.Grant) {}, sessions.EndReplay, sessions.ErrReplay, true},
+		{"its own token is replayed", func(_ *testing.T, _ *governed, _ sessions.Grant) {}, sessions.EndReplay,
+			sessions.ErrReplay, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -397,7 +434,8 @@ func TestImpersonationEndsByItself(t *testing.T) {
 				if _, err := g.Check(t.Context(), impID); !errors.Is(err, sessions.ErrExpired) {
 					t.Errorf("check: %v", err)
 				}
-				if list, err := g.List(t.Context(), "bob", sessions.ListOptions{Impersonations: true}); err != nil || len(list.Sessions) != 1 {
+				if list, err := g.List(t.Context(), "bob", sessions.ListOptions{Impersonations: true}); err != nil ||
+					len(list.Sessions) != 1 {
 					t.Errorf("listed: %v, %v", list, err)
 				}
 			}
@@ -451,7 +489,9 @@ func TestAnImpersonationOutlivesItsIdleActor(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			g := newGoverned(t, func(config *sessions.Config) { config.IdleTimeout, config.Retention = 15*time.Minute, 10*time.Minute })
+			g := newGoverned(t, func(config *sessions.Config) {
+				config.IdleTimeout, config.Retention = 15*time.Minute, 10*time.Minute
+			})
 			caller, actor := g.signIn(t, "alice")
 			imp := g.impersonate(t, caller, sessions.CreateParams{})
 			for range 10 { // the last of them at 50 minutes, of an hour
@@ -493,7 +533,9 @@ func TestEndingAnImpersonationTouchesNothingElse(t *testing.T) {
 	id, actor := g.signIn(t, "alice")
 	_, own := g.signIn(t, "bob")
 	imp := g.impersonate(t, id, sessions.CreateParams{})
-	if _, err := g.End(t.Context(), sessions.EndParams{ID: imp.Session.ID, Reason: sessions.EndSignedOut, By: "bob"}); err != nil {
+	if _, err := g.End(t.Context(), sessions.EndParams{
+		ID: imp.Session.ID, Reason: sessions.EndSignedOut, By: "bob",
+	}); err != nil {
 		t.Fatal(err)
 	}
 	g.refresh(t, actor.RefreshToken)

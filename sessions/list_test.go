@@ -39,7 +39,8 @@ func TestListPages(t *testing.T) {
 		}
 	}
 	for name, o := range map[string]sessions.ListOptions{
-		"limit 201": {Limit: 201}, "limit -1": {Limit: -1}, "a cursor of garbage": {Limit: 1, Cursor: "x"}, "an overlong cursor": {Limit: 1, Cursor: strings.Repeat("A", 33)},
+		"limit 201": {Limit: 201}, "limit -1": {Limit: -1}, "a cursor of garbage": {Limit: 1, Cursor: "x"},
+		"an overlong cursor": {Limit: 1, Cursor: strings.Repeat("A", 33)},
 	} {
 		if _, err := k.List(t.Context(), "alice", o); !errors.Is(err, sessions.ErrInvalidParams) {
 			t.Errorf("%s: %v", name, err)

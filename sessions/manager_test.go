@@ -20,9 +20,12 @@ func TestSessionsExpire(t *testing.T) {
 		deadAt time.Duration
 		want   error
 	}{
-		{"unused, after the idle timeout", sessions.CreateParams{}, 90 * 24 * time.Hour, 90 * 24 * time.Hour, sessions.ErrSessionIdle},
-		{"used all the time, at its absolute end", sessions.CreateParams{TTL: 50 * time.Hour}, time.Hour, 50 * time.Hour, sessions.ErrSessionExpired},
-		{"an impersonation, 30 s before its end", sessions.CreateParams{Impersonation: true, By: "x"}, 30 * time.Second, time.Hour - 30*time.Second, sessions.ErrSessionExpired},
+		{"unused, after the idle timeout", sessions.CreateParams{}, 90 * 24 * time.Hour, 90 * 24 * time.Hour,
+			sessions.ErrSessionIdle},
+		{"used all the time, at its absolute end", sessions.CreateParams{TTL: 50 * time.Hour}, time.Hour,
+			50 * time.Hour, sessions.ErrSessionExpired},
+		{"an impersonation, 30 s before its end", sessions.CreateParams{Impersonation: true, By: "x"}, 30 * time.Second,
+			time.Hour - 30*time.Second, sessions.ErrSessionExpired},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -91,8 +94,11 @@ func TestEnd(t *testing.T) {
 		t.Fatalf("End: %+v, %v", s, err)
 	}
 	equalTypes(t, k.takeEvents(), sessions.EventEnded)
-	for _, missing := range []string{g.Session.ID, "01890a5d-ac96-774b-bcce-b302099a8057", "{" + g.Session.ID + "}", ""} {
-		if s, err := k.End(t.Context(), sessions.EndParams{ID: missing}); !errors.Is(err, sessions.ErrNotFound) || s != (sessions.Session{}) {
+	for _, missing := range []string{
+		g.Session.ID, "01890a5d-ac96-774b-bcce-b302099a8057", "{" + g.Session.ID + "}", "",
+	} {
+		if s, err := k.End(t.Context(), sessions.EndParams{ID: missing}); !errors.Is(err, sessions.ErrNotFound) ||
+			s != (sessions.Session{}) {
 			t.Errorf("End(%q): %+v, %v", missing, s, err)
 		}
 	}
@@ -118,20 +124,24 @@ func TestEndMany(t *testing.T) {
 	k.create(t, sessions.CreateParams{Impersonation: true, By: "support"})
 	k.create(t, sessions.CreateParams{UserID: "bob"})
 	k.takeEvents()
-	ended, err := k.EndMany(t.Context(), sessions.EndManyParams{UserID: "alice", ExceptID: keep.Session.ID, Reason: "password_changed", By: "alice"})
+	ended, err := k.EndMany(t.Context(), sessions.EndManyParams{
+		UserID: "alice", ExceptID: keep.Session.ID, Reason: "password_changed", By: "alice",
+	})
 	if err != nil || len(ended) != 2 {
 		t.Fatalf("EndMany: %v, %v", ended, err)
 	}
 	equalTypes(t, k.takeEvents(), sessions.EventEnded, sessions.EventEnded)
 	for _, user := range []string{"alice", "bob"} {
-		if list, err := k.List(t.Context(), user, sessions.ListOptions{Impersonations: true}); err != nil || len(list.Sessions) != 1 {
+		if list, err := k.List(t.Context(), user, sessions.ListOptions{Impersonations: true}); err != nil ||
+			len(list.Sessions) != 1 {
 			t.Errorf("%s has %v, %v", user, list.Sessions, err)
 		}
 	}
 	if _, err := k.EndMany(t.Context(), sessions.EndManyParams{}); !errors.Is(err, sessions.ErrInvalidParams) {
 		t.Errorf("no user: %v", err)
 	}
-	if _, err := k.EndMany(t.Context(), sessions.EndManyParams{UserID: "alice", Reason: "a\nb"}); !errors.Is(err, sessions.ErrInvalidParams) {
+	if _, err := k.EndMany(t.Context(), sessions.EndManyParams{UserID: "alice", Reason: "a\nb"}); !errors.Is(err,
+		sessions.ErrInvalidParams) {
 		t.Errorf("a reason in two lines: %v", err)
 	}
 }
@@ -190,7 +200,8 @@ func TestCheckClock(t *testing.T) {
 		warned bool
 		fails  bool
 	}{
-		{0, false, false}, {5 * time.Second, false, false}, {-6 * time.Second, true, false}, {30 * time.Second, true, false}, {31 * time.Second, false, true}, {-time.Hour, false, true},
+		{0, false, false}, {5 * time.Second, false, false}, {-6 * time.Second, true, false},
+		{30 * time.Second, true, false}, {31 * time.Second, false, true}, {-time.Hour, false, true},
 	} {
 		var log strings.Builder
 		k := newKit(t, func(config *sessions.Config) { config.Logger = slog.New(slog.NewTextHandler(&log, nil)) })

@@ -79,7 +79,9 @@ func (m *Manager) EndOwn(ctx context.Context, caller Identity, id string) (Sessi
 	case id == caller.SessionID:
 		return Session{}, fmt.Errorf("%w: the current session", ErrInvalidParams)
 	}
-	s, err := m.end(ctx, EndParams{ID: id, UserID: caller.UserID, NoImpersonation: !m.showsImpersonations(), By: caller.UserID})
+	s, err := m.end(ctx, EndParams{
+		ID: id, UserID: caller.UserID, NoImpersonation: !m.showsImpersonations(), By: caller.UserID,
+	})
 	if err != nil {
 		return Session{}, err
 	}
@@ -99,7 +101,9 @@ func (m *Manager) EndOthers(ctx context.Context, caller Identity) ([]Session, er
 		return nil, fmt.Errorf("%w: to end others", ErrImpersonationNotAllowed)
 	}
 	moment := m.moment(m.now())
-	ended, err := m.EndMany(ctx, EndManyParams{UserID: caller.UserID, ExceptID: caller.SessionID, Reason: EndRevoked, By: caller.UserID})
+	ended, err := m.EndMany(ctx, EndManyParams{
+		UserID: caller.UserID, ExceptID: caller.SessionID, Reason: EndRevoked, By: caller.UserID,
+	})
 	if err != nil {
 		return nil, err
 	}

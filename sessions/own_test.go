@@ -92,19 +92,22 @@ func TestACallerSeesAndEndsItsOwn(t *testing.T) {
 				id     string
 				want   error
 			}{
-				"another user's":             {alice, id(f.stranger), sessions.ErrNotFound},
-				"none":                       {alice, "0195e000-0000-7000-8000-000000000001", sessions.ErrNotFound},
-				"no id":                      {alice, "me", sessions.ErrNotFound},
-				"the current one":            {alice, id(f.here), sessions.ErrInvalidParams},
-				"by an impersonation":        {acting, id(f.here), sessions.ErrNotFound},
-				"an impersonation's own":     {acting, id(f.acting), sessions.ErrInvalidParams},
-				"by a key that names nobody": {sessions.Identity{Access: sessions.AccessServer}, id(f.here), sessions.ErrNoCredentials},
+				"another user's":         {alice, id(f.stranger), sessions.ErrNotFound},
+				"none":                   {alice, "0195e000-0000-7000-8000-000000000001", sessions.ErrNotFound},
+				"no id":                  {alice, "me", sessions.ErrNotFound},
+				"the current one":        {alice, id(f.here), sessions.ErrInvalidParams},
+				"by an impersonation":    {acting, id(f.here), sessions.ErrNotFound},
+				"an impersonation's own": {acting, id(f.acting), sessions.ErrInvalidParams},
+				"by a key that names nobody": {
+					sessions.Identity{Access: sessions.AccessServer}, id(f.here), sessions.ErrNoCredentials,
+				},
 			} {
 				if _, err := f.EndOwn(t.Context(), test.caller, test.id); !errors.Is(err, test.want) {
 					t.Errorf("end %s: %v, want %v", what, err, test.want)
 				}
 			}
-			if _, err := f.EndOwn(t.Context(), alice, id(f.acting)); !shown && !errors.Is(err, sessions.ErrNotFound) || shown && err != nil {
+			if _, err := f.EndOwn(t.Context(), alice, id(f.acting)); !shown && !errors.Is(err, sessions.ErrNotFound) ||
+				shown && err != nil {
 				t.Errorf("end an impersonation: %v", err)
 			}
 			if got := f.live(t); !shown && !slices.Equal(got, all) {
@@ -124,10 +127,13 @@ func TestEndingOthersEndsWhatIsHiddenTooAndDoesNotTell(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f := newFamily(t, shown)
-			if _, err := f.EndOthers(t.Context(), f.acting.Identity(t)); !errors.Is(err, sessions.ErrImpersonationNotAllowed) {
+			if _, err := f.EndOthers(t.Context(), f.acting.Identity(t)); !errors.Is(err,
+				sessions.ErrImpersonationNotAllowed) {
 				t.Errorf("by an impersonation: %v", err)
 			}
-			for what, caller := range map[string]sessions.Identity{"a key": {Access: sessions.AccessAdmin}, "a user without a session": {UserID: "alice"}} {
+			for what, caller := range map[string]sessions.Identity{
+				"a key": {Access: sessions.AccessAdmin}, "a user without a session": {UserID: "alice"},
+			} {
 				if _, err := f.EndOthers(t.Context(), caller); !errors.Is(err, sessions.ErrNoCredentials) {
 					t.Errorf("by %s: %v", what, err)
 				}
@@ -155,7 +161,8 @@ func TestSignOutIsByWhoActs(t *testing.T) {
 		if s, err := f.SignOut(t.Context(), caller); err != nil || s.EndedBy != by {
 			t.Fatal(s, err)
 		}
-		if got, err := f.Get(t.Context(), id(s)); err != nil || got.EndReason != sessions.EndSignedOut || got.EndedBy != by {
+		if got, err := f.Get(t.Context(), id(s)); err != nil || got.EndReason != sessions.EndSignedOut ||
+			got.EndedBy != by {
 			t.Errorf("%+v, %v", got, err)
 		}
 		if _, err := f.SignOut(t.Context(), caller); !errors.Is(err, sessions.ErrNotFound) {
@@ -174,7 +181,9 @@ func TestSignOutIsByWhoActs(t *testing.T) {
 
 func TestAHostLearnsTheClientAsTheAPIDoes(t *testing.T) {
 	t.Parallel()
-	k := sessionstest.New(t, func(c *sessions.Config) { c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")} })
+	k := sessionstest.New(t, func(c *sessions.Config) {
+		c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}
+	})
 	r := httptest.NewRequest(http.MethodPost, "/sign-in", nil) // from 192.0.2.1
 	r.Header.Set("X-Forwarded-For", "198.51.100.1, 203.0.113.7")
 	r.Header.Set("User-Agent", "Browser/1.0")
@@ -198,8 +207,14 @@ func TestOwnSessionsSayNothingThatTheirUserIsNotToKnow(t *testing.T) {
 	}
 	k.Clock.Advance(59 * time.Minute) // to 12:59
 	alice := grant(sessions.CreateParams{UserID: "alice", By: "backend"})
-	acting := grant(sessions.CreateParams{UserID: "alice", By: "backend", Impersonation: true, Actor: "bob", Reason: "suspected of fraud", TTL: 24 * time.Hour})
-	handed := grant(sessions.CreateParams{UserID: "alice", By: "backend", Impersonation: true, Actor: "bob", Reason: "suspected of fraud", TTL: 24 * time.Hour, Handoff: true})
+	acting := grant(sessions.CreateParams{
+		UserID: "alice", By: "backend", Impersonation: true, Actor: "bob", Reason: "suspected of fraud",
+		TTL: 24 * time.Hour,
+	})
+	handed := grant(sessions.CreateParams{
+		UserID: "alice", By: "backend", Impersonation: true, Actor: "bob", Reason: "suspected of fraud",
+		TTL: 24 * time.Hour, Handoff: true,
+	})
 	identity := func(g sessions.Grant) sessions.Identity {
 		caller, err := k.Verify(g.AccessToken.Reveal())
 		if err != nil {
@@ -219,10 +234,12 @@ func TestOwnSessionsSayNothingThatTheirUserIsNotToKnow(t *testing.T) {
 		if s.ID == alice.Session.ID {
 			used = time.Date(2026, time.March, 1, 14, 0, 0, 0, time.UTC) // not 14:29
 		}
-		if s.CreatedBy != "" || s.HandoffHash != "" || !s.HandoffExpiresAt.IsZero() || s.ParentSessionID != "" || !s.LastUsedAt.Equal(used) {
+		if s.CreatedBy != "" || s.HandoffHash != "" || !s.HandoffExpiresAt.IsZero() || s.ParentSessionID != "" ||
+			!s.LastUsedAt.Equal(used) {
 			t.Errorf("%s: %+v", what, s)
 		}
-		if told := s.Actor == "bob" && s.Reason == "suspected of fraud"; told != toActor || !told && s.Actor+s.Reason != "" {
+		if told := s.Actor == "bob" && s.Reason == "suspected of fraud"; told != toActor ||
+			!told && s.Actor+s.Reason != "" {
 			t.Errorf("%s: actor %q, reason %q", what, s.Actor, s.Reason)
 		}
 	}

@@ -61,7 +61,8 @@ func appendMAC(b, key []byte) []byte {
 }
 
 func decodeRefresh(text string) (b [refreshLen]byte, ok bool) {
-	if len(text) != len(refreshPrefix)+refreshEncoding.EncodedLen(refreshLen) || text[:len(refreshPrefix)] != refreshPrefix {
+	if len(text) != len(refreshPrefix)+refreshEncoding.EncodedLen(refreshLen) ||
+		text[:len(refreshPrefix)] != refreshPrefix {
 		return b, false
 	}
 	// The decoder skips line breaks even when strict; then n falls short.

@@ -13,7 +13,8 @@ func TestRefreshTokensThatAreNotOurs(t *testing.T) {
 	t.Parallel()
 	k := newKit(t)
 	good := k.create(t, sessions.CreateParams{}).RefreshToken.Reveal()
-	foreign := newKit(t, func(c *sessions.Config) { c.Secrets = [][]byte{secret(7)} }).create(t, sessions.CreateParams{}).RefreshToken.Reveal()
+	foreign := newKit(t, func(c *sessions.Config) { c.Secrets = [][]byte{secret(7)} }).create(t,
+		sessions.CreateParams{}).RefreshToken.Reveal()
 	cases := map[string]string{
 		"empty":                     "",
 		"the prefix alone":          "srt1_",
@@ -54,7 +55,8 @@ func FuzzRefreshToken(f *testing.F) {
 	f.Add("srt1_")
 	f.Fuzz(func(t *testing.T, token string) {
 		// The store would panic: nothing that is forged may reach it.
-		if g, err := m.Refresh(t.Context(), token, sessions.Client{}); !errors.Is(err, sessions.ErrMalformed) || g != (sessions.Grant{}) {
+		if g, err := m.Refresh(t.Context(), token, sessions.Client{}); !errors.Is(err, sessions.ErrMalformed) ||
+			g != (sessions.Grant{}) {
 			t.Errorf("%q: %v", token, err)
 		}
 	})

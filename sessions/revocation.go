@@ -306,7 +306,8 @@ func (f *feed) next(now time.Time) (since time.Time, whole bool) {
 
 // done takes what a poll has read, and returns what is new of it, and whether the
 // poll before had failed.
-func (f *feed) done(began time.Time, whole bool, read []EndedSession, err error) (failedBefore bool, fresh []EndedSession) {
+func (f *feed) done(began time.Time, whole bool, read []EndedSession,
+	err error) (failedBefore bool, fresh []EndedSession) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	failedBefore = f.err != nil

@@ -87,7 +87,9 @@ func end(t *testing.T, m *sessions.Manager, s *sessionstest.SignedIn) {
 // long transaction, or another clock, does.
 func (r *replicas) endLate(t *testing.T, s *sessionstest.SignedIn, ago time.Duration) {
 	t.Helper()
-	_, err := r.store.End(t.Context(), sessions.EndParams{ID: s.Grant.Session.ID, Now: time.Now().Add(-ago), Reason: sessions.EndRevoked})
+	_, err := r.store.End(t.Context(), sessions.EndParams{
+		ID: s.Grant.Session.ID, Now: time.Now().Add(-ago), Reason: sessions.EndRevoked,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,7 +100,10 @@ func pass(d time.Duration) { time.Sleep(d) } //nolint:forbidigo // the bubble's 
 
 func TestBoundedRoutesRefuseWithinTheBoundWhateverThePhase(t *testing.T) {
 	t.Parallel()
-	for _, phase := range []time.Duration{0, time.Millisecond, 500 * time.Millisecond, 999 * time.Millisecond, 29*time.Second + 999*time.Millisecond, 5 * time.Minute} {
+	for _, phase := range []time.Duration{
+		0, time.Millisecond, 500 * time.Millisecond, 999 * time.Millisecond, 29*time.Second + 999*time.Millisecond,
+		5 * time.Minute,
+	} {
 		t.Run(phase.String(), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
@@ -146,11 +151,13 @@ func TestABoundedRefusalLastsAsLongAsTheToken(t *testing.T) {
 func TestALateCommitIsFoundWithinHalfAMinuteMore(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct{ ago, within time.Duration }{
-		"by a clock 5 s behind":                       {5 * time.Second, sessions.RevocationBound},
-		"by a clock 5 s ahead":                        {-5 * time.Second, sessions.RevocationBound},
-		"5 s behind, and 4 s after the call":          {9 * time.Second, sessions.RevocationBound},
-		"at the end of a transaction of a minute":     {time.Minute, sessions.RevocationBound + 30*time.Second},
-		"of one almost as long as the token can live": {10*time.Minute - time.Minute, sessions.RevocationBound + 30*time.Second},
+		"by a clock 5 s behind":                   {5 * time.Second, sessions.RevocationBound},
+		"by a clock 5 s ahead":                    {-5 * time.Second, sessions.RevocationBound},
+		"5 s behind, and 4 s after the call":      {9 * time.Second, sessions.RevocationBound},
+		"at the end of a transaction of a minute": {time.Minute, sessions.RevocationBound + 30*time.Second},
+		"of one almost as long as the token can live": {
+			10*time.Minute - time.Minute, sessions.RevocationBound + 30*time.Second,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -209,7 +216,9 @@ func TestInTheProcessThatEndedItARefusalIsImmediateWhateverTheDial(t *testing.T)
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newReplicas(t)
-		for _, dial := range []sessions.Revocation{sessions.DefaultRevocation, sessions.Stateless, sessions.Bounded, sessions.Strict} {
+		for _, dial := range []sessions.Revocation{
+			sessions.DefaultRevocation, sessions.Stateless, sessions.Bounded, sessions.Strict,
+		} {
 			alice := sessionstest.SignIn(t, r.there, "alice")
 			r.wantAdmitted(t, alice, dial, true)
 			end(t, r.there, alice)
@@ -473,7 +482,8 @@ func TestAClientThatHangsUpIsNoError(t *testing.T) {
 		hangUp()
 		request := httptest.NewRequestWithContext(ctx, http.MethodGet, "/auth/sessions/current", nil)
 		request.Header = alice.Header()
-		if _, err := r.there.Admit(httptest.NewRecorder(), request, sessions.NeedUser, sessions.Strict); !errors.Is(err, sessions.ErrUnavailable) {
+		if _, err := r.there.Admit(httptest.NewRecorder(), request, sessions.NeedUser, sessions.Strict); !errors.Is(err,
+			sessions.ErrUnavailable) {
 			t.Errorf("got %v", err)
 		}
 		sessions.NewHandler(r.there).ServeHTTP(httptest.NewRecorder(), request)
@@ -565,7 +575,8 @@ func TestMarkingWhatIsLeftLeavesTheFeedAlone(t *testing.T) {
 					}
 				}
 				for _, g := range acting {
-					if s, err := r.there.Get(t.Context(), g.Session.ID); err != nil || s.EndReason != sessions.EndParentEnded {
+					if s, err := r.there.Get(t.Context(), g.Session.ID); err != nil ||
+						s.EndReason != sessions.EndParentEnded {
 						t.Errorf("%+v, %v", s, err)
 					}
 				}

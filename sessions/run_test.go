@@ -231,7 +231,8 @@ func TestRunEndsIfTheClocksAreApart(t *testing.T) {
 					pass(time.Minute)
 				}
 				err, ok := run.returned()
-				if !ok || err == nil || errors.Is(err, sessions.ErrUnavailable) || !strings.Contains(err.Error(), "apart") {
+				if !ok || err == nil || errors.Is(err, sessions.ErrUnavailable) ||
+					!strings.Contains(err.Error(), "apart") {
 					t.Fatalf("returned %v, %v", ok, err)
 				}
 				run.wantLogged(t, "level=ERROR", 1) // for those who do not look at the error
@@ -273,7 +274,9 @@ func TestRunNextToAFeedThatRunsDoesNotPollTwice(t *testing.T) {
 
 func TestRunReturnsSoonAfterItsContextIsDone(t *testing.T) {
 	t.Parallel()
-	for _, method := range []sessionstest.Method{sessionstest.MethodNow, sessionstest.MethodEnded, sessionstest.MethodPrune} {
+	for _, method := range []sessionstest.Method{
+		sessionstest.MethodNow, sessionstest.MethodEnded, sessionstest.MethodPrune,
+	} {
 		for name, hangs := range map[string]bool{"hangs": true, "fails": false} {
 			t.Run(string(method)+" "+name, func(t *testing.T) {
 				t.Parallel()

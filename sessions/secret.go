@@ -58,7 +58,9 @@ func newRing(secrets [][]byte, signers []crypto.Signer, audiences []string) (*ri
 	}
 	for i, secret := range secrets {
 		if len(secret) < minSecret {
-			errs = append(errs, fmt.Errorf("sessions: Config.Secrets[%d]: has %d bytes, at least %d random ones are required", i, len(secret), minSecret))
+			errs = append(errs,
+				fmt.Errorf("sessions: Config.Secrets[%d]: has %d bytes, at least %d random ones are required", i,
+					len(secret), minSecret))
 			continue
 		}
 		if bytes.Count(secret, secret[:1]) == len(secret) { // a buffer that was never filled
@@ -76,7 +78,8 @@ func newRing(secrets [][]byte, signers []crypto.Signer, audiences []string) (*ri
 			continue
 		}
 		if r.refreshKey(refresh.id) != nil {
-			errs = append(errs, fmt.Errorf("sessions: Config.Secrets[%d]: has the key id of another secret, generate a new one", i))
+			errs = append(errs,
+				fmt.Errorf("sessions: Config.Secrets[%d]: has the key id of another secret, generate a new one", i))
 			continue
 		}
 		r.refresh = append(r.refresh, refresh)
@@ -203,9 +206,11 @@ func HashServerKey(name, key string) (ServerKey, error) {
 	access, ok := keyAccess(key)
 	switch {
 	case !ok:
-		return ServerKey{}, fmt.Errorf("%w: a server key starts with %s, an admin key with %s", ErrInvalidParams, serverKeyPrefix, adminKeyPrefix)
+		return ServerKey{}, fmt.Errorf("%w: a server key starts with %s, an admin key with %s", ErrInvalidParams,
+			serverKeyPrefix, adminKeyPrefix)
 	case len(key) < minServerKey:
-		return ServerKey{}, fmt.Errorf("%w: the key has %d characters, at least %d are required", ErrInvalidParams, len(key), minServerKey)
+		return ServerKey{}, fmt.Errorf("%w: the key has %d characters, at least %d are required", ErrInvalidParams,
+			len(key), minServerKey)
 	case strings.ContainsFunc(key, func(c rune) bool { return !isKeyChar(c) }):
 		return ServerKey{}, fmt.Errorf("%w: the key has a character outside A-Z a-z 0-9 - _ . ~", ErrInvalidParams)
 	case name == "" || !validText(name, maxName):
@@ -260,12 +265,15 @@ func newKeySet(keys []ServerKey) (keySet, error) {
 		sum, err := hex.DecodeString(k.SHA256)
 		switch _, known := keyPrefix(k.Access); {
 		case !known:
-			errs = append(errs, fmt.Errorf("sessions: Config.ServerKeys[%d].Access: must be %q or %q", i, AccessServer, AccessAdmin))
+			errs = append(errs, fmt.Errorf("sessions: Config.ServerKeys[%d].Access: must be %q or %q", i,
+				AccessServer, AccessAdmin))
 		case k.Name == "" || !validText(k.Name, maxName):
 			errs = append(errs, fmt.Errorf("sessions: Config.ServerKeys[%d].Name: "+
 				"1 to %d bytes without control or format characters are required", i, maxName))
 		case err != nil || len(sum) != sha256.Size:
-			errs = append(errs, fmt.Errorf("sessions: Config.ServerKeys[%d].SHA256: must be 64 hexadecimal digits, see HashServerKey", i))
+			errs = append(errs,
+				fmt.Errorf("sessions: Config.ServerKeys[%d].SHA256: must be 64 hexadecimal digits, see HashServerKey",
+					i))
 		default:
 			set = append(set, keyEntry{k.Name, k.Access, [sha256.Size]byte(sum)})
 		}

@@ -72,12 +72,17 @@ func TestSecretDerivationIsFrozen(t *testing.T) {
 			if err := json.Unmarshal(k.JWKSet(), &set); err != nil {
 				t.Fatal(err)
 			}
-			want := map[string]string{"kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig", "kid": v.kid, "x": v.x, "y": v.y}
+			want := map[string]string{
+				"kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig", "kid": v.kid, "x": v.x, "y": v.y,
+			}
 			if len(set.Keys) != 1 || fmt.Sprint(set.Keys[0]) != fmt.Sprint(want) {
 				t.Errorf("JWK set %v, want %v", set.Keys, want)
 			}
 
-			s := sessions.Session{ID: id, UserID: "alice", CreatedAt: start, LastUsedAt: start, ExpiresAt: start.Add(time.Hour), AuthTime: start}
+			s := sessions.Session{
+				ID: id, UserID: "alice", CreatedAt: start, LastUsedAt: start, ExpiresAt: start.Add(time.Hour),
+				AuthTime: start,
+			}
 			if err := k.Store.Create(t.Context(), s); err != nil {
 				t.Fatal(err)
 			}
@@ -147,17 +152,21 @@ func sameKid(a, b sessions.Token) bool {
 
 func TestServerKeys(t *testing.T) {
 	t.Parallel()
-	for access, prefix := range map[sessions.AccessType]string{sessions.AccessServer: "ssk_", sessions.AccessAdmin: "sak_"} {
+	for access, prefix := range map[sessions.AccessType]string{
+		sessions.AccessServer: "ssk_", sessions.AccessAdmin: "sak_",
+	} {
 		key, err := sessions.NewServerKey(access)
 		if err != nil || !strings.HasPrefix(key, prefix) || len(key) != 47 {
 			t.Errorf("NewServerKey(%s) = %q, %v", access, key, err)
 		}
 		hashed, err := sessions.HashServerKey("backend", key)
-		if err != nil || hashed.Access != access || hashed.Name != "backend" || strings.Contains(fmt.Sprintf("%+v", hashed), key) {
+		if err != nil || hashed.Access != access || hashed.Name != "backend" ||
+			strings.Contains(fmt.Sprintf("%+v", hashed), key) {
 			t.Errorf("HashServerKey = %+v, %v", hashed, err)
 		}
 	}
-	if key, err := sessions.NewServerKey(sessions.AccessClient); key != "" || !errors.Is(err, sessions.ErrInvalidParams) {
+	if key, err := sessions.NewServerKey(sessions.AccessClient); key != "" ||
+		!errors.Is(err, sessions.ErrInvalidParams) {
 		t.Errorf("NewServerKey(client) = %q, %v", key, err)
 	}
 	long := strings.Repeat("k", 40)
@@ -169,7 +178,8 @@ func TestServerKeys(t *testing.T) {
 		"no name":         {"", "ssk_" + long},
 		"a name in lines": {"a\nb", "ssk_" + long},
 	} {
-		if hashed, err := sessions.HashServerKey(c[0], c[1]); !errors.Is(err, sessions.ErrInvalidParams) || hashed != (sessions.ServerKey{}) {
+		if hashed, err := sessions.HashServerKey(c[0], c[1]); !errors.Is(err, sessions.ErrInvalidParams) ||
+			hashed != (sessions.ServerKey{}) {
 			t.Errorf("%s: %+v, %v; want ErrInvalidParams", name, hashed, err)
 		}
 	}
@@ -180,11 +190,18 @@ func TestNothingPrintsASecret(t *testing.T) {
 	k := newKit(t)
 	g := k.create(t, sessions.CreateParams{})
 	wrapped := struct{ grant sessions.Grant }{g}
-	values := map[string]any{"grant": g, "wrapped grant": wrapped, "config": k.Config, "pointer to config": &k.Config, "manager": k.Manager, "handler": sessions.NewHandler(k.Manager)}
+	values := map[string]any{
+		"grant": g, "wrapped grant": wrapped, "config": k.Config, "pointer to config": &k.Config, "manager": k.Manager,
+		"handler": sessions.NewHandler(k.Manager),
+	}
 	for name, v := range values {
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
 			out := fmt.Sprintf(verb, v)
-			for _, secret := range []string{g.RefreshToken.Reveal(), g.AccessToken.Reveal(), string(k.Config.Secrets[0]), fmt.Sprintf("%x", k.Config.Secrets[0]), fmt.Sprintf("%d", k.Config.Secrets[0]), fmt.Sprintf("%x", g.RefreshToken.Reveal())} {
+			for _, secret := range []string{
+				g.RefreshToken.Reveal(), g.AccessToken.Reveal(), string(k.Config.Secrets[0]),
+				fmt.Sprintf("%x", k.Config.Secrets[0]), fmt.Sprintf("%d", k.Config.Secrets[0]),
+				fmt.Sprintf("%x", g.RefreshToken.Reveal()),
+			} {
 				if strings.Contains(out, secret) {
 					t.Errorf("%s with %s shows a secret: %s", name, verb, out)
 				}
@@ -194,7 +211,8 @@ func TestNothingPrintsASecret(t *testing.T) {
 	for name, v := range values {
 		for encoder, encode := range map[string]func(any) ([]byte, error){"json": json.Marshal, "xml": xml.Marshal} {
 			text, err := encode(v)
-			if bytes.Contains(text, []byte("srt1_")) || bytes.Contains(text, []byte("eyJ")) || err != nil && (strings.Contains(err.Error(), "srt1_") || strings.Contains(err.Error(), "eyJ")) {
+			if bytes.Contains(text, []byte("srt1_")) || bytes.Contains(text, []byte("eyJ")) || err != nil &&
+				(strings.Contains(err.Error(), "srt1_") || strings.Contains(err.Error(), "eyJ")) {
 				t.Errorf("%s as %s: %s, %v", name, encoder, text, err)
 			}
 		}

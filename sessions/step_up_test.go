@@ -53,7 +53,8 @@ func TestGuardRecentAsksForARecentAuthentication(t *testing.T) {
 		if errors.As(err, &old) != test.old || (err != nil) != test.old {
 			t.Errorf("%v after the authentication, with at most %v: error %v", test.after, test.maxAge, err)
 		}
-		if old != nil && (old.MaxAge != test.maxAge.Truncate(time.Second) || errors.Is(err, sessions.ErrUnauthenticated)) {
+		if old != nil && (old.MaxAge != test.maxAge.Truncate(time.Second) ||
+			errors.Is(err, sessions.ErrUnauthenticated)) {
 			t.Errorf("%+v", old)
 		}
 	}
@@ -65,7 +66,8 @@ func TestGuardRecentAsksForARecentAuthentication(t *testing.T) {
 		t.Fatal(err)
 	}
 	var old *sessions.AuthenticationTooOldError
-	if err := sessions.GuardRecent(admitted(t, k.Manager, next.AccessToken.Reveal()), time.Minute); !errors.As(err, &old) {
+	if err := sessions.GuardRecent(admitted(t, k.Manager, next.AccessToken.Reveal()),
+		time.Minute); !errors.As(err, &old) {
 		t.Errorf("after a refresh: error %v", err)
 	}
 	// The host says when; that may have been before.
@@ -73,7 +75,8 @@ func TestGuardRecentAsksForARecentAuthentication(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := sessions.GuardRecent(admitted(t, k.Manager, early.AccessToken.Reveal()), time.Minute); !errors.As(err, &old) {
+	if err := sessions.GuardRecent(admitted(t, k.Manager, early.AccessToken.Reveal()),
+		time.Minute); !errors.As(err, &old) {
 		t.Errorf("authenticated an hour before: error %v", err)
 	}
 }
@@ -89,15 +92,19 @@ func TestGuardRecentRefusesWhomItCannotJudge(t *testing.T) {
 		is     error
 		status int
 	}{
-		"nobody":                       {admitted(t, k.Manager, ""), time.Hour, sessions.ErrNoCredentials, 401},
-		"an impersonation":             {admitted(t, k.Manager, k.Impersonate(t, "bob", "alice").Grant.AccessToken.Reveal()), time.Hour, sessions.ErrImpersonationNotAllowed, 403},
+		"nobody": {admitted(t, k.Manager, ""), time.Hour, sessions.ErrNoCredentials, 401},
+		"an impersonation": {
+			admitted(t, k.Manager, k.Impersonate(t, "bob", "alice").Grant.AccessToken.Reveal()), time.Hour,
+			sessions.ErrImpersonationNotAllowed, 403,
+		},
 		"no middleware in front":       {t.Context(), time.Hour, nil, 500},
 		"a context made for a test":    {sessions.NewContext(t.Context(), alice.Identity(t)), time.Hour, nil, 500},
 		"less than a second":           {good, 999 * time.Millisecond, nil, 500},
 		"no age at all, as by mistake": {good, 0, nil, 500},
 	} {
 		err := sessions.GuardRecent(test.ctx, test.maxAge)
-		if says := sessions.NewAPIError(err).Message; strings.Contains(says, "NewContext") != (name == "a context made for a test") {
+		if says := sessions.NewAPIError(err).Message; strings.Contains(says, "NewContext") !=
+			(name == "a context made for a test") {
 			t.Errorf("%s: it says %q", name, says)
 		}
 		if err == nil || test.is != nil && !errors.Is(err, test.is) || sessions.NewAPIError(err).Status != test.status {
@@ -114,8 +121,10 @@ func TestAnOldAuthenticationIsAnsweredWithTheChallenge(t *testing.T) {
 	w := httptest.NewRecorder()
 	sessions.WriteError(w, r, &sessions.AuthenticationTooOldError{MaxAge: 5 * time.Minute})
 	const (
-		challenge = `Bearer realm="sessile", error="insufficient_user_authentication", error_description="The user has to authenticate again.", max_age="300"`
-		body      = `{"code":"INSUFFICIENT_USER_AUTHENTICATION","error":"The user has to authenticate again.","details":{"max_age":300}}`
+		challenge = `Bearer realm="sessile", error="insufficient_user_authentication", error_description="The user ` +
+			`has to authenticate again.", max_age="300"`
+		body = `{"code":"INSUFFICIENT_USER_AUTHENTICATION","error":"The user has to authenticate ` +
+			`again.","details":{"max_age":300}}`
 	)
 	if got := w.Header().Get("WWW-Authenticate"); got != challenge {
 		t.Errorf("challenge %s", got)
@@ -154,14 +163,17 @@ func TestReauthenticateReplacesTheSession(t *testing.T) {
 
 	now := k.Clock.Now()
 	want := old.Session
-	want.ID, want.CreatedAt, want.LastUsedAt, want.AuthTime, want.ExpiresAt = grant.Session.ID, now, now, now, now.Add(36*time.Hour)
+	want.ID, want.CreatedAt, want.LastUsedAt, want.AuthTime, want.ExpiresAt = grant.Session.ID, now, now, now,
+		now.Add(36*time.Hour)
 	if grant.Session != want || grant.Session.ID == old.Session.ID {
 		t.Errorf("the new session is %+v, want %+v", grant.Session, want)
 	}
-	if s, err := k.Get(t.Context(), old.Session.ID); err != nil || s.EndReason != sessions.EndReplaced || s.EndedBy != "alice" || s.EndedAt != now {
+	if s, err := k.Get(t.Context(), old.Session.ID); err != nil || s.EndReason != sessions.EndReplaced ||
+		s.EndedBy != "alice" || s.EndedAt != now {
 		t.Errorf("the old session is %+v, error %v", s, err)
 	}
-	if _, err := k.Refresh(t.Context(), old.RefreshToken.Reveal(), sessions.Client{}); !errors.Is(err, sessions.ErrSessionEnded) {
+	if _, err := k.Refresh(t.Context(), old.RefreshToken.Reveal(), sessions.Client{}); !errors.Is(err,
+		sessions.ErrSessionEnded) {
 		t.Errorf("the old refresh token: error %v", err)
 	}
 	if _, err := k.Verify(old.AccessToken.Reveal()); !errors.Is(err, sessions.ErrExpired) {
@@ -223,7 +235,8 @@ func TestReauthenticateEndsImpersonationsBehindTheOldSession(t *testing.T) {
 	if _, err := k.Reauthenticate(t.Context(), alice.Grant.Session.ID); err != nil {
 		t.Fatal(err)
 	}
-	if s, err := k.Get(t.Context(), acting.Session.ID); err != nil || s.EndReason != sessions.EndParentEnded || s.EndedBy != "alice" {
+	if s, err := k.Get(t.Context(), acting.Session.ID); err != nil || s.EndReason != sessions.EndParentEnded ||
+		s.EndedBy != "alice" {
 		t.Errorf("the impersonation is %+v, error %v", s, err)
 	}
 	if _, err := k.Verify(acting.AccessToken.Reveal()); !errors.Is(err, sessions.ErrExpired) {
@@ -234,7 +247,9 @@ func TestReauthenticateEndsImpersonationsBehindTheOldSession(t *testing.T) {
 // live are the sessions of alice that somebody could still use.
 func live(t *testing.T, k *sessionstest.Kit) []string {
 	t.Helper()
-	list, err := k.Store.List(t.Context(), sessions.ListParams{UserID: "alice", Impersonations: true, Moment: sessions.Moment{Now: k.Clock.Now()}})
+	list, err := k.Store.List(t.Context(), sessions.ListParams{
+		UserID: "alice", Impersonations: true, Moment: sessions.Moment{Now: k.Clock.Now()},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -255,12 +270,22 @@ func TestReauthenticateIsRefused(t *testing.T) {
 		userID  string // of the ExpiredError
 		lives   bool   // alice's session does
 	}{
-		"no id":           {func(*testing.T, *sessionstest.Kit, sessions.Grant) string { return "" }, sessions.ErrExpired, "", true},
-		"no session":      {func(*testing.T, *sessionstest.Kit, sessions.Grant) string { return elsewhere }, sessions.ErrExpired, "", true},
-		"a refresh token": {func(_ *testing.T, _ *sessionstest.Kit, g sessions.Grant) string { return g.RefreshToken.Reveal() }, sessions.ErrExpired, "", true},
+		"no id": {
+			func(*testing.T, *sessionstest.Kit, sessions.Grant) string { return "" }, sessions.ErrExpired, "", true,
+		},
+		"no session": {
+			func(*testing.T, *sessionstest.Kit, sessions.Grant) string { return elsewhere },
+			sessions.ErrExpired, "", true,
+		},
+		"a refresh token": {
+			func(_ *testing.T, _ *sessionstest.Kit, g sessions.Grant) string { return g.RefreshToken.Reveal() },
+			sessions.ErrExpired, "", true,
+		},
 		"it has ended": {func(t *testing.T, k *sessionstest.Kit, g sessions.Grant) string {
 			t.Helper()
-			if _, err := k.End(t.Context(), sessions.EndParams{ID: g.Session.ID, Reason: sessions.EndSignedOut, By: "alice"}); err != nil {
+			if _, err := k.End(t.Context(), sessions.EndParams{
+				ID: g.Session.ID, Reason: sessions.EndSignedOut, By: "alice",
+			}); err != nil {
 				t.Fatal(err)
 			}
 			return g.Session.ID
@@ -317,7 +342,8 @@ func TestReauthenticateIsRefused(t *testing.T) {
 				t.Errorf("got %v and error %v", grant, err)
 			}
 			var expired *sessions.ExpiredError
-			if errors.As(err, &expired) && (expired.UserID != test.userID || expired.SessionID != id || expired.ExpiredAt != k.Clock.Now()) {
+			if errors.As(err, &expired) && (expired.UserID != test.userID || expired.SessionID != id ||
+				expired.ExpiredAt != k.Clock.Now()) {
 				t.Errorf("%+v", expired)
 			}
 			if n := k.Faults.Calls(sessionstest.MethodCreate); n != made {
@@ -339,13 +365,26 @@ func TestAFailingReauthenticationLeavesNoSecondSession(t *testing.T) {
 		// orphans are sessions whose tokens nobody has.
 		orphans int
 	}{
-		"the lookup fails":                            {before: sessionstest.FailAt(sessionstest.MethodGet, 1, errAway), oldLives: true},
-		"the create fails":                            {before: sessionstest.FailAt(sessionstest.MethodCreate, 2, errAway), oldLives: true},
-		"the answer to the create is lost":            {after: sessionstest.FailAt(sessionstest.MethodCreate, 2, errAway), oldLives: true, orphans: 1},
-		"the end fails":                               {before: sessionstest.FailAt(sessionstest.MethodEnd, 1, errAway), oldLives: true},
-		"the answer to the end is lost":               {after: sessionstest.FailAt(sessionstest.MethodEnd, 1, errAway)},
-		"both ends fail":                              {before: sessionstest.FailAt(sessionstest.MethodEnd, 0, errAway), oldLives: true, orphans: 1},
-		"the end of the new one fails after the loss": {before: sessionstest.FailAt(sessionstest.MethodEnd, 2, errAway), after: sessionstest.FailAt(sessionstest.MethodEnd, 1, errAway), orphans: 1},
+		"the lookup fails": {
+			before: sessionstest.FailAt(sessionstest.MethodGet, 1, errAway), oldLives: true,
+		},
+		"the create fails": {
+			before: sessionstest.FailAt(sessionstest.MethodCreate, 2, errAway), oldLives: true,
+		},
+		"the answer to the create is lost": {
+			after: sessionstest.FailAt(sessionstest.MethodCreate, 2, errAway), oldLives: true, orphans: 1,
+		},
+		"the end fails": {
+			before: sessionstest.FailAt(sessionstest.MethodEnd, 1, errAway), oldLives: true,
+		},
+		"the answer to the end is lost": {after: sessionstest.FailAt(sessionstest.MethodEnd, 1, errAway)},
+		"both ends fail": {
+			before: sessionstest.FailAt(sessionstest.MethodEnd, 0, errAway), oldLives: true, orphans: 1,
+		},
+		"the end of the new one fails after the loss": {
+			before: sessionstest.FailAt(sessionstest.MethodEnd, 2, errAway),
+			after:  sessionstest.FailAt(sessionstest.MethodEnd, 1, errAway), orphans: 1,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -400,7 +439,9 @@ func TestReauthenticateDoesNotOutliveAnEndThatCameMeanwhile(t *testing.T) {
 		k.Faults.Before = func(ctx context.Context, c sessionstest.Call) error {
 			switch {
 			case c.Method == sessionstest.MethodEnd && c.N == 1:
-				_, err := k.Store.End(ctx, sessions.EndParams{ID: old.Session.ID, Now: k.Clock.Now(), Reason: sessions.EndRevoked, By: "root"})
+				_, err := k.Store.End(ctx, sessions.EndParams{
+					ID: old.Session.ID, Now: k.Clock.Now(), Reason: sessions.EndRevoked, By: "root",
+				})
 				return err
 			case c.Method == sessionstest.MethodEnd && cleanUpFails:
 				return errAway

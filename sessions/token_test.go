@@ -27,7 +27,8 @@ func TestATokenIsNotEncodedByAccident(t *testing.T) {
 		"empty":        sessions.Token{},
 	} {
 		text, err := json.Marshal(v)
-		if len(text) > 0 || err == nil || !strings.Contains(err.Error(), "Token.Reveal") || !strings.Contains(err.Error(), "Manager.WriteGrant") {
+		if len(text) > 0 || err == nil || !strings.Contains(err.Error(), "Token.Reveal") ||
+			!strings.Contains(err.Error(), "Manager.WriteGrant") {
 			t.Errorf("json, %s: %s, %v; want an error that names the cure", name, text, err)
 		}
 		var unsupported *xml.UnsupportedTypeError // a map
@@ -46,13 +47,16 @@ func TestALogWithATokenInItShowsNone(t *testing.T) {
 		"text": func(b *bytes.Buffer) slog.Handler { return slog.NewTextHandler(b, nil) },
 	} {
 		for what, v := range map[string]any{
-			"token": grant.AccessToken, "pointer": &grant.AccessToken, "grant": grant, "wrapped": struct{ Grant sessions.Grant }{grant},
-			"map": map[string]sessions.Token{"token": grant.RefreshToken}, "error": fmt.Errorf("for %v", grant.AccessToken),
+			"token": grant.AccessToken, "pointer": &grant.AccessToken, "grant": grant,
+			"wrapped": struct{ Grant sessions.Grant }{grant},
+			"map":     map[string]sessions.Token{"token": grant.RefreshToken},
+			"error":   fmt.Errorf("for %v", grant.AccessToken),
 		} {
 			var b bytes.Buffer
 			slog.New(handler(&b)).Info("signed in", what, v)
 			line := b.String()
-			if strings.Contains(line, "eyJ") || strings.Contains(line, "srt1_") || strings.Contains(line, "0xc0") && name == "json" {
+			if strings.Contains(line, "eyJ") || strings.Contains(line, "srt1_") || strings.Contains(line, "0xc0") &&
+				name == "json" {
 				t.Errorf("%s, %s: %s", name, what, line)
 			}
 			if what == "token" && !strings.Contains(line, "[redacted]") {

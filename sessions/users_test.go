@@ -90,7 +90,8 @@ func TestAUserWithoutAnIDReachesNoHook(t *testing.T) {
 	handoff := s.create(t, sessions.CreateParams{UserID: "bob", Handoff: true})
 	s.sawOnly(t, "as it should be", "support", "bob")
 
-	if _, err := s.Manager.Impersonate(t.Context(), caller, sessions.CreateParams{UserID: "root"}); !errors.Is(err, sessions.ErrImpersonationNotAllowed) {
+	if _, err := s.Manager.Impersonate(t.Context(), caller, sessions.CreateParams{UserID: "root"}); !errors.Is(err,
+		sessions.ErrImpersonationNotAllowed) {
 		t.Errorf("support as root: %v", err)
 	}
 	s.sawOnly(t, "support as root", "root")
@@ -137,7 +138,8 @@ func TestAHostThatSpellsIDsAnotherWayEndsNoSession(t *testing.T) {
 	t.Parallel()
 	s := newSupport(t)
 	own := s.create(t, sessions.CreateParams{UserID: "bob"})
-	acting, err := s.Manager.Impersonate(t.Context(), s.identity(t, s.create(t, sessions.CreateParams{UserID: "support"})), sessions.CreateParams{UserID: "bob"})
+	acting, err := s.Manager.Impersonate(t.Context(),
+		s.identity(t, s.create(t, sessions.CreateParams{UserID: "support"})), sessions.CreateParams{UserID: "bob"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -153,7 +155,8 @@ func TestAHostThatSpellsIDsAnotherWayEndsNoSession(t *testing.T) {
 	refused := func(name string, token sessions.Token) {
 		t.Helper()
 		clear(s.seen)
-		if _, err := s.Refresh(t.Context(), token.Reveal(), sessions.Client{}); !errors.Is(err, sessions.ErrUnavailable) || errors.Is(err, sessions.ErrUserNotFound) {
+		if _, err := s.Refresh(t.Context(), token.Reveal(), sessions.Client{}); !errors.Is(err,
+			sessions.ErrUnavailable) || errors.Is(err, sessions.ErrUserNotFound) {
 			t.Errorf("%s: %v, want ErrUnavailable", name, err)
 		}
 		s.sawOnly(t, name)
@@ -162,11 +165,13 @@ func TestAHostThatSpellsIDsAnotherWayEndsNoSession(t *testing.T) {
 		s.answers(respelled("bob", as))
 		refused("refresh of bob, whom the host calls "+as, own.RefreshToken)
 		refused("refresh of an impersonation of bob, whom the host calls "+as, acting.RefreshToken)
-		if _, err := s.Create(t.Context(), sessions.CreateParams{UserID: "bob"}); !errors.Is(err, sessions.ErrUserNotFound) || errors.Is(err, sessions.ErrUnavailable) {
+		if _, err := s.Create(t.Context(), sessions.CreateParams{UserID: "bob"}); !errors.Is(err,
+			sessions.ErrUserNotFound) || errors.Is(err, sessions.ErrUnavailable) {
 			t.Errorf("create of bob, whom the host calls %q: %v, want ErrUserNotFound", as, err)
 		}
 	}
-	if _, err := s.Redeem(t.Context(), handoff.Handoff.Reveal(), sessions.Client{}); !errors.Is(err, sessions.ErrUnavailable) {
+	if _, err := s.Redeem(t.Context(), handoff.Handoff.Reveal(), sessions.Client{}); !errors.Is(err,
+		sessions.ErrUnavailable) {
 		t.Errorf("redeem: %v, want ErrUnavailable", err)
 	}
 	s.answers(respelled("support", "Support"))

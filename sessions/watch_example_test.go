@@ -66,7 +66,9 @@ func ExampleManager_Watch() {
 		}
 		if !signedOut {
 			signedOut = true
-			if _, err := elsewhere.End(context.Background(), sessions.EndParams{ID: grant.Session.ID, Reason: sessions.EndSignedOut, By: "alice"}); err != nil {
+			if _, err := elsewhere.End(context.Background(), sessions.EndParams{
+				ID: grant.Session.ID, Reason: sessions.EndSignedOut, By: "alice",
+			}); err != nil {
 				log.Fatal(err)
 			}
 		}

@@ -36,7 +36,8 @@ func TestAWatchedContextEndsWithTheSessionAndNotWithTheToken(t *testing.T) {
 		pass(sessions.RevocationBound)
 		wantCause(ctx, t, sessions.ErrExpired)
 		var expired *sessions.ExpiredError
-		if !errors.As(context.Cause(ctx), &expired) || expired.UserID != "alice" || expired.SessionID != alice.Grant.Session.ID || expired.ExpiredAt.IsZero() {
+		if !errors.As(context.Cause(ctx), &expired) || expired.UserID != "alice" ||
+			expired.SessionID != alice.Grant.Session.ID || expired.ExpiredAt.IsZero() {
 			t.Errorf("the cause is %+v", expired)
 		}
 	})

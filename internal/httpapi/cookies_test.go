@@ -71,7 +71,10 @@ func (a answer) did(t testing.TB, want string) answer {
 	return a
 }
 
-var setCookieLine = regexp.MustCompile(`^__Host-sessile_(acting_)?(access|refresh)=[A-Za-z0-9._-]*; Path=/; Max-Age=[0-9]+; HttpOnly; Secure; SameSite=Lax$`)
+var setCookieLine = regexp.MustCompile(
+	`^__Host-sessile_(acting_)?(access|refresh)=[A-Za-z0-9._-]*; Path=/; Max-Age=[0-9]+; HttpOnly; Secure; ` +
+		`SameSite=Lax$`,
+)
 
 // checkCookies holds cookies against the rules for all of them.
 func (e *env) checkCookies(t testing.TB, where string, a answer) {
@@ -115,7 +118,8 @@ func TestEveryEndpointTakesCookies(t *testing.T) {
 					if test.body != "" {
 						options = append(options, jsonBody(test.body))
 					}
-					return e.do(t, test.method, strings.Replace(test.path, "{other}", e.signIn(t, alice).id, 1), options...)
+					return e.do(t, test.method, strings.Replace(test.path, "{other}", e.signIn(t, alice).id,
+						1), options...)
 				}
 				set := ""
 				if name == "create" { // an impersonation, whose tokens go into cookies, too
@@ -129,12 +133,16 @@ func TestEveryEndpointTakesCookies(t *testing.T) {
 				send(g.own()).want(t, 200).did(t, set)
 
 				dead := e.signIn(t, alice)
-				if _, err := e.manager.Join(e.rows.Store).End(t.Context(), sessions.EndParams{ID: dead.id}); err != nil { // as another process would
+				// as another process would
+				if _, err := e.manager.Join(e.rows.Store).End(t.Context(), sessions.EndParams{
+					ID: dead.id,
+				}); err != nil {
 					t.Fatal(err)
 				}
 				before := e.snapshot(t)
 				for range 2 { // our own endpoints look the session up, however good the signature is
-					a := e.do(t, test.method, strings.Replace(test.path, "{other}", g.id, 1), dead.own(), jsonBody(test.body)).refused(t, 401, refused).did(t, ownCleared)
+					a := e.do(t, test.method, strings.Replace(test.path, "{other}", g.id, 1), dead.own(),
+						jsonBody(test.body)).refused(t, 401, refused).did(t, ownCleared)
 					if a.details()["reason"] != "ended" || challengeError(a) != "invalid_token" {
 						t.Errorf("%v, challenge %q", a.details(), a.header.Get("Www-Authenticate"))
 					}
@@ -142,7 +150,8 @@ func TestEveryEndpointTakesCookies(t *testing.T) {
 				if diff := difference(before, e.snapshot(t)); diff != "" {
 					t.Errorf("something changed: %s", diff)
 				}
-				e.do(t, test.method, strings.Replace(test.path, "{other}", g.id, 1), jsonBody(test.body)).refused(t, 401, nobody).did(t, nothing)
+				e.do(t, test.method, strings.Replace(test.path, "{other}", g.id, 1), jsonBody(test.body)).refused(t,
+					401, nobody).did(t, nothing)
 			})
 		}
 	}
@@ -154,9 +163,12 @@ func TestOtherEndpointsDoNotLookAtCookies(t *testing.T) {
 	e := newEnv(t, cookieMode)
 	g := e.signIn(t, alice)
 	before := e.snapshot(t)
-	e.do(t, http.MethodPost, "/auth/oauth/token", g.own(), form("grant_type", "refresh_token", "client_id", project)).refusedOAuth(t, 400, "invalid_request").did(t, nothing)
-	e.do(t, http.MethodPost, "/auth/oauth/revoke", g.own(), form("x", "y")).refusedOAuth(t, 400, "invalid_request").did(t, nothing)
-	e.do(t, http.MethodPost, "/auth/sessions/redeem", g.own(), jsonBody(`{"code":"x"}`)).refused(t, 401, "HANDOFF_CODE_NOT_FOUND_OR_EXPIRED").did(t, nothing)
+	e.do(t, http.MethodPost, "/auth/oauth/token", g.own(), form("grant_type", "refresh_token", "client_id", project)).
+		refusedOAuth(t, 400, "invalid_request").did(t, nothing)
+	e.do(t, http.MethodPost, "/auth/oauth/revoke", g.own(), form("x", "y")).refusedOAuth(t, 400, "invalid_request").
+		did(t, nothing)
+	e.do(t, http.MethodPost, "/auth/sessions/redeem", g.own(), jsonBody(`{"code":"x"}`)).refused(t, 401,
+		"HANDOFF_CODE_NOT_FOUND_OR_EXPIRED").did(t, nothing)
 	if e.snapshot(t) != before {
 		t.Error("something changed")
 	}
@@ -188,7 +200,9 @@ func TestRefreshByCookieAnswersWithoutTokens(t *testing.T) {
 			}
 			a := e.refreshByCookie(t, sent...).want(t, 200).did(t, set)
 			fields := slices.Sorted(maps.Keys(a.json))
-			if !slices.Equal(fields, []string{"expires_at_millis", "expires_in", "is_impersonation", "session_id", "user_id"}) {
+			if !slices.Equal(fields, []string{
+				"expires_at_millis", "expires_in", "is_impersonation", "session_id", "user_id",
+			}) {
 				t.Errorf("fields %v", fields)
 			}
 			row := e.row(t, id)
@@ -209,15 +223,18 @@ func TestTheRefreshHeaderWinsOverTheCookie(t *testing.T) {
 	mine, other := e.signIn(t, alice), e.signIn(t, bob)
 	before := e.row(t, mine.id)
 	e.clock.Advance(time.Minute)
-	if a := e.refresh(t, other.refresh, mine.own()).want(t, 200).did(t, nothing); a.text("user_id") != bob || a.text("refresh_token") == "" {
+	if a := e.refresh(t, other.refresh, mine.own()).want(t, 200).did(t, nothing); a.text("user_id") != bob ||
+		a.text("refresh_token") == "" {
 		t.Errorf("%s", redactedBody(a))
 	}
 	// Also where it is wrong, and whatever the origin: no browser sends it by itself.
 	e.refresh(t, "x", mine.own()).refused(t, 401, refused).did(t, nothing)
 	e.refresh(t, other.refresh, mine.own(), header("Sec-Fetch-Site", "cross-site")).want(t, 200).did(t, nothing)
-	e.do(t, http.MethodPost, "/auth/sessions/current/refresh", mine.own(), header("x-stack-refresh-token", other.refresh, other.refresh)).refused(t, 400, "SCHEMA_ERROR").did(t, nothing)
+	e.do(t, http.MethodPost, "/auth/sessions/current/refresh", mine.own(),
+		header("x-stack-refresh-token", other.refresh, other.refresh)).refused(t, 400, "SCHEMA_ERROR").did(t, nothing)
 	// What else is sent is checked before the cookie is looked at.
-	e.refreshByCookie(t, mine.own(), header("x-stack-project-id", "x")).refused(t, 400, "CURRENT_PROJECT_NOT_FOUND").did(t, nothing)
+	e.refreshByCookie(t, mine.own(), header("x-stack-project-id", "x")).refused(t, 400, "CURRENT_PROJECT_NOT_FOUND").
+		did(t, nothing)
 	if e.row(t, mine.id) != before {
 		t.Error("the cookie's session was refreshed")
 	}
@@ -228,7 +245,10 @@ func TestTheRefreshHeaderWinsOverTheCookie(t *testing.T) {
 
 // jar returns the tokens that an answer has put into cookies.
 func (a answer) jar() (own, acting grant) {
-	fields := map[string]*string{accessCookie: &own.access, refreshCookie: &own.refresh, actingAccessCookie: &acting.access, actingRefreshCookie: &acting.refresh}
+	fields := map[string]*string{
+		accessCookie: &own.access, refreshCookie: &own.refresh, actingAccessCookie: &acting.access,
+		actingRefreshCookie: &acting.refresh,
+	}
 	for _, c := range (&http.Response{Header: a.header}).Cookies() {
 		*fields[c.Name] = c.Value
 	}
@@ -238,7 +258,8 @@ func (a answer) jar() (own, acting grant) {
 // withoutTokens fails the test unless a grant of Alice was answered to a browser.
 func (a answer) withoutTokens(t testing.TB) answer {
 	t.Helper()
-	if a.want(t, 200); len(a.json) != 5 || a.text("user_id") != alice || a.text("session_id") == "" || a.json["expires_in"] == nil || a.json["expires_at_millis"] == nil {
+	if a.want(t, 200); len(a.json) != 5 || a.text("user_id") != alice || a.text("session_id") == "" ||
+		a.json["expires_in"] == nil || a.json["expires_at_millis"] == nil {
 		t.Errorf("%s", redactedBody(a))
 	}
 	return a
@@ -254,7 +275,8 @@ func TestCreateByCookieAnswersNoTokens(t *testing.T) {
 	if s := o.row(t, a.text("session_id")); !s.Impersonation || s.Actor != root || s.ParentSessionID != admin.id {
 		t.Errorf("%+v", s)
 	}
-	if b := o.do(t, http.MethodGet, "/auth/sessions/current", admin.own(), acting.acting()).want(t, 200); b.text("id") != a.text("session_id") {
+	if b := o.do(t, http.MethodGet, "/auth/sessions/current", admin.own(), acting.acting()).want(t,
+		200); b.text("id") != a.text("session_id") {
 		t.Errorf("%s", b.body)
 	}
 	// By header the same caller has the tokens, as ever.
@@ -283,7 +305,8 @@ func TestRedeemByABrowser(t *testing.T) {
 	o := newOffice(t, cookieMode)
 	code := func(members ...string) string {
 		t.Helper()
-		return o.ask(t, bearer(o.serverKey), target(alice, append(members, `"handoff":true`)...)).want(t, 200).text("handoff_code")
+		return o.ask(t, bearer(o.serverKey), target(alice, append(members, `"handoff":true`)...)).want(t, 200).
+			text("handoff_code")
 	}
 	admin, dead := o.signIn(t, root), o.signIn(t, bob)
 	if _, err := o.manager.End(t.Context(), sessions.EndParams{ID: dead.id}); err != nil {
@@ -294,14 +317,19 @@ func TestRedeemByABrowser(t *testing.T) {
 	o.redeem(t, code(acting), admin.own(), header("Sec-Fetch-Site", "same-origin")).withoutTokens(t).did(t, actingSet)
 	o.redeem(t, code(acting), cookies(accessCookie, admin.access)).withoutTokens(t).did(t, actingSet)
 	o.redeem(t, code(acting), dead.own()).withoutTokens(t).did(t, actingSet)
-	a := o.redeem(t, code(), admin.own(), cookies(actingAccessCookie, "x")).withoutTokens(t).did(t, ownSet+" "+actingCleared)
+	a := o.redeem(t, code(), admin.own(), cookies(actingAccessCookie, "x")).withoutTokens(t).did(t,
+		ownSet+" "+actingCleared)
 	own, _ := a.jar()
-	if b := o.do(t, http.MethodGet, "/auth/sessions/current", own.own()).want(t, 200); b.text("id") != a.text("session_id") {
+	if b := o.do(t, http.MethodGet, "/auth/sessions/current", own.own()).want(t, 200); b.text("id") !=
+		a.text("session_id") {
 		t.Errorf("%s", b.body)
 	}
 
 	// Whoever has none, or credentials in headers, is not taken for a browser.
-	for name, option := range map[string]option{"no cookies": cookies("theme", "dark"), "a bearer": bearer(admin.access), "an access type": stack("access-type", "client")} {
+	for name, option := range map[string]option{
+		"no cookies": cookies("theme", "dark"), "a bearer": bearer(admin.access),
+		"an access type": stack("access-type", "client"),
+	} {
 		also := admin.own()
 		if name == "no cookies" {
 			also = option
@@ -333,33 +361,71 @@ func TestRefreshByBadCookie(t *testing.T) {
 		cookies   string
 		ends      sessions.EndReason
 	}{
-		"none":                    {send: func(grant) option { return cookies("theme", "dark") }, status: 400, code: "SCHEMA_ERROR"},
-		"an empty one":            {send: func(grant) option { return cookies(refreshCookie, "") }, status: 400, code: "SCHEMA_ERROR"},
-		"an access token alone":   {send: func(g grant) option { return cookies(accessCookie, g.access) }, status: 400, code: "SCHEMA_ERROR"},
-		"twice":                   {send: func(g grant) option { return cookies(refreshCookie, g.refresh, refreshCookie, g.refresh) }, status: 400, code: "SCHEMA_ERROR"},
-		"the access cookie twice": {send: func(g grant) option { return cookies(accessCookie, "a", accessCookie, "b", refreshCookie, g.refresh) }, status: 400, code: "SCHEMA_ERROR"},
+		"none": {
+			send: func(grant) option { return cookies("theme", "dark") }, status: 400, code: "SCHEMA_ERROR",
+		},
+		"an empty one": {
+			send: func(grant) option { return cookies(refreshCookie, "") }, status: 400, code: "SCHEMA_ERROR",
+		},
+		"an access token alone": {
+			send: func(g grant) option { return cookies(accessCookie, g.access) }, status: 400, code: "SCHEMA_ERROR",
+		},
+		"twice": {
+			send:   func(g grant) option { return cookies(refreshCookie, g.refresh, refreshCookie, g.refresh) },
+			status: 400, code: "SCHEMA_ERROR",
+		},
+		"the access cookie twice": {
+			send: func(g grant) option {
+				return cookies(accessCookie, "a", accessCookie, "b", refreshCookie, g.refresh)
+			}, status: 400, code: "SCHEMA_ERROR",
+		},
 		"two planted beside it": {send: func(g grant) option {
 			return cookies(actingRefreshCookie, "a", actingRefreshCookie, "b", refreshCookie, g.refresh)
 		}, status: 400, code: "SCHEMA_ERROR"},
-		"truncated":                  {send: func(g grant) option { return cookies(refreshCookie, g.refresh[:40]) }, status: 401, code: refused, reason: "malformed", cookies: ownCleared},
-		"of 8 KiB":                   {send: func(g grant) option { return cookies(refreshCookie, g.refresh+strings.Repeat("A", 8<<10)) }, status: 401, code: refused, reason: "malformed", cookies: ownCleared},
-		"an access token in it":      {send: func(g grant) option { return cookies(refreshCookie, g.access) }, status: 401, code: refused, reason: "malformed", cookies: ownCleared},
-		"one planted beside it":      {send: func(g grant) option { return cookies(actingRefreshCookie, "x", refreshCookie, g.refresh) }, status: 401, code: refused, reason: "malformed", cookies: ownSet + " " + actingCleared},
-		"in an impersonation's name": {send: func(g grant) option { return cookies(actingRefreshCookie, g.refresh) }, status: 401, code: refused, reason: "malformed", cookies: actingCleared},
-		"idle":                       {configure: func(c *sessions.Config) { c.IdleTimeout, c.AccessTokenTTL = 10*time.Minute, 8*time.Minute }, send: grant.own, status: 401, code: refused, reason: "idle", cookies: ownCleared},
+		"truncated": {
+			send: func(g grant) option { return cookies(refreshCookie, g.refresh[:40]) }, status: 401, code: refused,
+			reason: "malformed", cookies: ownCleared,
+		},
+		"of 8 KiB": {
+			send:   func(g grant) option { return cookies(refreshCookie, g.refresh+strings.Repeat("A", 8<<10)) },
+			status: 401, code: refused, reason: "malformed", cookies: ownCleared,
+		},
+		"an access token in it": {
+			send: func(g grant) option { return cookies(refreshCookie, g.access) }, status: 401, code: refused,
+			reason: "malformed", cookies: ownCleared,
+		},
+		"one planted beside it": {
+			send:   func(g grant) option { return cookies(actingRefreshCookie, "x", refreshCookie, g.refresh) },
+			status: 401, code: refused, reason: "malformed", cookies: ownSet + " " + actingCleared,
+		},
+		"in an impersonation's name": {
+			send: func(g grant) option { return cookies(actingRefreshCookie, g.refresh) }, status: 401, code: refused,
+			reason: "malformed", cookies: actingCleared,
+		},
+		"idle": {
+			configure: func(c *sessions.Config) { c.IdleTimeout, c.AccessTokenTTL = 10*time.Minute, 8*time.Minute },
+			send:      grant.own, status: 401, code: refused, reason: "idle", cookies: ownCleared,
+		},
 		"spent": {before: func(t *testing.T, e *env, g grant) {
 			t.Helper()
 			e.refresh(t, e.refresh(t, g.refresh).want(t, 200).text("refresh_token")).want(t, 200)
-		}, send: grant.own, status: 401, code: refused, reason: "replay", cookies: ownCleared, ends: sessions.EndReplay},
+		}, send: grant.own, status: 401, code: refused, reason: "replay", cookies: ownCleared,
+			ends: sessions.EndReplay},
 		"ended": {before: func(t *testing.T, e *env, g grant) {
 			t.Helper()
 			e.do(t, http.MethodDelete, "/auth/sessions/"+g.id, bearer(e.serverKey)).want(t, 200)
-		}, send: grant.own, status: 401, code: refused, reason: "ended", cookies: ownCleared, ends: sessions.EndRevoked},
+		}, send: grant.own, status: 401, code: refused, reason: "ended", cookies: ownCleared,
+			ends: sessions.EndRevoked},
 		"of a user who is gone": {before: func(_ *testing.T, e *env, _ grant) {
-			e.setUsers(func(context.Context, string) (sessions.User, error) { return sessions.User{}, sessions.ErrUserNotFound })
-		}, send: grant.own, status: 401, code: refused, reason: "user_gone", cookies: ownCleared, ends: sessions.EndUserGone},
+			e.setUsers(func(context.Context, string) (sessions.User, error) {
+				return sessions.User{}, sessions.ErrUserNotFound
+			})
+		}, send: grant.own, status: 401, code: refused, reason: "user_gone", cookies: ownCleared,
+			ends: sessions.EndUserGone},
 		"of a user who is disabled": {before: func(_ *testing.T, e *env, _ grant) {
-			e.setUsers(func(context.Context, string) (sessions.User, error) { return sessions.User{}, sessions.ErrUserDisabled })
+			e.setUsers(func(context.Context, string) (sessions.User, error) {
+				return sessions.User{}, sessions.ErrUserDisabled
+			})
 		}, send: grant.own, status: 401, code: refused, reason: "user_disabled"},
 		"and the store is away": {before: func(_ *testing.T, e *env, _ grant) {
 			e.setFault(sessionstest.FailAt(sessionstest.MethodRefresh, 0, errors.New("away")))
@@ -432,7 +498,9 @@ func TestAnotherOriginChangesNothingByCookie(t *testing.T) {
 				e.clock.Advance(20 * time.Minute) // so that it would refresh
 				e.takeEvents()
 				before := e.snapshot(t)
-				for _, sent := range []option{g.own(), acting.acting(), cookies(refreshCookie, "dead"), cookies(accessCookie, "dead")} {
+				for _, sent := range []option{
+					g.own(), acting.acting(), cookies(refreshCookie, "dead"), cookies(accessCookie, "dead"),
+				} {
 					a := send(sent).refused(t, 403, "FORBIDDEN").did(t, nothing)
 					if d := a.details(); len(d) != 1 || d["reason"] != "cross_origin" {
 						t.Errorf("details %v", d)
@@ -459,7 +527,9 @@ func TestSignOutAlwaysClearsTheCookies(t *testing.T) {
 	t.Parallel()
 	const signedOut = 200
 	gone := func(_ *testing.T, e *env, _ grant) {
-		e.setUsers(func(context.Context, string) (sessions.User, error) { return sessions.User{}, sessions.ErrUserNotFound })
+		e.setUsers(func(context.Context, string) (sessions.User, error) {
+			return sessions.User{}, sessions.ErrUserNotFound
+		})
 	}
 	end := func(t *testing.T, e *env, g grant) {
 		t.Helper()
@@ -476,22 +546,57 @@ func TestSignOutAlwaysClearsTheCookies(t *testing.T) {
 		cookies string
 		ends    sessions.EndReason
 	}{
-		"live":                             {nil, grant.own, signedOut, "", ownCleared, sessions.EndSignedOut},
-		"the access token has expired":     {late, grant.own, signedOut, "", ownCleared, sessions.EndSignedOut},
-		"the access token alone":           {nil, func(g grant) option { return cookies(accessCookie, g.access) }, signedOut, "", ownCleared, sessions.EndSignedOut},
-		"the refresh token alone":          {late, func(g grant) option { return cookies(refreshCookie, g.refresh) }, signedOut, "", ownCleared, sessions.EndSignedOut},
-		"a spent refresh token":            {func(t *testing.T, e *env, g grant) { t.Helper(); e.refresh(t, g.refresh).want(t, 200) }, func(g grant) option { return cookies(refreshCookie, g.refresh) }, signedOut, "", ownCleared, sessions.EndSignedOut},
-		"the access token is garbage":      {nil, func(g grant) option { return cookies(accessCookie, "x", refreshCookie, g.refresh) }, signedOut, "", ownCleared, sessions.EndSignedOut},
-		"the refresh token is garbage":     {nil, func(g grant) option { return cookies(accessCookie, g.access, refreshCookie, "x") }, signedOut, "", ownCleared, sessions.EndSignedOut},
-		"both are garbage":                 {nil, func(grant) option { return cookies(accessCookie, "x", refreshCookie, "y") }, 401, refused, ownCleared, ""},
-		"an access token that is garbage":  {nil, func(grant) option { return cookies(accessCookie, "x") }, 401, "ACCESS_TOKEN_EXPIRED", ownCleared, ""},
-		"no cookies":                       {nil, func(grant) option { return cookies("theme", "dark") }, 401, "ACCESS_TOKEN_EXPIRED", allCleared, ""},
-		"empty ones":                       {nil, func(grant) option { return cookies(accessCookie, "", refreshCookie, "") }, 401, "ACCESS_TOKEN_EXPIRED", allCleared, ""},
-		"one twice":                        {nil, func(g grant) option { return cookies(accessCookie, g.access, accessCookie, g.access) }, 400, "SCHEMA_ERROR", allCleared, ""},
-		"it has ended elsewhere":           {end, grant.own, 401, refused, ownCleared, sessions.EndRevoked},
-		"the user is gone":                 {gone, grant.own, signedOut, "", ownCleared, sessions.EndSignedOut},
-		"the user is gone, and it is late": {func(t *testing.T, e *env, g grant) { t.Helper(); gone(t, e, g); late(t, e, g) }, grant.own, signedOut, "", ownCleared, sessions.EndSignedOut},
-		"it expired long ago":              {func(_ *testing.T, e *env, _ grant) { e.clock.Advance(800 * 24 * time.Hour) }, grant.own, 401, refused, ownCleared, ""},
+		"live":                         {nil, grant.own, signedOut, "", ownCleared, sessions.EndSignedOut},
+		"the access token has expired": {late, grant.own, signedOut, "", ownCleared, sessions.EndSignedOut},
+		"the access token alone": {
+			nil, func(g grant) option { return cookies(accessCookie, g.access) }, signedOut, "", ownCleared,
+			sessions.EndSignedOut,
+		},
+		"the refresh token alone": {
+			late, func(g grant) option { return cookies(refreshCookie, g.refresh) }, signedOut, "", ownCleared,
+			sessions.EndSignedOut,
+		},
+		"a spent refresh token": {
+			func(t *testing.T, e *env, g grant) { t.Helper(); e.refresh(t, g.refresh).want(t, 200) },
+			func(g grant) option { return cookies(refreshCookie, g.refresh) }, signedOut, "", ownCleared,
+			sessions.EndSignedOut,
+		},
+		"the access token is garbage": {
+			nil, func(g grant) option { return cookies(accessCookie, "x", refreshCookie, g.refresh) }, signedOut, "",
+			ownCleared, sessions.EndSignedOut,
+		},
+		"the refresh token is garbage": {
+			nil, func(g grant) option { return cookies(accessCookie, g.access, refreshCookie, "x") }, signedOut, "",
+			ownCleared, sessions.EndSignedOut,
+		},
+		"both are garbage": {
+			nil, func(grant) option { return cookies(accessCookie, "x", refreshCookie, "y") }, 401, refused,
+			ownCleared, "",
+		},
+		"an access token that is garbage": {
+			nil, func(grant) option { return cookies(accessCookie, "x") }, 401, "ACCESS_TOKEN_EXPIRED", ownCleared, "",
+		},
+		"no cookies": {
+			nil, func(grant) option { return cookies("theme", "dark") }, 401, "ACCESS_TOKEN_EXPIRED", allCleared, "",
+		},
+		"empty ones": {
+			nil, func(grant) option { return cookies(accessCookie, "", refreshCookie, "") }, 401,
+			"ACCESS_TOKEN_EXPIRED", allCleared, "",
+		},
+		"one twice": {
+			nil, func(g grant) option { return cookies(accessCookie, g.access, accessCookie, g.access) }, 400,
+			"SCHEMA_ERROR", allCleared, "",
+		},
+		"it has ended elsewhere": {end, grant.own, 401, refused, ownCleared, sessions.EndRevoked},
+		"the user is gone":       {gone, grant.own, signedOut, "", ownCleared, sessions.EndSignedOut},
+		"the user is gone, and it is late": {
+			func(t *testing.T, e *env, g grant) { t.Helper(); gone(t, e, g); late(t, e, g) }, grant.own, signedOut, "",
+			ownCleared, sessions.EndSignedOut,
+		},
+		"it expired long ago": {
+			func(_ *testing.T, e *env, _ grant) { e.clock.Advance(800 * 24 * time.Hour) }, grant.own, 401, refused,
+			ownCleared, "",
+		},
 		"the store is away": {func(_ *testing.T, e *env, _ grant) {
 			e.setFault(sessionstest.FailAt(sessionstest.MethodEnd, 0, errors.New("away")))
 		}, grant.own, 503, "TEMPORARILY_UNAVAILABLE", ownCleared, ""},
@@ -503,7 +608,8 @@ func TestSignOutAlwaysClearsTheCookies(t *testing.T) {
 			if test.before != nil {
 				test.before(t, e, g)
 			}
-			a := e.do(t, http.MethodDelete, "/auth/sessions/current", test.send(g), header("Sec-Fetch-Site", "same-origin")).want(t, test.status).did(t, test.cookies)
+			a := e.do(t, http.MethodDelete, "/auth/sessions/current", test.send(g),
+				header("Sec-Fetch-Site", "same-origin")).want(t, test.status).did(t, test.cookies)
 			if test.code != "" {
 				a.refused(t, test.status, test.code)
 			}
@@ -520,7 +626,8 @@ func TestSignOutAlwaysClearsTheCookies(t *testing.T) {
 		e := newEnv(t, cookieMode)
 		g := e.signIn(t, alice)
 		end(t, e, g)
-		if n, err := e.rows.Prune(t.Context(), sessions.PruneParams{EndedBefore: began.Add(time.Hour), Limit: 10}); n != 1 || err != nil {
+		if n, err := e.rows.Prune(t.Context(), sessions.PruneParams{EndedBefore: began.Add(time.Hour), Limit: 10}); n !=
+			1 || err != nil {
 			t.Fatal(n, err)
 		}
 		e.do(t, http.MethodDelete, "/auth/sessions/current", g.own()).refused(t, 401, refused).did(t, ownCleared)
@@ -538,12 +645,24 @@ func TestSignOutByATokenInAnotherCookie(t *testing.T) {
 		cookies string
 		ends    string // which of the two
 	}{
-		"the user's access token":           {func(own, _ grant) option { return cookies(actingAccessCookie, own.access) }, nobody, actingCleared, ""},
-		"the user's refresh token":          {func(own, _ grant) option { return cookies(actingRefreshCookie, own.refresh) }, refused, actingCleared, ""},
-		"both of the user's":                {func(own, _ grant) option { return own.acting() }, refused, actingCleared, ""},
-		"the impersonation's access token":  {func(_, acting grant) option { return cookies(accessCookie, acting.access) }, nobody, ownCleared, ""},
-		"the impersonation's refresh token": {func(_, acting grant) option { return cookies(refreshCookie, acting.refresh) }, refused, ownCleared, ""},
-		"both of the impersonation's":       {func(_, acting grant) option { return acting.own() }, refused, ownCleared, ""},
+		"the user's access token": {
+			func(own, _ grant) option { return cookies(actingAccessCookie, own.access) }, nobody, actingCleared, "",
+		},
+		"the user's refresh token": {
+			func(own, _ grant) option { return cookies(actingRefreshCookie, own.refresh) }, refused, actingCleared, "",
+		},
+		"both of the user's": {
+			func(own, _ grant) option { return own.acting() }, refused, actingCleared, "",
+		},
+		"the impersonation's access token": {
+			func(_, acting grant) option { return cookies(accessCookie, acting.access) }, nobody, ownCleared, "",
+		},
+		"the impersonation's refresh token": {
+			func(_, acting grant) option { return cookies(refreshCookie, acting.refresh) }, refused, ownCleared, "",
+		},
+		"both of the impersonation's": {
+			func(_, acting grant) option { return acting.own() }, refused, ownCleared, "",
+		},
 		"the access token beside a good refresh": {func(own, acting grant) option {
 			return cookies(accessCookie, acting.access, refreshCookie, own.refresh)
 		}, "", ownCleared, "own"},
@@ -582,8 +701,10 @@ func TestSignOutOfAnImpersonationLeavesTheUserSignedIn(t *testing.T) {
 				e.do(t, http.MethodDelete, "/auth/sessions/"+acting.id, bearer(e.adminKey)).want(t, 200)
 				want = 401
 			}
-			e.do(t, http.MethodDelete, "/auth/sessions/current", own.own(), acting.acting()).want(t, want).did(t, actingCleared)
-			if row := e.row(t, acting.id); row.EndedAt.IsZero() || !dies && (row.EndReason != sessions.EndSignedOut || row.EndedBy != alice) {
+			e.do(t, http.MethodDelete, "/auth/sessions/current", own.own(), acting.acting()).want(t, want).did(t,
+				actingCleared)
+			if row := e.row(t, acting.id); row.EndedAt.IsZero() || !dies && (row.EndReason != sessions.EndSignedOut ||
+				row.EndedBy != alice) {
 				t.Errorf("%+v", row)
 			}
 			if a := e.do(t, http.MethodGet, "/auth/sessions/current", own.own()).want(t, 200); a.text("id") != own.id {
@@ -604,7 +725,8 @@ func TestSignOutByHeaderLeavesTheCookies(t *testing.T) {
 			t.Parallel()
 			e := newEnv(t, cookieMode)
 			g, other := e.signIn(t, alice), e.signIn(t, bob)
-			e.do(t, http.MethodDelete, "/auth/sessions/current", g.own(), by(grant{access: "x", refresh: "x"})).want(t, 401).did(t, nothing)
+			e.do(t, http.MethodDelete, "/auth/sessions/current", g.own(), by(grant{access: "x", refresh: "x"})).want(t,
+				401).did(t, nothing)
 			e.do(t, http.MethodDelete, "/auth/sessions/current", g.own(), by(other)).want(t, 200).did(t, nothing)
 			if !e.row(t, g.id).EndedAt.IsZero() || e.row(t, other.id).EndedAt.IsZero() {
 				t.Error("the wrong session has ended")
@@ -615,7 +737,8 @@ func TestSignOutByHeaderLeavesTheCookies(t *testing.T) {
 		t.Parallel()
 		e := newEnv(t, cookieMode)
 		g := e.signIn(t, alice)
-		e.do(t, http.MethodDelete, "/auth/sessions/current", g.own(), stack("access-type", "client")).refused(t, 401, "ACCESS_TOKEN_EXPIRED").did(t, nothing)
+		e.do(t, http.MethodDelete, "/auth/sessions/current", g.own(), stack("access-type", "client")).refused(t, 401,
+			"ACCESS_TOKEN_EXPIRED").did(t, nothing)
 		if !e.row(t, g.id).EndedAt.IsZero() {
 			t.Error("it has ended")
 		}

@@ -94,31 +94,48 @@ func costlyRequests(e *env) []costly {
 	long := `{"` + strings.Repeat("n", 64*kib-16) + `":1}`
 	brackets := `{"x":` + strings.Repeat("[", 64*kib-16)
 	var all []costly
-	for _, path := range []string{"/auth/sessions", "/auth/sessions/redeem", "/auth/oauth/token", "/auth/oauth/revoke"} {
+	for _, path := range []string{
+		"/auth/sessions", "/auth/sessions/redeem", "/auth/oauth/token", "/auth/oauth/revoke",
+	} {
 		for name, body := range map[string]string{
-			"nothing": "{}", "objects in an array": nested, "deep objects": deep, "many members": members, "members with escapes": escaped,
-			"4 KiB of members": some, "one long name": long, "brackets": brackets, "spaces": strings.Repeat(" ", 64*kib),
+			"nothing": "{}", "objects in an array": nested, "deep objects": deep, "many members": members,
+			"members with escapes": escaped,
+			"4 KiB of members":     some, "one long name": long, "brackets": brackets,
+			"spaces": strings.Repeat(" ", 64*kib),
 		} {
 			all = append(all, costly{name: name, method: http.MethodPost, path: path, header: asJSON, body: body})
 			if path == "/auth/sessions" {
-				all = append(all, costly{name: name + ", by a key", method: http.MethodPost, path: path, header: http.Header{"Content-Type": asJSON["Content-Type"], "Authorization": {"Bearer " + e.serverKey}}, body: body})
+				all = append(all, costly{
+					name: name + ", by a key", method: http.MethodPost, path: path, header: http.Header{
+						"Content-Type": asJSON["Content-Type"], "Authorization": {"Bearer " + e.serverKey},
+					}, body: body,
+				})
 			}
 		}
 	}
 	for _, path := range []string{"/auth/oauth/token", "/auth/oauth/revoke"} {
 		for name, body := range map[string]string{
-			"a form of many fields": distinct(64*kib, "%s=1", "&"), "a form of empty fields": strings.Repeat("&", 64*kib), "a form of escapes": distinct(64*kib, "%%61%s", "&"),
-			"a form with one field many times": strings.Repeat("token=&", 64*kib/7), "a form with a long token": "grant_type=refresh_token&refresh_token=x&token=" + strings.Repeat("%61", 21*kib),
+			"a form of many fields": distinct(64*kib, "%s=1", "&"), "a form of empty fields": strings.Repeat("&",
+				64*kib), "a form of escapes": distinct(64*kib, "%%61%s", "&"),
+			"a form with one field many times": strings.Repeat("token=&", 64*kib/7),
+			"a form with a long token": "grant_type=refresh_token&refresh_token=x&token=" +
+				strings.Repeat("%61", 21*kib),
 		} {
 			all = append(all, costly{name: name, method: http.MethodPost, path: path, header: asForm, body: body})
 		}
 	}
 	dead := "srt1_" + strings.Repeat("A", 80)
 	for name, header := range map[string]http.Header{
-		"1 MB of X-Forwarded-For":     {"X-Stack-Refresh-Token": {dead}, "X-Forwarded-For": {strings.Repeat("1,", mib/2)}},
-		"1 MB of trusted hops":        {"X-Stack-Refresh-Token": {dead}, "X-Forwarded-For": {strings.Repeat("10.0.0.1:80, ", mib/13)}},
-		"1 MB of commas":              {"X-Stack-Refresh-Token": {dead}, "X-Forwarded-For": {strings.Repeat(",", mib)}},
-		"1 MB of lines":               {"X-Stack-Refresh-Token": {dead}, "X-Forwarded-For": strings.Split(strings.Repeat("1,", mib/32), ",")},
+		"1 MB of X-Forwarded-For": {
+			"X-Stack-Refresh-Token": {dead}, "X-Forwarded-For": {strings.Repeat("1,", mib/2)},
+		},
+		"1 MB of trusted hops": {
+			"X-Stack-Refresh-Token": {dead}, "X-Forwarded-For": {strings.Repeat("10.0.0.1:80, ", mib/13)},
+		},
+		"1 MB of commas": {"X-Stack-Refresh-Token": {dead}, "X-Forwarded-For": {strings.Repeat(",", mib)}},
+		"1 MB of lines": {
+			"X-Stack-Refresh-Token": {dead}, "X-Forwarded-For": strings.Split(strings.Repeat("1,", mib/32), ","),
+		},
 		"1 MB of User-Agent":          {"X-Stack-Refresh-Token": {dead}, "User-Agent": {strings.Repeat("a", mib)}},
 		"1 MB of Authorization":       {"Authorization": {"Bearer " + strings.Repeat("a", mib)}},
 		"1 MB of segments":            {"Authorization": {"Bearer " + strings.Repeat(".", mib)}},
@@ -137,17 +154,22 @@ func costlyRequests(e *env) []costly {
 			all = append(all, costly{name: name, method: http.MethodPost, path: path, header: header})
 		}
 	}
-	for _, path := range []string{"/auth/openapi.yaml", "/.well-known/jwks.json", "/projects/" + project + "/.well-known/openid-configuration"} {
+	for _, path := range []string{
+		"/auth/openapi.yaml", "/.well-known/jwks.json", "/projects/" + project + "/.well-known/openid-configuration",
+	} {
 		for name, ranges := range map[string]string{
 			"250 ranges": ranges(250), "6,000 ranges": ranges(6000), "1 MB of ranges": ranges(90_000),
 		} {
-			all = append(all, costly{name: name, method: http.MethodGet, path: path, header: http.Header{"Range": {ranges}}, document: true})
+			all = append(all, costly{
+				name: name, method: http.MethodGet, path: path, header: http.Header{"Range": {ranges}}, document: true,
+			})
 		}
 	}
 	all = append(all,
 		costly{name: "1 MB of path", method: http.MethodGet, path: strings.Repeat("/a", mib/2)},
 		costly{name: "1 MB of id", method: http.MethodDelete, path: "/auth/sessions/" + strings.Repeat("a", mib)},
-		costly{name: "1 MB of project", method: http.MethodGet, path: "/projects/" + strings.Repeat("a", mib) + "/.well-known/jwks.json"},
+		costly{name: "1 MB of project", method: http.MethodGet, path: "/projects/" + strings.Repeat("a", mib) +
+			"/.well-known/jwks.json"},
 	)
 	return all
 }
@@ -201,9 +223,11 @@ func TestWhatAnonymousRequestsCost(t *testing.T) {
 			}
 			cost, sent := serve(c)
 			in := c.size()
-			t.Logf("%s\t%s\t%d\t%d\t%d\t%.1f", c.path[:min(len(c.path), 40)], c.name, in, cost, sent, float64(cost)/float64(in))
+			t.Logf("%s\t%s\t%d\t%d\t%d\t%.1f", c.path[:min(len(c.path), 40)], c.name, in, cost, sent,
+				float64(cost)/float64(in))
 			if cost > most*in+free || sent > largest {
-				t.Errorf("%s %.40s, %s: %d bytes came in, %d were allocated and %d went out", c.method, c.path, c.name, in, cost, sent)
+				t.Errorf("%s %.40s, %s: %d bytes came in, %d were allocated and %d went out", c.method, c.path, c.name,
+					in, cost, sent)
 			}
 		}
 	}

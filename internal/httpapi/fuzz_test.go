@@ -21,10 +21,14 @@ import (
 // what is not has made no session.
 func FuzzCreateBody(f *testing.F) {
 	for _, seed := range []string{
-		`{"user_id":"alice"}`, `{"user_id":"alice","expires_in_millis":1000,"is_impersonation":false,"reason":"r","client":{"ip":"192.0.2.1","user_agent":"x"}}`,
+		`{"user_id":"alice"}`,
+		`{"user_id":"alice","expires_in_millis":1000,"is_impersonation":false,"reason":"r",` +
+			`"client":{"ip":"192.0.2.1","user_agent":"x"}}`,
 		`{"user_id":"alice","is_impersonation":true,"expires_in_millis":30000,"actor":{"user_id":"admin-1"}}`,
-		`{"user_id":"me"}`, `{"user_id":""}`, `{"user_id":"a","USER_ID":"b"}`, `{"user_id":"\ud83d\ude00"}`, `{"user_id":"\ud83d"}`, `{"user_id":"a","expires_in_millis":1e3}`,
-		`{"user_id":"a","expires_in_millis":31708800001}`, `{"user_id":"a","actor":{"user_id":"b"}}`, ``, `null`, `[]`, `{`, "{\"user_id\":\"\xff\"}", ` {"user_id":"a"} `, `{"user_id":"a"}x`,
+		`{"user_id":"me"}`, `{"user_id":""}`, `{"user_id":"a","USER_ID":"b"}`, `{"user_id":"\ud83d\ude00"}`,
+		`{"user_id":"\ud83d"}`, `{"user_id":"a","expires_in_millis":1e3}`,
+		`{"user_id":"a","expires_in_millis":31708800001}`, `{"user_id":"a","actor":{"user_id":"b"}}`, ``, `null`, `[]`,
+		`{`, "{\"user_id\":\"\xff\"}", ` {"user_id":"a"} `, `{"user_id":"a"}x`,
 	} {
 		f.Add([]byte(seed))
 	}
@@ -73,13 +77,15 @@ func FuzzCreateBody(f *testing.F) {
 		switch {
 		case request.UserID == "" || !plain(request.UserID, 255) || s.UserID != request.UserID:
 			t.Errorf("user id %q, kept as %q", request.UserID, s.UserID)
-		case request.ExpiresIn != nil && (*request.ExpiresIn < least || *request.ExpiresIn > most || s.ExpiresAt.Sub(s.CreatedAt).Milliseconds() != *request.ExpiresIn):
+		case request.ExpiresIn != nil && (*request.ExpiresIn < least || *request.ExpiresIn > most ||
+			s.ExpiresAt.Sub(s.CreatedAt).Milliseconds() != *request.ExpiresIn):
 			t.Errorf("expires in %d, kept as %v", *request.ExpiresIn, s.ExpiresAt.Sub(s.CreatedAt))
 		case s.Impersonation != acting:
 			t.Errorf("impersonation: asked for %v, kept as %v", acting, s.Impersonation)
 		case request.Reason != nil && (!plain(*request.Reason, 500) || s.Reason != *request.Reason):
 			t.Errorf("reason %q, kept as %q", *request.Reason, s.Reason)
-		case request.Actor != nil && (!acting || request.Actor.UserID == "" || !plain(request.Actor.UserID, 255) || s.Actor != request.Actor.UserID):
+		case request.Actor != nil && (!acting || request.Actor.UserID == "" || !plain(request.Actor.UserID, 255) ||
+			s.Actor != request.Actor.UserID):
 			t.Errorf("actor %q, kept as %q", request.Actor.UserID, s.Actor)
 		}
 		if c := request.Client; c != nil && c.IP != nil {
@@ -94,11 +100,15 @@ func FuzzCreateBody(f *testing.F) {
 // and nobody gets in who has no credential.
 func FuzzAuthenticate(f *testing.F) {
 	for _, seed := range []string{
-		"", "Authorization: Bearer {server}", "Authorization: bearer  {access}", "Authorization: Bearer {access}\nAuthorization: Basic eDp5", "Authorization: Basic {server}",
+		"", "Authorization: Bearer {server}", "Authorization: bearer  {access}",
+		"Authorization: Bearer {access}\nAuthorization: Basic eDp5", "Authorization: Basic {server}",
 		"x-stack-access-type: server\nx-stack-project-id: " + project + "\nx-stack-secret-server-key: {server}",
-		"x-hexclave-access-type: client\nx-hexclave-project-id: " + project + "\nx-hexclave-access-token: {access}\nx-stack-override-error-status: 1",
-		"x-stack-access-type: admin\nx-stack-branch-id: dev", "x-stack-refresh-token: {refresh}", "Authorization: Bearer ssk_\nCookie: a=b",
-		"Authorization: Bearer eyJhbGciOiJub25lIn0.e30.", "X-Request-Id: \x1b[31m", "X-Forwarded-For: 1.2.3.4", "Content-Type: application/json\nContent-Encoding: gzip",
+		"x-hexclave-access-type: client\nx-hexclave-project-id: " + project +
+			"\nx-hexclave-access-token: {access}\nx-stack-override-error-status: 1",
+		"x-stack-access-type: admin\nx-stack-branch-id: dev", "x-stack-refresh-token: {refresh}",
+		"Authorization: Bearer ssk_\nCookie: a=b",
+		"Authorization: Bearer eyJhbGciOiJub25lIn0.e30.", "X-Request-Id: \x1b[31m", "X-Forwarded-For: 1.2.3.4",
+		"Content-Type: application/json\nContent-Encoding: gzip",
 	} {
 		f.Add(seed)
 	}
@@ -111,7 +121,9 @@ func FuzzAuthenticate(f *testing.F) {
 			for line := range strings.SplitSeq(fill.Replace(lines), "\n") {
 				name, value, _ := strings.Cut(line, ": ")
 				// net/http lets no others through.
-				if name == "" || strings.ContainsFunc(name, func(c rune) bool { return c <= ' ' || c > '~' || strings.ContainsRune(`()<>@,;:\"/[]?={}`, c) }) ||
+				if name == "" || strings.ContainsFunc(name, func(c rune) bool {
+					return c <= ' ' || c > '~' || strings.ContainsRune(`()<>@,;:\"/[]?={}`, c)
+				}) ||
 					strings.ContainsFunc(value, func(c rune) bool { return c < ' ' && c != '\t' || c == 0x7f }) {
 					continue
 				}
@@ -132,7 +144,11 @@ func FuzzAuthenticate(f *testing.F) {
 				t.Errorf("our fault: %v", err)
 			}
 		}
-		for _, call := range []string{"GET /auth/sessions/current", "GET /auth/sessions?user_id=" + alice, "POST /auth/sessions", "DELETE /auth/sessions?user_id=" + bob, "DELETE /auth/sessions/" + own.id, "POST /auth/oauth/token", "POST /auth/oauth/revoke"} {
+		for _, call := range []string{
+			"GET /auth/sessions/current", "GET /auth/sessions?user_id=" + alice, "POST /auth/sessions",
+			"DELETE /auth/sessions?user_id=" + bob, "DELETE /auth/sessions/" + own.id, "POST /auth/oauth/token",
+			"POST /auth/oauth/revoke",
+		} {
 			method, target, _ := strings.Cut(call, " ")
 			r := httptest.NewRequest(method, target, nil)
 			as(r)

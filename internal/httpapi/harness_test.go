@@ -67,7 +67,9 @@ func newEnv(t testing.TB, configure ...func(*sessions.Config)) *env {
 	t.Helper()
 	e := &env{}
 	var keys []sessions.ServerKey
-	for name, access := range map[string]sessions.AccessType{"backend": sessions.AccessServer, "console": sessions.AccessAdmin} {
+	for name, access := range map[string]sessions.AccessType{
+		"backend": sessions.AccessServer, "console": sessions.AccessAdmin,
+	} {
 		key, err := sessions.NewServerKey(access)
 		if err != nil {
 			t.Fatal(err)
@@ -86,13 +88,18 @@ func newEnv(t testing.TB, configure ...func(*sessions.Config)) *env {
 	}
 	e.kit = sessionstest.New(t, append([]func(*sessions.Config){func(c *sessions.Config) {
 		c.Users = func(ctx context.Context, id string) (sessions.User, error) {
-			if users := locked(e, func() func(context.Context, string) (sessions.User, error) { return e.users }); users != nil {
+			if users := locked(e, func() func(context.Context, string) (sessions.User, error) {
+				return e.users
+			}); users != nil {
 				return users(ctx, id)
 			}
 			return knownUsers(ctx, id)
 		}
 		c.Claims = func(ctx context.Context, s sessions.Session, u sessions.User) (map[string]any, error) {
-			if claims := locked(e, func() func(context.Context, sessions.Session, sessions.User) (map[string]any, error) { return e.claims }); claims != nil {
+			if claims := locked(e,
+				func() func(context.Context, sessions.Session, sessions.User) (map[string]any, error) {
+					return e.claims
+				}); claims != nil {
 				return claims(ctx, s, u)
 			}
 			return nil, nil
@@ -124,7 +131,10 @@ func newEnv(t testing.TB, configure ...func(*sessions.Config)) *env {
 func knownUsers(_ context.Context, id string) (sessions.User, error) {
 	switch id {
 	case alice:
-		return sessions.User{ID: alice, Name: "Alice", Email: "alice@sessile.test", EmailVerified: true, SignedUpAt: began.AddDate(-1, 0, 0)}, nil
+		return sessions.User{
+			ID: alice, Name: "Alice", Email: "alice@sessile.test", EmailVerified: true,
+			SignedUpAt: began.AddDate(-1, 0, 0),
+		}, nil
 	case bob:
 		return sessions.User{ID: bob}, nil
 	case disabled:
@@ -188,8 +198,10 @@ func (e *env) toldRefusal(t testing.TB, want string) sessions.Event {
 	if want == "" && len(events) == 0 {
 		return sessions.Event{}
 	}
-	if want == "" || len(events) != 1 || events[0].Type != sessions.EventImpersonationRefused || events[0].Refusal != want ||
-		events[0].Session.ID != "" || !events[0].Session.Impersonation || !events[0].At.Equal(e.clock.Now().Truncate(time.Microsecond)) {
+	if want == "" || len(events) != 1 || events[0].Type != sessions.EventImpersonationRefused ||
+		events[0].Refusal != want ||
+		events[0].Session.ID != "" || !events[0].Session.Impersonation ||
+		!events[0].At.Equal(e.clock.Now().Truncate(time.Microsecond)) {
 		t.Fatalf("events %+v, want one of an impersonation refused for %q", events, want)
 	}
 	return events[0]
@@ -400,7 +412,8 @@ func (e *env) judge(t testing.TB, r *http.Request, sent []byte, response *http.R
 	if foreign || a.status == http.StatusTemporaryRedirect && e.prefix != "" {
 		return a // the answer of the host's mux, not of ours
 	}
-	if strings.Contains(a.header.Get("Content-Type"), "json") && len(content) > 0 && a.status != http.StatusPartialContent {
+	if strings.Contains(a.header.Get("Content-Type"), "json") && len(content) > 0 &&
+		a.status != http.StatusPartialContent {
 		if err := json.Unmarshal(content, &a.json); err != nil {
 			t.Errorf("%s: the body is not JSON: %q", where, content)
 		}
@@ -412,7 +425,8 @@ func (e *env) judge(t testing.TB, r *http.Request, sent []byte, response *http.R
 	}
 	for _, name := range []string{"Request-Id", "Known-Error", "Actual-Status"} {
 		if a.header.Get("X-Stack-"+name) != a.header.Get("X-Hexclave-"+name) {
-			t.Errorf("%s: the two spellings of %s differ: %q and %q", where, name, a.header.Get("X-Stack-"+name), a.header.Get("X-Hexclave-"+name))
+			t.Errorf("%s: the two spellings of %s differ: %q and %q", where, name, a.header.Get("X-Stack-"+name),
+				a.header.Get("X-Hexclave-"+name))
 		}
 	}
 	if got := a.header.Get("X-Stack-Request-Id"); ofFamily && got != id || !ofFamily && got != "" {
@@ -446,7 +460,8 @@ func (e *env) judge(t testing.TB, r *http.Request, sent []byte, response *http.R
 		if code == "" || a.json["error"] == "" || a.json["error"] == nil {
 			t.Errorf("%s: not an error body: %s", where, content)
 		}
-		if message, _ := a.details()["message"].(string); code == "SCHEMA_ERROR" && !schemaMessage.MatchString(message) {
+		if message, _ := a.details()["message"].(string); code == "SCHEMA_ERROR" &&
+			!schemaMessage.MatchString(message) {
 			t.Errorf("%s: the message does not name the field: %q", where, message)
 		}
 		for name := range a.json {
@@ -505,7 +520,10 @@ func keys(h http.Header) func(yield func(string) bool) {
 
 var (
 	// RFC 6750, section 3, and RFC 9110, section 11.6.1.
-	challengeGrammar = regexp.MustCompile(`^Bearer realm="sessile"(, error="(invalid_request|invalid_token|insufficient_scope)", error_description="[ !#-\[\]-~]+")?$`)
+	challengeGrammar = regexp.MustCompile(
+		`^Bearer realm="sessile"(, error="(invalid_request|invalid_token|insufficient_scope)", error_description="[ ` +
+			`!#-\[\]-~]+")?$`,
+	)
 
 	// RFC 6749, section 5.2. Clients read a challenge before the body, so there is none
 	// with invalid_grant.
@@ -513,11 +531,14 @@ var (
 
 	// schemaMessage has a line for each problem, which begins with the path of its
 	// field, as the wire contract has it.
-	schemaMessage = regexp.MustCompile(`^Request validation failed on [A-Z]+ /[^\n]*:(\n- (body|query|params|headers|cookies)[^\n]* [^\n]+)+$`)
+	schemaMessage = regexp.MustCompile(
+		`^Request validation failed on [A-Z]+ /[^\n]*:(\n- (body|query|params|headers|cookies)[^\n]* [^\n]+)+$`,
+	)
 
 	// answerHeaders are all headers that an answer may have.
 	answerHeaders = []string{
-		"Accept-Ranges", "Allow", "Cache-Control", "Connection", "Content-Length", "Content-Range", "Content-Type", "Date", "Etag",
+		"Accept-Ranges", "Allow", "Cache-Control", "Connection", "Content-Length", "Content-Range", "Content-Type",
+		"Date", "Etag",
 		"Pragma", "Retry-After", "Set-Cookie", "Vary", "Www-Authenticate", "X-Content-Type-Options", "X-Request-Id",
 		"X-Stack-Actual-Status", "X-Stack-Known-Error", "X-Stack-Request-Id",
 		"X-Hexclave-Actual-Status", "X-Hexclave-Known-Error", "X-Hexclave-Request-Id",
@@ -526,18 +547,25 @@ var (
 	// sdkKnows are the codes of the wire contract that our endpoints answer. The
 	// published SDK answers all others with an appeal to update it.
 	sdkKnows = map[string]bool{
-		"BODY_PARSING_ERROR": true, "SCHEMA_ERROR": true, "PROJECT_KEY_WITHOUT_ACCESS_TYPE": true, "INVALID_ACCESS_TYPE": true,
+		"BODY_PARSING_ERROR": true, "SCHEMA_ERROR": true, "PROJECT_KEY_WITHOUT_ACCESS_TYPE": true,
+		"INVALID_ACCESS_TYPE":            true,
 		"ACCESS_TYPE_WITHOUT_PROJECT_ID": true, "ACCESS_TYPE_REQUIRED": true, "INSUFFICIENT_ACCESS_TYPE": true,
-		"INVALID_PUBLISHABLE_CLIENT_KEY": true, "INVALID_SECRET_SERVER_KEY": true, "INVALID_SUPER_SECRET_ADMIN_KEY": true,
-		"PUBLISHABLE_CLIENT_KEY_REQUIRED_FOR_PROJECT": true, "SERVER_AUTHENTICATION_REQUIRED": true, "ADMIN_AUTHENTICATION_REQUIRED": true,
-		"UNPARSABLE_ACCESS_TOKEN": true, "ACCESS_TOKEN_EXPIRED": true, "INVALID_PROJECT_FOR_ACCESS_TOKEN": true,
+		"INVALID_PUBLISHABLE_CLIENT_KEY": true, "INVALID_SECRET_SERVER_KEY": true,
+		"INVALID_SUPER_SECRET_ADMIN_KEY":              true,
+		"PUBLISHABLE_CLIENT_KEY_REQUIRED_FOR_PROJECT": true, "SERVER_AUTHENTICATION_REQUIRED": true,
+		"ADMIN_AUTHENTICATION_REQUIRED": true,
+		"UNPARSABLE_ACCESS_TOKEN":       true, "ACCESS_TOKEN_EXPIRED": true, "INVALID_PROJECT_FOR_ACCESS_TOKEN": true,
 		"CURRENT_PROJECT_NOT_FOUND": true, "BRANCH_DOES_NOT_EXIST": true, "CANNOT_GET_OWN_USER_WITHOUT_USER": true,
-		"USER_ID_DOES_NOT_EXIST": true, "CANNOT_DELETE_CURRENT_SESSION": true, "REFRESH_TOKEN_NOT_FOUND_OR_EXPIRED": true,
-		"INVALID_OAUTH_CLIENT_ID_OR_SECRET": true, "USER_NOT_FOUND": true,
+		"USER_ID_DOES_NOT_EXIST": true, "CANNOT_DELETE_CURRENT_SESSION": true,
+		"REFRESH_TOKEN_NOT_FOUND_OR_EXPIRED": true,
+		"INVALID_OAUTH_CLIENT_ID_OR_SECRET":  true, "USER_NOT_FOUND": true,
 	}
 
 	// What would give away a credential, a statement or our insides.
-	leaks       = regexp.MustCompile(`s(rt|hc)1_[A-Za-z0-9_-]|s[sa]k_[A-Za-z0-9_-]{8}|eyJ[A-Za-z0-9_-]{8}|(?i:\b(select|insert into|update|delete from) [^ ]+ (from|set|values|where)\b)`)
+	leaks = regexp.MustCompile(
+		`s(rt|hc)1_[A-Za-z0-9_-]|s[sa]k_[A-Za-z0-9_-]{8}|eyJ[A-Za-z0-9_-]{8}|(?i:\b(select|insert into|update|delete ` +
+			`from) [^ ]+ (from|set|values|where)\b)`,
+	)
 	credentials = regexp.MustCompile(`(srt1_|shc1_|s[sa]k_|eyJ)[A-Za-z0-9_.-]*`)
 	traces      = regexp.MustCompile(`sessions: |goroutine \d+ \[|\.go:\d+|runtime\.|panic`)
 )
@@ -606,7 +634,8 @@ func (e *env) checkOpenAPI(t testing.TB, where string, r *http.Request, path str
 	}
 	if ok, errs := v.ValidateHttpResponse(request, response); !ok {
 		for _, err := range errs {
-			t.Errorf("%s: the answer %d %s is not as openapi.yaml has it: %s: %s %v", where, a.status, redactedBody(a), err.Message, err.Reason, err.SchemaValidationErrors)
+			t.Errorf("%s: the answer %d %s is not as openapi.yaml has it: %s: %s %v", where, a.status, redactedBody(a),
+				err.Message, err.Reason, err.SchemaValidationErrors)
 		}
 	}
 	if a.status >= 300 {
@@ -615,7 +644,8 @@ func (e *env) checkOpenAPI(t testing.TB, where string, r *http.Request, path str
 	request.Body = io.NopCloser(bytes.NewReader(sent))
 	if ok, errs := v.ValidateHttpRequestSync(request); !ok {
 		for _, err := range errs {
-			t.Errorf("%s: the request was granted but is not as openapi.yaml has it: %s: %s %v", where, err.Message, err.Reason, err.SchemaValidationErrors)
+			t.Errorf("%s: the request was granted but is not as openapi.yaml has it: %s: %s %v", where, err.Message,
+				err.Reason, err.SchemaValidationErrors)
 		}
 	}
 }
@@ -705,7 +735,8 @@ func lasting(ttl time.Duration) func(*sessions.CreateParams) {
 // refresh refreshes over HTTP.
 func (e *env) refresh(t testing.TB, token string, options ...option) answer {
 	t.Helper()
-	return e.do(t, http.MethodPost, "/auth/sessions/current/refresh", append([]option{header("x-stack-refresh-token", token)}, options...)...)
+	return e.do(t, http.MethodPost, "/auth/sessions/current/refresh",
+		append([]option{header("x-stack-refresh-token", token)}, options...)...)
 }
 
 // caller is who makes a request, in one of the two schemes.

@@ -101,7 +101,8 @@ func (o *office) redeem(t testing.TB, code string, more ...option) answer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return o.do(t, http.MethodPost, "/auth/sessions/redeem", append([]option{jsonBody(`{"code":` + string(quoted) + `}`)}, more...)...)
+	return o.do(t, http.MethodPost, "/auth/sessions/redeem",
+		append([]option{jsonBody(`{"code":` + string(quoted) + `}`)}, more...)...)
 }
 
 // dead fails the test if any credential of g still works.
@@ -140,11 +141,12 @@ func claims(t testing.TB, token string) map[string]any {
 func TestAUserImpersonates(t *testing.T) {
 	t.Parallel()
 	for name, body := range map[string]string{
-		"with nothing but a user":             target(alice),
-		"and says that it is one":             target(alice, `"is_impersonation":true`),
-		"and says that it is none":            target(alice, `"is_impersonation":false`),
-		"and names itself as the actor":       target(alice, `"actor":{"user_id":"`+root+`"}`),
-		"and names itself, and says it is no": target(alice, `"is_impersonation":false`, `"actor":{"user_id":"`+root+`"}`),
+		"with nothing but a user":       target(alice),
+		"and says that it is one":       target(alice, `"is_impersonation":true`),
+		"and says that it is none":      target(alice, `"is_impersonation":false`),
+		"and names itself as the actor": target(alice, `"actor":{"user_id":"`+root+`"}`),
+		"and names itself, and says it is no": target(alice, `"is_impersonation":false`,
+			`"actor":{"user_id":"`+root+`"}`),
 	} {
 		for scheme := range 3 {
 			t.Run(name+"/"+strconv.Itoa(scheme), func(t *testing.T) {
@@ -158,11 +160,13 @@ func TestAUserImpersonates(t *testing.T) {
 					t.Errorf("%s", redactedBody(a))
 				}
 				s := o.row(t, a.text("session_id"))
-				if !s.Impersonation || s.UserID != alice || s.Actor != root || s.ParentSessionID != admin.id || s.CreatedBy != root || !s.AuthTime.IsZero() || s.Client.UserAgent != "Office/1" {
+				if !s.Impersonation || s.UserID != alice || s.Actor != root || s.ParentSessionID != admin.id ||
+					s.CreatedBy != root || !s.AuthTime.IsZero() || s.Client.UserAgent != "Office/1" {
 					t.Errorf("%+v", s)
 				}
 				c := claims(t, a.text("access_token"))
-				if act, _ := c["act"].(map[string]any); len(act) != 1 || act["sub"] != root || c["sub"] != alice || c["sid"] != s.ID {
+				if act, _ := c["act"].(map[string]any); len(act) != 1 || act["sub"] != root || c["sub"] != alice ||
+					c["sid"] != s.ID {
 					t.Errorf("claims %v", c)
 				}
 				if _, has := c["auth_time"]; has {
@@ -213,52 +217,137 @@ func TestARefusedImpersonation(t *testing.T) {
 	governed := func(c *sessions.Config) { c.Impersonation.RequireActor, c.Impersonation.RequireReason = true, true }
 	noPolicy := func(c *sessions.Config) { c.MayImpersonate = nil }
 	tests := map[string]test{
-		"by nobody's leave":                    {body: target(alice), status: 401, code: "INSUFFICIENT_ACCESS_TYPE", why: "not_allowed", config: noPolicy},
-		"by nobody's leave, with a bad body":   {body: target(alice, `"actor":7`), status: 401, code: "INSUFFICIENT_ACCESS_TYPE", why: "not_allowed", config: noPolicy},
-		"from one, by nobody's leave":          {as: "acting", body: target(bob), status: 401, code: "INSUFFICIENT_ACCESS_TYPE", why: "not_allowed", config: noPolicy},
-		"by a user who may not":                {as: "bob", body: target(alice), status: 403, code: notAllowed, why: "not_allowed"},
-		"of another administrator":             {body: target(other), status: 403, code: notAllowed, why: "not_allowed"},
-		"of oneself":                           {body: target(root), status: 403, code: notAllowed, why: "oneself"},
-		"of me":                                {body: target("me"), status: 403, code: notAllowed, why: "oneself"},
-		"of me, by a user who may not":         {as: "bob", body: target("me"), status: 403, code: notAllowed, why: "oneself"},
-		"from an impersonation":                {as: "acting", body: target(bob), status: 403, code: notAllowed, why: "chained"},
-		"from an impersonation, of the actor":  {as: "acting", body: target(root), status: 403, code: notAllowed, why: "chained"},
-		"from an impersonation, of me":         {as: "acting", body: target("me"), status: 403, code: notAllowed, why: "chained"},
-		"from a key's impersonation of root":   {as: "acting root", body: target(bob), status: 403, code: notAllowed, why: "chained"},
-		"from a session that has ended":        {as: "ended", body: target(alice), status: 401, code: "ACCESS_TOKEN_EXPIRED"},
-		"with a token that has expired":        {body: target(alice), status: 401, code: "ACCESS_TOKEN_EXPIRED", change: func(o *office) { o.clock.Advance(11 * time.Minute) }},
-		"from an impersonation that has ended": {as: "ended acting", body: target(bob), status: 401, code: "ACCESS_TOKEN_EXPIRED"},
-		"by somebody demoted a moment ago":     {body: target(alice), status: 403, code: notAllowed, why: "not_allowed", change: func(o *office) { o.demote(root) }},
-		"by somebody disabled a moment ago":    {body: target(alice), status: 403, code: notAllowed, why: "not_allowed", change: func(o *office) { o.lose(root, sessions.ErrUserDisabled) }},
-		"by somebody who is gone":              {body: target(alice), status: 403, code: notAllowed, why: "not_allowed", change: func(o *office) { o.lose(root, sessions.ErrUserNotFound) }},
-		"of somebody promoted a moment ago":    {body: target(alice), status: 403, code: notAllowed, why: "not_allowed", change: func(o *office) { o.change(func() { o.policy.admins[alice] = true }) }},
-		"of a user that nobody knows":          {body: target(unknown), status: 400, code: "USER_ID_DOES_NOT_EXIST", why: "user_not_found"},
-		"of a user in other case":              {body: target(strings.ToUpper(alice)), status: 400, code: "USER_ID_DOES_NOT_EXIST", why: "user_not_found"},
-		"of a disabled user":                   {body: target(disabled), status: 400, code: "USER_ID_DOES_NOT_EXIST", why: "user_disabled"},
-		"where the policy cannot tell":         {body: target(alice), status: 503, code: "TEMPORARILY_UNAVAILABLE", why: "unavailable", change: func(o *office) { o.change(func() { o.policy.err = errors.New("no route to policy.internal") }) }},
-		"where the policy takes too long":      {body: target(alice), status: 503, code: "TEMPORARILY_UNAVAILABLE", why: "unavailable", change: func(o *office) { o.change(func() { o.policy.err = context.DeadlineExceeded }) }},
-		"where the actor cannot be looked up":  {body: target(alice), status: 503, code: "TEMPORARILY_UNAVAILABLE", why: "unavailable", change: func(o *office) { o.lose(root, errors.New("no route")) }},
-		"where the store cannot write": {body: target(alice), status: 503, code: "TEMPORARILY_UNAVAILABLE", why: "unavailable", change: func(o *office) {
-			o.setFault(sessionstest.FailAt(sessionstest.MethodCreate, 0, errors.New("disk full")))
-		}},
-		"where the session ends meanwhile": {body: target(alice), status: 401, code: "ACCESS_TOKEN_EXPIRED", change: func(o *office) {
-			o.setFault(func(_ context.Context, c sessionstest.Call) error {
-				if c.Method == sessionstest.MethodCreate {
-					return sessions.ErrNotFound
-				}
-				return nil
-			})
-		}},
+		"by nobody's leave": {
+			body: target(alice), status: 401, code: "INSUFFICIENT_ACCESS_TYPE", why: "not_allowed", config: noPolicy,
+		},
+		"by nobody's leave, with a bad body": {
+			body: target(alice, `"actor":7`), status: 401, code: "INSUFFICIENT_ACCESS_TYPE", why: "not_allowed",
+			config: noPolicy,
+		},
+		"from one, by nobody's leave": {
+			as: "acting", body: target(bob), status: 401, code: "INSUFFICIENT_ACCESS_TYPE", why: "not_allowed",
+			config: noPolicy,
+		},
+		"by a user who may not": {
+			as: "bob", body: target(alice), status: 403, code: notAllowed, why: "not_allowed",
+		},
+		"of another administrator": {
+			body: target(other), status: 403, code: notAllowed, why: "not_allowed",
+		},
+		"of oneself": {body: target(root), status: 403, code: notAllowed, why: "oneself"},
+		"of me":      {body: target("me"), status: 403, code: notAllowed, why: "oneself"},
+		"of me, by a user who may not": {
+			as: "bob", body: target("me"), status: 403, code: notAllowed, why: "oneself",
+		},
+		"from an impersonation": {
+			as: "acting", body: target(bob), status: 403, code: notAllowed, why: "chained",
+		},
+		"from an impersonation, of the actor": {
+			as: "acting", body: target(root), status: 403, code: notAllowed, why: "chained",
+		},
+		"from an impersonation, of me": {
+			as: "acting", body: target("me"), status: 403, code: notAllowed, why: "chained",
+		},
+		"from a key's impersonation of root": {
+			as: "acting root", body: target(bob), status: 403, code: notAllowed, why: "chained",
+		},
+		"from a session that has ended": {
+			as: "ended", body: target(alice), status: 401, code: "ACCESS_TOKEN_EXPIRED",
+		},
+		"with a token that has expired": {
+			body: target(alice), status: 401, code: "ACCESS_TOKEN_EXPIRED", change: func(o *office) {
+				o.clock.Advance(11 * time.Minute)
+			},
+		},
+		"from an impersonation that has ended": {
+			as: "ended acting", body: target(bob), status: 401, code: "ACCESS_TOKEN_EXPIRED",
+		},
+		"by somebody demoted a moment ago": {
+			body: target(alice), status: 403, code: notAllowed, why: "not_allowed", change: func(o *office) {
+				o.demote(root)
+			},
+		},
+		"by somebody disabled a moment ago": {
+			body: target(alice), status: 403, code: notAllowed, why: "not_allowed", change: func(o *office) {
+				o.lose(root, sessions.ErrUserDisabled)
+			},
+		},
+		"by somebody who is gone": {
+			body: target(alice), status: 403, code: notAllowed, why: "not_allowed", change: func(o *office) {
+				o.lose(root, sessions.ErrUserNotFound)
+			},
+		},
+		"of somebody promoted a moment ago": {
+			body: target(alice), status: 403, code: notAllowed, why: "not_allowed", change: func(o *office) {
+				o.change(func() { o.policy.admins[alice] = true })
+			},
+		},
+		"of a user that nobody knows": {
+			body: target(unknown), status: 400, code: "USER_ID_DOES_NOT_EXIST", why: "user_not_found",
+		},
+		"of a user in other case": {
+			body: target(strings.ToUpper(alice)), status: 400, code: "USER_ID_DOES_NOT_EXIST", why: "user_not_found",
+		},
+		"of a disabled user": {
+			body: target(disabled), status: 400, code: "USER_ID_DOES_NOT_EXIST", why: "user_disabled",
+		},
+		"where the policy cannot tell": {
+			body: target(alice), status: 503, code: "TEMPORARILY_UNAVAILABLE", why: "unavailable",
+			change: func(o *office) { o.change(func() { o.policy.err = errors.New("no route to policy.internal") }) },
+		},
+		"where the policy takes too long": {
+			body: target(alice), status: 503, code: "TEMPORARILY_UNAVAILABLE", why: "unavailable",
+			change: func(o *office) { o.change(func() { o.policy.err = context.DeadlineExceeded }) },
+		},
+		"where the actor cannot be looked up": {
+			body: target(alice), status: 503, code: "TEMPORARILY_UNAVAILABLE", why: "unavailable",
+			change: func(o *office) { o.lose(root, errors.New("no route")) },
+		},
+		"where the store cannot write": {body: target(alice), status: 503, code: "TEMPORARILY_UNAVAILABLE",
+			why: "unavailable", change: func(o *office) {
+				o.setFault(sessionstest.FailAt(sessionstest.MethodCreate, 0, errors.New("disk full")))
+			}},
+		"where the session ends meanwhile": {body: target(alice), status: 401, code: "ACCESS_TOKEN_EXPIRED",
+			change: func(o *office) {
+				o.setFault(func(_ context.Context, c sessionstest.Call) error {
+					if c.Method == sessionstest.MethodCreate {
+						return sessions.ErrNotFound
+					}
+					return nil
+				})
+			}},
 		"with a body that is no object": {body: `["` + alice + `"]`, status: 400, code: invalid, why: "invalid"},
 		"without a user":                {body: `{}`, status: 400, code: invalid, why: "invalid"},
-		"by a user without a reason":    {body: target(alice), status: 400, code: invalid, why: "invalid", config: governed},
-		"by a user with an empty one":   {body: target(alice, `"reason":""`), status: 400, code: invalid, why: "invalid", config: governed},
-		"by a key without an actor":     {as: "server", body: target(alice, `"is_impersonation":true`, `"reason":"x"`), status: 400, code: invalid, why: "invalid", config: governed},
-		"by a key without a reason":     {as: "admin", body: target(alice, `"is_impersonation":true`, `"actor":{"user_id":"a"}`), status: 400, code: invalid, why: "invalid", config: governed},
-		"by a key for oneself":          {as: "server", body: target(alice, `"is_impersonation":true`, `"actor":{"user_id":"`+alice+`"}`), status: 403, code: notAllowed, why: "oneself"},
-		"by a key of a user unknown":    {as: "admin", body: target(unknown, `"is_impersonation":true`), status: 400, code: "USER_ID_DOES_NOT_EXIST", why: "user_not_found"},
-		"by a key of a disabled user":   {as: "server", body: target(disabled, `"is_impersonation":true`), status: 400, code: "USER_ID_DOES_NOT_EXIST", why: "user_disabled"},
-		"by a key of me":                {as: "server", body: target("me", `"is_impersonation":true`), status: 400, code: "CANNOT_GET_OWN_USER_WITHOUT_USER", why: "invalid"},
+		"by a user without a reason": {
+			body: target(alice), status: 400, code: invalid, why: "invalid", config: governed,
+		},
+		"by a user with an empty one": {
+			body: target(alice, `"reason":""`), status: 400, code: invalid, why: "invalid", config: governed,
+		},
+		"by a key without an actor": {
+			as: "server", body: target(alice, `"is_impersonation":true`, `"reason":"x"`), status: 400, code: invalid,
+			why: "invalid", config: governed,
+		},
+		"by a key without a reason": {
+			as: "admin", body: target(alice, `"is_impersonation":true`, `"actor":{"user_id":"a"}`), status: 400,
+			code: invalid, why: "invalid", config: governed,
+		},
+		"by a key for oneself": {
+			as: "server", body: target(alice, `"is_impersonation":true`, `"actor":{"user_id":"`+alice+`"}`),
+			status: 403, code: notAllowed, why: "oneself",
+		},
+		"by a key of a user unknown": {
+			as: "admin", body: target(unknown, `"is_impersonation":true`), status: 400, code: "USER_ID_DOES_NOT_EXIST",
+			why: "user_not_found",
+		},
+		"by a key of a disabled user": {
+			as: "server", body: target(disabled, `"is_impersonation":true`), status: 400,
+			code: "USER_ID_DOES_NOT_EXIST", why: "user_disabled",
+		},
+		"by a key of me": {
+			as: "server", body: target("me", `"is_impersonation":true`), status: 400,
+			code: "CANNOT_GET_OWN_USER_WITHOUT_USER", why: "invalid",
+		},
 	}
 	for name, member := range map[string]string{
 		"an actor who is somebody else":     `"actor":{"user_id":"` + bob + `"}`,
@@ -285,7 +374,10 @@ func TestARefusedImpersonation(t *testing.T) {
 	} {
 		tests["by a user with "+name] = test{body: target(alice, member), status: 400, code: invalid, why: "invalid"}
 	}
-	tests["above the host's own ceiling"] = test{body: target(alice, `"expires_in_millis":600001`), status: 400, code: invalid, why: "invalid", config: func(c *sessions.Config) { c.Impersonation.MaxTTL = 10 * time.Minute }}
+	tests["above the host's own ceiling"] = test{
+		body: target(alice, `"expires_in_millis":600001`), status: 400, code: invalid, why: "invalid",
+		config: func(c *sessions.Config) { c.Impersonation.MaxTTL = 10 * time.Minute },
+	}
 
 	for name, test := range tests {
 		for scheme := range 3 {
@@ -326,7 +418,8 @@ func TestARefusedImpersonation(t *testing.T) {
 				}
 				o.takeEvents()
 				before := o.snapshot(t)
-				a := o.ask(t, o.both(credential)[scheme].as, test.body, header("User-Agent", "Office/1")).refused(t, test.status, test.code)
+				a := o.ask(t, o.both(credential)[scheme].as, test.body, header("User-Agent", "Office/1")).refused(t,
+					test.status, test.code)
 				if after := o.snapshot(t); before != after {
 					t.Errorf("refused, and yet something changed: %s", difference(before, after))
 				}
@@ -337,7 +430,8 @@ func TestARefusedImpersonation(t *testing.T) {
 				if event.Session.CreatedBy != asker {
 					t.Errorf("the event says that %q asked, it was %q", event.Session.CreatedBy, asker)
 				}
-				if event.Client.UserAgent != "Office/1" && !strings.HasPrefix(test.as, "server") && !strings.HasPrefix(test.as, "admin") {
+				if event.Client.UserAgent != "Office/1" && !strings.HasPrefix(test.as, "server") &&
+					!strings.HasPrefix(test.as, "admin") {
 					t.Errorf("the event has the client %+v", event.Client)
 				}
 				if strings.Contains(string(a.body), "internal") {
@@ -357,18 +451,23 @@ func because(p *sessions.CreateParams) { p.Reason = "of the test" }
 func TestARefusalTellsWhatWasAsked(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t)
-	o.ask(t, bearer(o.serverKey), target(alice, `"is_impersonation":true`, `"actor":{"user_id":"`+root+`"}`, `"reason":"ticket 7"`, `"expires_in_millis":1`)).refused(t, 400, "SCHEMA_ERROR")
-	if s := o.toldRefusal(t, "invalid").Session; s.Actor != root || s.UserID != alice || s.Reason != "ticket 7" || s.CreatedBy != "backend" {
+	o.ask(t, bearer(o.serverKey), target(alice, `"is_impersonation":true`, `"actor":{"user_id":"`+root+`"}`,
+		`"reason":"ticket 7"`, `"expires_in_millis":1`)).refused(t, 400, "SCHEMA_ERROR")
+	if s := o.toldRefusal(t, "invalid").Session; s.Actor != root || s.UserID != alice || s.Reason != "ticket 7" ||
+		s.CreatedBy != "backend" {
 		t.Errorf("%+v", s)
 	}
-	o.ask(t, bearer(o.adminKey), `{"user_id":"a\u0000`+strings.Repeat("x", 300)+`","is_impersonation":true,"reason":"\u001b[31m`+strings.Repeat("r", 600)+`"}`).refused(t, 400, "SCHEMA_ERROR")
-	if s := o.toldRefusal(t, "invalid").Session; len(s.UserID) != 255 || len(s.Reason) != 500 || strings.ContainsAny(s.UserID+s.Reason, "\x00\x1b") || s.Actor != "console" {
+	o.ask(t, bearer(o.adminKey), `{"user_id":"a\u0000`+strings.Repeat("x", 300)+
+		`","is_impersonation":true,"reason":"\u001b[31m`+strings.Repeat("r", 600)+`"}`).refused(t, 400, "SCHEMA_ERROR")
+	if s := o.toldRefusal(t, "invalid").Session; len(s.UserID) != 255 || len(s.Reason) != 500 ||
+		strings.ContainsAny(s.UserID+s.Reason, "\x00\x1b") || s.Actor != "console" {
 		t.Errorf("%+v", s)
 	}
 	admin := o.signIn(t, root)
 	o.takeEvents()
 	o.ask(t, bearer(admin.access), target(other, `"reason":"curious"`)).refused(t, 403, "IMPERSONATION_NOT_ALLOWED")
-	if s := o.toldRefusal(t, "not_allowed").Session; s.Actor != root || s.UserID != other || s.Reason != "curious" || s.ParentSessionID != admin.id {
+	if s := o.toldRefusal(t, "not_allowed").Session; s.Actor != root || s.UserID != other || s.Reason != "curious" ||
+		s.ParentSessionID != admin.id {
 		t.Errorf("%+v", s)
 	}
 }
@@ -376,24 +475,29 @@ func TestARefusalTellsWhatWasAsked(t *testing.T) {
 // Who required governance gets it, from keys and from users.
 func TestRequiredGovernanceOverHTTP(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t, func(c *sessions.Config) { c.Impersonation.RequireActor, c.Impersonation.RequireReason = true, true })
+	o := newOffice(t, func(c *sessions.Config) {
+		c.Impersonation.RequireActor, c.Impersonation.RequireReason = true, true
+	})
 	a := o.ask(t, bearer(o.serverKey), target(alice, `"is_impersonation":true`)).refused(t, 400, "SCHEMA_ERROR")
 	for _, path := range []string{"actor", "reason"} {
 		if !strings.Contains(a.text("error"), "\n- body."+path+" is required") {
 			t.Errorf("nothing is said of %s: %s", path, a.body)
 		}
 	}
-	a = o.ask(t, bearer(o.serverKey), target(alice, `"is_impersonation":true`, `"actor":{"user_id":"a"}`, `"reason":""`)).refused(t, 400, "SCHEMA_ERROR")
+	a = o.ask(t, bearer(o.serverKey), target(alice, `"is_impersonation":true`, `"actor":{"user_id":"a"}`,
+		`"reason":""`)).refused(t, 400, "SCHEMA_ERROR")
 	if !strings.Contains(a.text("error"), "\n- body.reason is required") {
 		t.Errorf("nothing is said of the empty reason: %s", a.body)
 	}
 	for _, blank := range []string{" ", `\u3000`, `\u200d`} {
-		a = o.ask(t, bearer(o.serverKey), target(alice, `"is_impersonation":true`, `"actor":{"user_id":"a"}`, `"reason":"`+blank+`"`)).refused(t, 400, "SCHEMA_ERROR")
+		a = o.ask(t, bearer(o.serverKey), target(alice, `"is_impersonation":true`, `"actor":{"user_id":"a"}`,
+			`"reason":"`+blank+`"`)).refused(t, 400, "SCHEMA_ERROR")
 		if !strings.Contains(a.text("error"), "\n- body.reason is required") {
 			t.Errorf("nothing is said of the reason %q: %s", blank, a.body)
 		}
 	}
-	o.ask(t, bearer(o.serverKey), target(alice, `"is_impersonation":true`, `"actor":{"user_id":"a"}`, `"reason":"r"`)).want(t, 200)
+	o.ask(t, bearer(o.serverKey), target(alice, `"is_impersonation":true`, `"actor":{"user_id":"a"}`,
+		`"reason":"r"`)).want(t, 200)
 	o.ask(t, bearer(o.serverKey), target(alice)).want(t, 200) // no impersonation
 	// A user's actor needs no naming.
 	if s := o.row(t, o.become(t, o.signIn(t, root).access, `"reason":"r"`).id); s.Actor != root || s.Reason != "r" {
@@ -408,14 +512,16 @@ func TestKeysAreNotSubjectToThePolicy(t *testing.T) {
 	o.change(func() { o.policy.err = errors.New("not to be asked") })
 	for _, key := range []string{o.serverKey, o.adminKey} {
 		for _, caller := range o.both(key) {
-			a := o.ask(t, caller.as, target(root, `"is_impersonation":true`, `"client":{"ip":"192.0.2.1"}`)).want(t, 200)
+			a := o.ask(t, caller.as,
+				target(root, `"is_impersonation":true`, `"client":{"ip":"192.0.2.1"}`)).want(t, 200)
 			if s := o.row(t, a.text("session_id")); s.ParentSessionID != "" || !s.Impersonation {
 				t.Errorf("%s: %+v", caller.name, s)
 			}
 		}
 	}
 	own := o.signIn(t, bob)
-	a := o.ask(t, stack("access-type", "server", "secret-server-key", o.serverKey, "access-token", own.access), target(alice)).want(t, 200)
+	a := o.ask(t, stack("access-type", "server", "secret-server-key", o.serverKey, "access-token", own.access),
+		target(alice)).want(t, 200)
 	if a.json["is_impersonation"] != false {
 		t.Errorf("%s", redactedBody(a))
 	}
@@ -427,7 +533,8 @@ func TestAnImpersonationIsCappedByItsActorsSession(t *testing.T) {
 	o := newOffice(t)
 	admin := o.signIn(t, root, lasting(20*time.Minute))
 	a := o.ask(t, bearer(admin.access), target(alice, `"expires_in_millis":3600000`)).want(t, 200)
-	if end := began.Add(20 * time.Minute).Truncate(time.Second); a.json["expires_at_millis"] != float64(end.UnixMilli()) {
+	if end := began.Add(20 * time.Minute).
+		Truncate(time.Second); a.json["expires_at_millis"] != float64(end.UnixMilli()) {
 		t.Errorf("ends at %v, want %v", a.json["expires_at_millis"], end.UnixMilli())
 	}
 }
@@ -478,13 +585,15 @@ func TestAnImpersonationHasNothingButItself(t *testing.T) {
 					for _, more := range []string{"", "&impersonation=include", "&limit=200"} {
 						a := o.do(t, http.MethodGet, "/auth/sessions?user_id="+user+more, as).want(t, 200)
 						items := a.items(t)
-						if len(items) != 1 || items[0]["id"] != acting.id || items[0]["is_current_session"] != true || items[0]["is_impersonation"] != true {
+						if len(items) != 1 || items[0]["id"] != acting.id || items[0]["is_current_session"] != true ||
+							items[0]["is_impersonation"] != true {
 							t.Errorf("%s%s: %s", user, more, a.body)
 						}
 					}
 				}
 				o.do(t, http.MethodGet, "/auth/sessions?user_id="+root, as).refused(t, 403, "FORBIDDEN")
-				if a := o.do(t, http.MethodGet, "/auth/sessions/current", as).want(t, 200); a.text("id") != acting.id || a.json["actor"] != root || a.json["reason"] != "ticket 7" {
+				if a := o.do(t, http.MethodGet, "/auth/sessions/current", as).want(t, 200); a.text("id") != acting.id ||
+					a.json["actor"] != root || a.json["reason"] != "ticket 7" {
 					t.Errorf("current: %s", a.body)
 				}
 
@@ -492,7 +601,8 @@ func TestAnImpersonationHasNothingButItself(t *testing.T) {
 				for _, g := range []grant{users, admin, second, sibling} {
 					o.do(t, http.MethodDelete, "/auth/sessions/"+g.id, as).refused(t, 404, "SESSION_NOT_FOUND")
 				}
-				o.do(t, http.MethodDelete, "/auth/sessions/"+acting.id, as).refused(t, 400, "CANNOT_DELETE_CURRENT_SESSION")
+				o.do(t, http.MethodDelete, "/auth/sessions/"+acting.id, as).refused(t, 400,
+					"CANNOT_DELETE_CURRENT_SESSION")
 				for _, user := range []string{"", "?user_id=me", "?user_id=" + alice, "?user_id=" + root} {
 					o.do(t, http.MethodDelete, "/auth/sessions"+user, as).refused(t, 403, "FORBIDDEN")
 				}
@@ -503,7 +613,8 @@ func TestAnImpersonationHasNothingButItself(t *testing.T) {
 				o.takeEvents()
 				o.do(t, http.MethodDelete, "/auth/sessions/current", as).want(t, 200)
 				events := o.takeWholeEvents()
-				if len(events) != 1 || events[0].Type != sessions.EventEnded || events[0].Session.ID != acting.id || events[0].Session.EndReason != sessions.EndSignedOut || events[0].Session.EndedBy != root {
+				if len(events) != 1 || events[0].Type != sessions.EventEnded || events[0].Session.ID != acting.id ||
+					events[0].Session.EndReason != sessions.EndSignedOut || events[0].Session.EndedBy != root {
 					t.Errorf("events %+v", events)
 				}
 				o.dead(t, acting)
@@ -570,14 +681,16 @@ func TestVisibilityOverHTTP(t *testing.T) {
 						}
 					}
 					slices.Sort(seenOrdinary)
-					if !slices.Equal(seenOrdinary, ordinary) || list.impersonations && !slices.Equal(seenActing, acting) || !list.impersonations && seenActing != nil {
+					if !slices.Equal(seenOrdinary, ordinary) || list.impersonations &&
+						!slices.Equal(seenActing, acting) || !list.impersonations && seenActing != nil {
 						t.Errorf("%s, %s: %v and %v", list.who, caller.name, seenOrdinary, seenActing)
 					}
 				}
 			}
 
 			// One by id.
-			if a := o.do(t, http.MethodDelete, "/auth/sessions/"+first.id, bearer(own.access)).want(t, test.end); test.end == 404 {
+			if a := o.do(t, http.MethodDelete, "/auth/sessions/"+first.id, bearer(own.access)).want(t,
+				test.end); test.end == 404 {
 				a.refused(t, 404, "SESSION_NOT_FOUND")
 				o.alive(t, first)
 				o.do(t, http.MethodDelete, "/auth/sessions/"+first.id, bearer(o.serverKey)).want(t, 200)
@@ -585,7 +698,8 @@ func TestVisibilityOverHTTP(t *testing.T) {
 			o.dead(t, first)
 			o.alive(t, admin)
 			// All the others: it ends what it does not see, and is not told of that.
-			if a := o.do(t, http.MethodDelete, "/auth/sessions", bearer(own.access)).want(t, 200); a.json["ended"] != test.count {
+			if a := o.do(t, http.MethodDelete, "/auth/sessions", bearer(own.access)).want(t,
+				200); a.json["ended"] != test.count {
 				t.Errorf("%s, want %v", a.body, test.count)
 			}
 			for _, g := range []grant{second, byKey, third} {
@@ -646,37 +760,58 @@ func TestRefreshOfAnImpersonationThatIsOver(t *testing.T) {
 		}, "ended", sessions.EndParentEnded, ""},
 		"the actor's session has ended, and nobody came to mark it": {func(t *testing.T, o *office, admin grant) {
 			t.Helper()
-			if _, err := o.kit.Store.End(t.Context(), sessions.EndParams{ID: admin.id, Now: o.clock.Now(), Reason: sessions.EndRevoked}); err != nil {
+			if _, err := o.kit.Store.End(t.Context(), sessions.EndParams{
+				ID: admin.id, Now: o.clock.Now(), Reason: sessions.EndRevoked,
+			}); err != nil {
 				t.Error(err)
 			}
 		}, "actor_ended", sessions.EndParentEnded, root},
-		"the actor was demoted":   {func(_ *testing.T, o *office, _ grant) { o.demote(root) }, "not_allowed", sessions.EndNotAllowed, ""},
-		"the actor was disabled":  {func(_ *testing.T, o *office, _ grant) { o.lose(root, sessions.ErrUserDisabled) }, "not_allowed", sessions.EndNotAllowed, ""},
-		"the actor is gone":       {func(_ *testing.T, o *office, _ grant) { o.lose(root, sessions.ErrUserNotFound) }, "not_allowed", sessions.EndNotAllowed, ""},
-		"the target was promoted": {func(_ *testing.T, o *office, _ grant) { o.change(func() { o.policy.admins[alice] = true }) }, "not_allowed", sessions.EndNotAllowed, ""},
-		"the target is gone":      {func(_ *testing.T, o *office, _ grant) { o.lose(alice, sessions.ErrUserNotFound) }, "user_gone", sessions.EndUserGone, ""},
+		"the actor was demoted": {
+			func(_ *testing.T, o *office, _ grant) { o.demote(root) }, "not_allowed", sessions.EndNotAllowed, "",
+		},
+		"the actor was disabled": {
+			func(_ *testing.T, o *office, _ grant) { o.lose(root, sessions.ErrUserDisabled) }, "not_allowed",
+			sessions.EndNotAllowed, "",
+		},
+		"the actor is gone": {
+			func(_ *testing.T, o *office, _ grant) { o.lose(root, sessions.ErrUserNotFound) }, "not_allowed",
+			sessions.EndNotAllowed, "",
+		},
+		"the target was promoted": {
+			func(_ *testing.T, o *office, _ grant) { o.change(func() { o.policy.admins[alice] = true }) },
+			"not_allowed", sessions.EndNotAllowed, "",
+		},
+		"the target is gone": {
+			func(_ *testing.T, o *office, _ grant) { o.lose(alice, sessions.ErrUserNotFound) }, "user_gone",
+			sessions.EndUserGone, "",
+		},
 	} {
 		for how, refresh := range refreshers {
 			t.Run(name+"/"+how, func(t *testing.T) {
 				t.Parallel()
-				o := newOffice(t, func(c *sessions.Config) { c.IdleTimeout, c.AccessTokenTTL = 10*time.Minute, 8*time.Minute })
+				o := newOffice(t, func(c *sessions.Config) {
+					c.IdleTimeout, c.AccessTokenTTL = 10*time.Minute, 8*time.Minute
+				})
 				admin := o.signIn(t, root)
 				acting := o.become(t, admin.access)
 				o.clock.Advance(5 * time.Minute)
 				acting.refresh = o.refresh(t, acting.refresh).want(t, 200).text("refresh_token")
 				bystander := o.signIn(t, alice)
 				test.do(t, o, admin)
-				a := refresh(t, o.env, acting.refresh).refused(t, refusedWith(how), "REFRESH_TOKEN_NOT_FOUND_OR_EXPIRED")
+				a := refresh(t, o.env, acting.refresh).refused(t, refusedWith(how),
+					"REFRESH_TOKEN_NOT_FOUND_OR_EXPIRED")
 				if d := a.details(); len(d) != 2 || d["reason"] != test.reason || d["retry"] != false {
 					t.Errorf("details %v, want %s", d, test.reason)
 				}
 				if s := o.row(t, acting.id); s.EndReason != test.ends || s.EndedBy != test.by {
 					t.Errorf("ended for %q by %q, want %q by %q", s.EndReason, s.EndedBy, test.ends, test.by)
 				}
-				if again := refresh(t, o.env, acting.refresh).refused(t, refusedWith(how), "REFRESH_TOKEN_NOT_FOUND_OR_EXPIRED"); again.details()["reason"] != "ended" {
+				if again := refresh(t, o.env, acting.refresh).refused(t, refusedWith(how),
+					"REFRESH_TOKEN_NOT_FOUND_OR_EXPIRED"); again.details()["reason"] != "ended" {
 					t.Errorf("the second time: %v", again.details())
 				}
-				o.do(t, http.MethodGet, "/auth/sessions/current", bearer(acting.access)).refused(t, 401, "ACCESS_TOKEN_EXPIRED")
+				o.do(t, http.MethodGet, "/auth/sessions/current", bearer(acting.access)).refused(t, 401,
+					"ACCESS_TOKEN_EXPIRED")
 				if !o.row(t, bystander.id).EndedAt.IsZero() {
 					t.Error("the user's own session has ended")
 				}
@@ -707,27 +842,36 @@ func TestHandoffOverHTTP(t *testing.T) {
 				t.Parallel()
 				o := newOffice(t)
 				mount(o.env)
-				for who, credential := range map[string]string{"a user": o.signIn(t, root).access, "a server key": o.serverKey, "an admin key": o.adminKey} {
+				for who, credential := range map[string]string{
+					"a user": o.signIn(t, root).access, "a server key": o.serverKey, "an admin key": o.adminKey,
+				} {
 					o.takeEvents()
-					a := o.ask(t, o.both(credential)[scheme].as, target(alice, `"is_impersonation":true`, `"handoff":true`)).want(t, 200)
-					if len(a.json) != 6 || a.json["expires_in"] != 60.0 || a.text("user_id") != alice || a.json["is_impersonation"] != true ||
-						a.json["expires_at_millis"] != float64(o.clock.Now().Add(time.Hour).UnixMilli()) || leaksToken(a) {
+					a := o.ask(t, o.both(credential)[scheme].as, target(alice, `"is_impersonation":true`,
+						`"handoff":true`)).want(t, 200)
+					if len(a.json) != 6 || a.json["expires_in"] != 60.0 || a.text("user_id") != alice ||
+						a.json["is_impersonation"] != true ||
+						a.json["expires_at_millis"] != float64(o.clock.Now().Add(time.Hour).UnixMilli()) ||
+						leaksToken(a) {
 						t.Errorf("%s: %s", who, redactedBody(a))
 					}
 					code := a.text("handoff_code")
-					if s := o.row(t, a.text("session_id")); s.HandoffHash == "" || strings.Contains(fmt.Sprintf("%+v", s), code) {
+					if s := o.row(t, a.text("session_id")); s.HandoffHash == "" ||
+						strings.Contains(fmt.Sprintf("%+v", s), code) {
 						t.Errorf("%s: the row has the code, or no hash", who)
 					}
 					o.clock.Advance(59*time.Second + 999*time.Millisecond)
 					b := o.redeem(t, code, header("User-Agent", "Browser/1")).want(t, 200)
-					if len(b.json) != 8 || b.text("session_id") != a.text("session_id") || b.text("user_id") != alice || b.json["is_impersonation"] != true || b.json["expires_in"] != 600.0 ||
+					if len(b.json) != 8 || b.text("session_id") != a.text("session_id") || b.text("user_id") != alice ||
+						b.json["is_impersonation"] != true || b.json["expires_in"] != 600.0 ||
 						b.json["expires_at_millis"] != a.json["expires_at_millis"] {
 						t.Errorf("%s: %s", who, redactedBody(b))
 					}
 					if s := o.row(t, b.text("session_id")); s.Client.UserAgent != "Browser/1" {
 						t.Errorf("%s: redeemed from %+v", who, s.Client)
 					}
-					if got := o.takeEvents(); !slices.Equal(got, []sessions.EventType{sessions.EventHandedOff, sessions.EventRedeemed}) {
+					if got := o.takeEvents(); !slices.Equal(got, []sessions.EventType{
+						sessions.EventHandedOff, sessions.EventRedeemed,
+					}) {
 						t.Errorf("%s: events %v", who, got)
 					}
 					o.alive(t, grant{b.text("session_id"), b.text("refresh_token"), b.text("access_token")})
@@ -749,7 +893,8 @@ func TestHandoffOfASignIn(t *testing.T) {
 	if b := o.redeem(t, a.text("handoff_code")).want(t, 200); b.json["is_impersonation"] != false {
 		t.Errorf("%s", redactedBody(b))
 	}
-	if a := o.ask(t, bearer(o.serverKey), target(alice, `"handoff":false`)).want(t, 200); a.json["handoff_code"] != nil || a.text("refresh_token") == "" {
+	if a := o.ask(t, bearer(o.serverKey), target(alice, `"handoff":false`)).want(t,
+		200); a.json["handoff_code"] != nil || a.text("refresh_token") == "" {
 		t.Errorf("%s", redactedBody(a))
 	}
 }
@@ -783,11 +928,13 @@ func TestARefusedRedemption(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			o := newOffice(t)
-			good := o.ask(t, bearer(o.signIn(t, root).access), target(alice, `"handoff":true`)).want(t, 200).text("handoff_code")
+			good := o.ask(t, bearer(o.signIn(t, root).access), target(alice, `"handoff":true`)).want(t, 200).
+				text("handoff_code")
 			o.clock.Advance(test.late)
 			o.takeEvents()
 			before := o.snapshot(t)
-			a := o.redeem(t, test.code(good), header("User-Agent", "Thief/1")).refused(t, 401, "HANDOFF_CODE_NOT_FOUND_OR_EXPIRED")
+			a := o.redeem(t, test.code(good), header("User-Agent", "Thief/1")).refused(t, 401,
+				"HANDOFF_CODE_NOT_FOUND_OR_EXPIRED")
 			if challengeError(a) != "invalid_token" {
 				t.Errorf("challenge %q", a.header.Get("Www-Authenticate"))
 			}
@@ -808,7 +955,8 @@ func TestARefusedRedemption(t *testing.T) {
 		code := o.ask(t, bearer(o.serverKey), target(alice, `"handoff":true`)).want(t, 200).text("handoff_code")
 		o.redeem(t, own.refresh).refused(t, 401, "HANDOFF_CODE_NOT_FOUND_OR_EXPIRED")
 		o.redeem(t, own.access).refused(t, 401, "HANDOFF_CODE_NOT_FOUND_OR_EXPIRED")
-		if a := o.refresh(t, code).refused(t, 401, "REFRESH_TOKEN_NOT_FOUND_OR_EXPIRED"); a.details()["reason"] != "malformed" {
+		if a := o.refresh(t, code).refused(t, 401,
+			"REFRESH_TOKEN_NOT_FOUND_OR_EXPIRED"); a.details()["reason"] != "malformed" {
 			t.Errorf("%v", a.details())
 		}
 		o.do(t, http.MethodGet, "/auth/sessions/current", bearer(code)).refused(t, 401, unparsable)
@@ -826,9 +974,18 @@ func TestARedemptionThatComesTooLate(t *testing.T) {
 		reason any
 		ends   sessions.EndReason
 	}{
-		"the actor was demoted":  {func(_ *testing.T, o *office, _ grant, _ string) { o.demote(root) }, token, "not_allowed", sessions.EndNotAllowed},
-		"the target is gone":     {func(_ *testing.T, o *office, _ grant, _ string) { o.lose(alice, sessions.ErrUserNotFound) }, token, "user_gone", sessions.EndUserGone},
-		"the target is disabled": {func(_ *testing.T, o *office, _ grant, _ string) { o.lose(alice, sessions.ErrUserDisabled) }, token, "user_disabled", ""},
+		"the actor was demoted": {
+			func(_ *testing.T, o *office, _ grant, _ string) { o.demote(root) }, token, "not_allowed",
+			sessions.EndNotAllowed,
+		},
+		"the target is gone": {
+			func(_ *testing.T, o *office, _ grant, _ string) { o.lose(alice, sessions.ErrUserNotFound) }, token,
+			"user_gone", sessions.EndUserGone,
+		},
+		"the target is disabled": {
+			func(_ *testing.T, o *office, _ grant, _ string) { o.lose(alice, sessions.ErrUserDisabled) }, token,
+			"user_disabled", "",
+		},
 		"the actor has signed out": {func(t *testing.T, o *office, admin grant, _ string) {
 			t.Helper()
 			o.do(t, http.MethodDelete, "/auth/sessions/current", bearer(admin.access)).want(t, 200)
@@ -893,7 +1050,8 @@ func TestASecondRedemptionEndsTheSession(t *testing.T) {
 			o.takeEvents()
 			o.redeem(t, code, header("User-Agent", "Thief/1")).refused(t, 401, "HANDOFF_CODE_NOT_FOUND_OR_EXPIRED")
 			events := o.takeWholeEvents()
-			if len(events) != 1 || events[0].Type != sessions.EventHandoffReplay || events[0].Session.ID != holder.id || events[0].Client.UserAgent != "Thief/1" || events[0].Session.EndReason != sessions.EndHandoffReplay {
+			if len(events) != 1 || events[0].Type != sessions.EventHandoffReplay || events[0].Session.ID != holder.id ||
+				events[0].Client.UserAgent != "Thief/1" || events[0].Session.EndReason != sessions.EndHandoffReplay {
 				t.Errorf("events %+v", events)
 			}
 			o.dead(t, holder)
@@ -918,7 +1076,8 @@ func TestManyRedemptionsAtOnce(t *testing.T) {
 	const callers = 16
 	for round := range 10 {
 		o := newOffice(t)
-		code := o.ask(t, bearer(o.signIn(t, root).access), target(alice, `"handoff":true`)).want(t, 200).text("handoff_code")
+		code := o.ask(t, bearer(o.signIn(t, root).access), target(alice, `"handoff":true`)).want(t, 200).
+			text("handoff_code")
 		o.takeEvents()
 		answers := make([]answer, callers)
 		start := make(chan struct{})
@@ -946,7 +1105,8 @@ func TestManyRedemptionsAtOnce(t *testing.T) {
 		for _, e := range o.takeEvents() {
 			count[e]++
 		}
-		if granted > 1 || count[sessions.EventRedeemed] != 1 || count[sessions.EventHandoffReplay] != 1 || count[sessions.EventImpersonationRefused] != 0 {
+		if granted > 1 || count[sessions.EventRedeemed] != 1 || count[sessions.EventHandoffReplay] != 1 ||
+			count[sessions.EventImpersonationRefused] != 0 {
 			t.Errorf("round %d: %d grants, events %v", round, granted, count)
 		}
 	}
@@ -961,8 +1121,10 @@ func TestRedeemBesideOtherCredentials(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, as := range map[string]option{
-		"nothing": header("Accept", "*/*"), "a dead access token": bearer(ended.access), "garbage": bearer("x"), "the server's key": bearer(o.serverKey),
-		"the x-stack family": stack("access-type", "client", "access-token", ended.access), "another session's cookie": header("Cookie", "session="+ended.id),
+		"nothing": header("Accept", "*/*"), "a dead access token": bearer(ended.access), "garbage": bearer("x"),
+		"the server's key":         bearer(o.serverKey),
+		"the x-stack family":       stack("access-type", "client", "access-token", ended.access),
+		"another session's cookie": header("Cookie", "session="+ended.id),
 	} {
 		code := o.ask(t, bearer(o.serverKey), target(alice, `"handoff":true`)).want(t, 200).text("handoff_code")
 		if a := o.redeem(t, code, as).want(t, 200); a.text("user_id") != alice {
@@ -970,7 +1132,8 @@ func TestRedeemBesideOtherCredentials(t *testing.T) {
 		}
 	}
 	// The override is for all errors.
-	if a := o.redeem(t, "x", stack("override-error-status", "1")).refused(t, 401, "HANDOFF_CODE_NOT_FOUND_OR_EXPIRED"); a.wire != 200 {
+	if a := o.redeem(t, "x", stack("override-error-status", "1")).refused(t, 401,
+		"HANDOFF_CODE_NOT_FOUND_OR_EXPIRED"); a.wire != 200 {
 		t.Errorf("status %d", a.wire)
 	}
 }

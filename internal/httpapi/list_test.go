@@ -27,15 +27,22 @@ func TestListFields(t *testing.T) {
 
 	created, used := began.UnixMilli(), e.clock.Now().UnixMilli()
 	ordinary := func(lastUsed int64, current bool, more string) string {
-		return fmt.Sprintf(`{%s"created_at":%d,"expires_at":%d,"id":%q,"is_current_session":%v,"is_impersonation":false,"last_used_at":%d,"last_used_at_end_user_ip_info":{"ip":"192.0.2.1"},%s"user_agent":"Phone/2","user_id":%q}`,
-			when(more != "", `"actor":null,`), created, began.Add(365*24*time.Hour).UnixMilli(), own.id, current, lastUsed, more, alice)
+		return fmt.Sprintf(`{%s"created_at":%d,"expires_at":%d,"id":%q,"is_current_session":%v,`+
+			`"is_impersonation":false,"last_used_at":%d,"last_used_at_end_user_ip_info":{"ip":"192.0.2.1"},%s`+
+			`"user_agent":"Phone/2","user_id":%q}`,
+			when(more != "", `"actor":null,`), created, began.Add(365*24*time.Hour).UnixMilli(), own.id, current,
+			lastUsed, more, alice)
 	}
 	forKeys := ordinary(used, false, `"reason":"signed in by hand",`)
-	impersonation := fmt.Sprintf(`{"actor":"admin-1","created_at":%d,"expires_at":%d,"id":%q,"is_current_session":false,"is_impersonation":true,"last_used_at":%d,"reason":null,"user_agent":null,"user_id":%q}`,
-		used, e.clock.Now().Add(time.Hour).UnixMilli(), acting.id, used, alice)
+	impersonation :=
+		fmt.Sprintf(`{"actor":"admin-1","created_at":%d,"expires_at":%d,"id":%q,"is_current_session":false,`+
+			`"is_impersonation":true,"last_used_at":%d,"reason":null,"user_agent":null,"user_id":%q}`,
+			used, e.clock.Now().Add(time.Hour).UnixMilli(), acting.id, used, alice)
 	// The hour is not shown where it is before the beginning.
-	theirs := fmt.Sprintf(`{"created_at":%d,"expires_at":%d,"id":%q,"is_current_session":true,"is_impersonation":true,"last_used_at":%d,"user_agent":null,"user_id":%q}`,
-		used, e.clock.Now().Add(time.Hour).UnixMilli(), acting.id, used, alice)
+	theirs :=
+		fmt.Sprintf(`{"created_at":%d,"expires_at":%d,"id":%q,"is_current_session":true,`+
+			`"is_impersonation":true,"last_used_at":%d,"user_agent":null,"user_id":%q}`,
+			used, e.clock.Now().Add(time.Hour).UnixMilli(), acting.id, used, alice)
 	// A client sees the hour of its last use, no more.
 	hour := e.clock.Now().Truncate(time.Hour).UnixMilli()
 
@@ -43,13 +50,19 @@ func TestListFields(t *testing.T) {
 		credential, query string
 		want              []string
 	}{
-		"a server key sees no impersonations":       {e.serverKey, "", []string{forKeys}},
-		"a server key that asks for impersonations": {e.serverKey, "&impersonation=include", []string{impersonation, forKeys}},
-		"an admin key sees impersonations":          {e.adminKey, "", []string{impersonation, forKeys}},
-		"a client sees its own, to the hour":        {access, "", []string{ordinary(hour, true, "")}},
-		"a client does not see impersonations":      {access, "&impersonation=include", []string{ordinary(hour, true, "")}},
-		"an impersonation sees itself, used since":  {acting.access, "", []string{theirs}},
-		"unknown parameters are ignored":            {e.serverKey, "&order_by=user_id&fields=*&include=tokens&User_id=x&user_id[]=x", []string{forKeys}},
+		"a server key sees no impersonations": {e.serverKey, "", []string{forKeys}},
+		"a server key that asks for impersonations": {
+			e.serverKey, "&impersonation=include", []string{impersonation, forKeys},
+		},
+		"an admin key sees impersonations":   {e.adminKey, "", []string{impersonation, forKeys}},
+		"a client sees its own, to the hour": {access, "", []string{ordinary(hour, true, "")}},
+		"a client does not see impersonations": {
+			access, "&impersonation=include", []string{ordinary(hour, true, "")},
+		},
+		"an impersonation sees itself, used since": {acting.access, "", []string{theirs}},
+		"unknown parameters are ignored": {
+			e.serverKey, "&order_by=user_id&fields=*&include=tokens&User_id=x&user_id[]=x", []string{forKeys},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, caller := range e.both(test.credential) {
@@ -78,7 +91,8 @@ func TestListFields(t *testing.T) {
 		if a.json["actor"] != "admin-1" || a.json["is_impersonation"] != true {
 			t.Errorf("%s", a.body)
 		}
-		a = e.do(t, http.MethodGet, "/auth/sessions/current", stack("access-type", "server", "secret-server-key", e.serverKey, "access-token", access)).want(t, 200)
+		a = e.do(t, http.MethodGet, "/auth/sessions/current", stack("access-type", "server", "secret-server-key",
+			e.serverKey, "access-token", access)).want(t, 200)
 		if a.text("id") != own.id || a.json["last_used_at"] != float64(used) {
 			t.Errorf("with a key beside it: %s", a.body)
 		}
@@ -173,7 +187,8 @@ func TestListPagesOverHTTP(t *testing.T) {
 		first, next := page(t, "&limit=3")
 		e.clock.Advance(time.Second)
 		e.signIn(t, alice)
-		if _, err := e.manager.End(t.Context(), sessions.EndParams{ID: first[2]}); err != nil { // the one the cursor stands on
+		// the one the cursor stands on
+		if _, err := e.manager.End(t.Context(), sessions.EndParams{ID: first[2]}); err != nil {
 			t.Fatal(err)
 		}
 		rest, last := page(t, "&limit=200&cursor="+next)
@@ -184,7 +199,8 @@ func TestListPagesOverHTTP(t *testing.T) {
 
 	t.Run("a cursor of another user shows nothing of them", func(t *testing.T) {
 		_, next := page(t, "&limit=1")
-		a := e.do(t, http.MethodGet, "/auth/sessions?limit=200&user_id="+bob+"&cursor="+next, bearer(e.serverKey)).want(t, 200)
+		a := e.do(t, http.MethodGet, "/auth/sessions?limit=200&user_id="+bob+"&cursor="+next,
+			bearer(e.serverKey)).want(t, 200)
 		for _, item := range a.items(t) {
 			if item["user_id"] != bob {
 				t.Errorf("%v", item)
@@ -234,7 +250,8 @@ func TestAClientListsAtMost200(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if list, err := e.manager.ListOwn(t.Context(), id, sessions.ListOptions{}); err != nil || len(list.Sessions) != most || list.Next == "" {
+	if list, err := e.manager.ListOwn(t.Context(), id, sessions.ListOptions{}); err != nil ||
+		len(list.Sessions) != most || list.Next == "" {
 		t.Errorf("ListOwn: %d, next %q, %v, want %d and a cursor", len(list.Sessions), list.Next, err, most)
 	}
 }
@@ -247,12 +264,25 @@ func TestEndManyOverHTTP(t *testing.T) {
 		ended float64
 		live  []string // names of what still lives
 	}{
-		"a server key ends all of a user, and is told of those it may list": {"?user_id=" + alice, func(e *env, _ grant) string { return e.serverKey }, 4, []string{"bob's"}},
-		"an admin key likewise": {"?user_id=" + alice, func(e *env, _ grant) string { return e.adminKey }, 4, []string{"bob's"}},
-		"a client ends all others, impersonations too, and is told of its own": {"", func(_ *env, own grant) string { return own.access }, 2, []string{"own", "bob's"}},
-		"a client that says me":             {"?user_id=me", func(_ *env, own grant) string { return own.access }, 2, []string{"own", "bob's"}},
-		"a client that says its id":         {"?user_id=" + alice, func(_ *env, own grant) string { return own.access }, 2, []string{"own", "bob's"}},
-		"nothing to end is no error either": {"?user_id=" + unknown, func(e *env, _ grant) string { return e.serverKey }, 0, []string{"own", "second", "third", "acting", "bob's"}},
+		"a server key ends all of a user, and is told of those it may list": {
+			"?user_id=" + alice, func(e *env, _ grant) string { return e.serverKey }, 4, []string{"bob's"},
+		},
+		"an admin key likewise": {
+			"?user_id=" + alice, func(e *env, _ grant) string { return e.adminKey }, 4, []string{"bob's"},
+		},
+		"a client ends all others, impersonations too, and is told of its own": {
+			"", func(_ *env, own grant) string { return own.access }, 2, []string{"own", "bob's"},
+		},
+		"a client that says me": {
+			"?user_id=me", func(_ *env, own grant) string { return own.access }, 2, []string{"own", "bob's"},
+		},
+		"a client that says its id": {
+			"?user_id=" + alice, func(_ *env, own grant) string { return own.access }, 2, []string{"own", "bob's"},
+		},
+		"nothing to end is no error either": {
+			"?user_id=" + unknown, func(e *env, _ grant) string { return e.serverKey }, 0,
+			[]string{"own", "second", "third", "acting", "bob's"},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -273,7 +303,8 @@ func TestEndManyOverHTTP(t *testing.T) {
 				}
 				if lives {
 					e.refresh(t, g.refresh).want(t, 200)
-				} else if a := e.refresh(t, g.refresh).refused(t, 401, "REFRESH_TOKEN_NOT_FOUND_OR_EXPIRED"); a.details()["reason"] != "ended" {
+				} else if a := e.refresh(t, g.refresh).refused(t, 401,
+					"REFRESH_TOKEN_NOT_FOUND_OR_EXPIRED"); a.details()["reason"] != "ended" {
 					t.Errorf("%s: %v", name, a.details())
 				}
 			}
@@ -302,7 +333,10 @@ func TestTheCurrentSessionIsNotEndedByID(t *testing.T) {
 // this process, where they ask no database.
 func TestEndedIsRefusedAtOnce(t *testing.T) {
 	t.Parallel()
-	for _, call := range []string{"DELETE /auth/sessions/{id}", "DELETE /auth/sessions", "DELETE /auth/sessions/current", "POST /auth/oauth/revoke"} {
+	for _, call := range []string{
+		"DELETE /auth/sessions/{id}", "DELETE /auth/sessions", "DELETE /auth/sessions/current",
+		"POST /auth/oauth/revoke",
+	} {
 		t.Run(call, func(t *testing.T) {
 			t.Parallel()
 			e := newEnv(t)
@@ -339,10 +373,12 @@ func TestJWKS(t *testing.T) {
 		t.Error("not what JWKSet returns")
 	}
 	etag := a.header.Get("Etag")
-	if a.header.Get("Cache-Control") != "public, max-age=3600" || a.header.Get("Content-Type") != "application/json; charset=utf-8" {
+	if a.header.Get("Cache-Control") != "public, max-age=3600" ||
+		a.header.Get("Content-Type") != "application/json; charset=utf-8" {
 		t.Errorf("headers %v", a.header)
 	}
-	if b := e.do(t, http.MethodGet, ofProject+"?include_restricted=true&callback=steal", bearer("x")).want(t, 200); string(b.body) != string(a.body) || b.header.Get("Etag") != etag {
+	if b := e.do(t, http.MethodGet, ofProject+"?include_restricted=true&callback=steal", bearer("x")).want(t,
+		200); string(b.body) != string(a.body) || b.header.Get("Etag") != etag {
 		t.Error("the project's set is another one")
 	}
 	e.do(t, http.MethodGet, "/projects/"+unknown+"/.well-known/jwks.json").refused(t, 404, "NOT_FOUND")
@@ -386,13 +422,21 @@ func TestHead(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	own := e.signIn(t, alice)
-	for _, path := range []string{"/auth/sessions?user_id=me", "/auth/sessions/current", "/.well-known/jwks.json", "/projects/" + project + "/.well-known/jwks.json", "/projects/" + project + "/.well-known/openid-configuration", "/auth/openapi.yaml"} {
-		for _, as := range []option{bearer(own.access), bearer("x"), stack("access-type", "client", "access-token", own.access)} {
+	for _, path := range []string{
+		"/auth/sessions?user_id=me", "/auth/sessions/current", "/.well-known/jwks.json", "/projects/" + project +
+			"/.well-known/jwks.json", "/projects/" + project + "/.well-known/openid-configuration",
+		"/auth/openapi.yaml",
+	} {
+		for _, as := range []option{
+			bearer(own.access), bearer("x"), stack("access-type", "client", "access-token", own.access),
+		} {
 			get, head := e.do(t, http.MethodGet, path, as), e.do(t, http.MethodHead, path, as)
 			if get.status != head.status {
 				t.Errorf("%s: GET %d, HEAD %d", path, get.status, head.status)
 			}
-			for _, name := range []string{"Content-Type", "Content-Length", "Cache-Control", "Etag", "Www-Authenticate"} {
+			for _, name := range []string{
+				"Content-Type", "Content-Length", "Cache-Control", "Etag", "Www-Authenticate",
+			} {
 				if get.header.Get(name) != head.header.Get(name) {
 					t.Errorf("%s: %s: GET %q, HEAD %q", path, name, get.header.Get(name), head.header.Get(name))
 				}
@@ -417,7 +461,9 @@ func TestMethodsThatAreNotThere(t *testing.T) {
 
 		"/projects/" + project + "/.well-known/openid-configuration": "GET, HEAD",
 	} {
-		for _, method := range []string{"GET", "HEAD", "POST", "DELETE", "PUT", "PATCH", "OPTIONS", "TRACE", "CONNECT", "FOO", "get"} {
+		for _, method := range []string{
+			"GET", "HEAD", "POST", "DELETE", "PUT", "PATCH", "OPTIONS", "TRACE", "CONNECT", "FOO", "get",
+		} {
 			t.Run(method+" "+path, func(t *testing.T) {
 				t.Parallel()
 				if slices.Contains(strings.Split(allow, ", "), method) {
@@ -427,7 +473,10 @@ func TestMethodsThatAreNotThere(t *testing.T) {
 				own := e.signIn(t, alice)
 				before := e.snapshot(t)
 				// Whoever asks, and however the request tries to be another one.
-				for _, as := range []option{bearer(e.adminKey), bearer(own.access), stack("access-type", "admin", "super-secret-admin-key", e.adminKey), header("X-Http-Method-Override", "DELETE")} {
+				for _, as := range []option{
+					bearer(e.adminKey), bearer(own.access), stack("access-type", "admin", "super-secret-admin-key",
+						e.adminKey), header("X-Http-Method-Override", "DELETE"),
+				} {
 					a := e.do(t, method, path, as)
 					if method != "HEAD" {
 						a.refused(t, 405, "METHOD_NOT_ALLOWED")

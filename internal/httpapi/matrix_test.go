@@ -24,21 +24,26 @@ var matrix = []struct {
 	{
 		name: "create for a user", method: http.MethodPost, path: "/auth/sessions", body: `{"user_id":"{bob}"}`,
 		admin: "200", server: "200",
-		client: "401 INSUFFICIENT_ACCESS_TYPE", acting: "401 INSUFFICIENT_ACCESS_TYPE", refresh: "401 ACCESS_TYPE_REQUIRED", nobody: "401 ACCESS_TYPE_REQUIRED",
+		client: "401 INSUFFICIENT_ACCESS_TYPE", acting: "401 INSUFFICIENT_ACCESS_TYPE",
+		refresh: "401 ACCESS_TYPE_REQUIRED", nobody: "401 ACCESS_TYPE_REQUIRED",
 	},
 	{
-		name: "create an impersonation", method: http.MethodPost, path: "/auth/sessions", body: `{"user_id":"{bob}","is_impersonation":true}`,
+		name: "create an impersonation", method: http.MethodPost, path: "/auth/sessions",
+		body:  `{"user_id":"{bob}","is_impersonation":true}`,
 		admin: "200", server: "200",
-		client: "401 INSUFFICIENT_ACCESS_TYPE", acting: "401 INSUFFICIENT_ACCESS_TYPE", refresh: "401 ACCESS_TYPE_REQUIRED", nobody: "401 ACCESS_TYPE_REQUIRED",
+		client: "401 INSUFFICIENT_ACCESS_TYPE", acting: "401 INSUFFICIENT_ACCESS_TYPE",
+		refresh: "401 ACCESS_TYPE_REQUIRED", nobody: "401 ACCESS_TYPE_REQUIRED",
 	},
 	{
 		name: "create for me", method: http.MethodPost, path: "/auth/sessions", body: `{"user_id":"me"}`,
 		admin: "400 CANNOT_GET_OWN_USER_WITHOUT_USER", server: "400 CANNOT_GET_OWN_USER_WITHOUT_USER",
-		client: "401 INSUFFICIENT_ACCESS_TYPE", acting: "401 INSUFFICIENT_ACCESS_TYPE", refresh: "401 ACCESS_TYPE_REQUIRED", nobody: "401 ACCESS_TYPE_REQUIRED",
+		client: "401 INSUFFICIENT_ACCESS_TYPE", acting: "401 INSUFFICIENT_ACCESS_TYPE",
+		refresh: "401 ACCESS_TYPE_REQUIRED", nobody: "401 ACCESS_TYPE_REQUIRED",
 	},
 	{
 		name: "list the user", method: http.MethodGet, path: "/auth/sessions?user_id={alice}",
-		admin: "200", server: "200", client: "200", acting: "200", refresh: "401 ACCESS_TYPE_REQUIRED", nobody: "401 ACCESS_TYPE_REQUIRED",
+		admin: "200", server: "200", client: "200", acting: "200", refresh: "401 ACCESS_TYPE_REQUIRED",
+		nobody: "401 ACCESS_TYPE_REQUIRED",
 	},
 	{
 		name: "list me", method: http.MethodGet, path: "/auth/sessions?user_id=me",
@@ -47,11 +52,13 @@ var matrix = []struct {
 	},
 	{
 		name: "list another user", method: http.MethodGet, path: "/auth/sessions?user_id={bob}",
-		admin: "200", server: "200", client: "403 FORBIDDEN", acting: "403 FORBIDDEN", refresh: "401 ACCESS_TYPE_REQUIRED", nobody: "401 ACCESS_TYPE_REQUIRED",
+		admin: "200", server: "200", client: "403 FORBIDDEN", acting: "403 FORBIDDEN",
+		refresh: "401 ACCESS_TYPE_REQUIRED", nobody: "401 ACCESS_TYPE_REQUIRED",
 	},
 	{
 		name: "list a user that nobody knows", method: http.MethodGet, path: "/auth/sessions?user_id={unknown}",
-		admin: "200", server: "200", client: "403 FORBIDDEN", acting: "403 FORBIDDEN", refresh: "401 ACCESS_TYPE_REQUIRED", nobody: "401 ACCESS_TYPE_REQUIRED",
+		admin: "200", server: "200", client: "403 FORBIDDEN", acting: "403 FORBIDDEN",
+		refresh: "401 ACCESS_TYPE_REQUIRED", nobody: "401 ACCESS_TYPE_REQUIRED",
 	},
 	{
 		name: "the current session", method: http.MethodGet, path: "/auth/sessions/current",
@@ -60,38 +67,48 @@ var matrix = []struct {
 	},
 	{
 		name: "end another session of the user", method: http.MethodDelete, path: "/auth/sessions/{other session}",
-		admin: "200", server: "200", client: "200", acting: "404 SESSION_NOT_FOUND", refresh: "401 ACCESS_TYPE_REQUIRED", nobody: "401 ACCESS_TYPE_REQUIRED",
+		admin: "200", server: "200", client: "200", acting: "404 SESSION_NOT_FOUND",
+		refresh: "401 ACCESS_TYPE_REQUIRED", nobody: "401 ACCESS_TYPE_REQUIRED",
 	},
 	{
-		name: "end it as the client SDK does", method: http.MethodDelete, path: "/auth/sessions/{other session}?user_id=me",
-		admin: "200", server: "200", client: "200", acting: "404 SESSION_NOT_FOUND", refresh: "401 ACCESS_TYPE_REQUIRED", nobody: "401 ACCESS_TYPE_REQUIRED",
+		name: "end it as the client SDK does", method: http.MethodDelete,
+		path:  "/auth/sessions/{other session}?user_id=me",
+		admin: "200", server: "200", client: "200", acting: "404 SESSION_NOT_FOUND",
+		refresh: "401 ACCESS_TYPE_REQUIRED", nobody: "401 ACCESS_TYPE_REQUIRED",
 	},
 	{
 		name: "end the caller's own session by id", method: http.MethodDelete, path: "/auth/sessions/{own session}",
 		admin: "404 SESSION_NOT_FOUND", server: "404 SESSION_NOT_FOUND",
-		client: "400 CANNOT_DELETE_CURRENT_SESSION", acting: "400 CANNOT_DELETE_CURRENT_SESSION", refresh: "401 ACCESS_TYPE_REQUIRED", nobody: "401 ACCESS_TYPE_REQUIRED",
+		client: "400 CANNOT_DELETE_CURRENT_SESSION", acting: "400 CANNOT_DELETE_CURRENT_SESSION",
+		refresh: "401 ACCESS_TYPE_REQUIRED", nobody: "401 ACCESS_TYPE_REQUIRED",
 	},
 	{
 		name: "end an impersonation of the user", method: http.MethodDelete, path: "/auth/sessions/{impersonation}",
-		admin: "200", server: "200", client: "404 SESSION_NOT_FOUND", acting: "404 SESSION_NOT_FOUND", refresh: "401 ACCESS_TYPE_REQUIRED", nobody: "401 ACCESS_TYPE_REQUIRED",
+		admin: "200", server: "200", client: "404 SESSION_NOT_FOUND", acting: "404 SESSION_NOT_FOUND",
+		refresh: "401 ACCESS_TYPE_REQUIRED", nobody: "401 ACCESS_TYPE_REQUIRED",
 	},
 	{
 		name: "end another user's session", method: http.MethodDelete, path: "/auth/sessions/{bob's session}",
-		admin: "200", server: "200", client: "404 SESSION_NOT_FOUND", acting: "404 SESSION_NOT_FOUND", refresh: "401 ACCESS_TYPE_REQUIRED", nobody: "401 ACCESS_TYPE_REQUIRED",
+		admin: "200", server: "200", client: "404 SESSION_NOT_FOUND", acting: "404 SESSION_NOT_FOUND",
+		refresh: "401 ACCESS_TYPE_REQUIRED", nobody: "401 ACCESS_TYPE_REQUIRED",
 	},
 	{
-		name: "end a session that never was", method: http.MethodDelete, path: "/auth/sessions/01890a5d-ac96-774b-bcce-b302099a8057",
-		admin: "404 SESSION_NOT_FOUND", server: "404 SESSION_NOT_FOUND", client: "404 SESSION_NOT_FOUND", acting: "404 SESSION_NOT_FOUND",
+		name: "end a session that never was", method: http.MethodDelete,
+		path:  "/auth/sessions/01890a5d-ac96-774b-bcce-b302099a8057",
+		admin: "404 SESSION_NOT_FOUND", server: "404 SESSION_NOT_FOUND", client: "404 SESSION_NOT_FOUND",
+		acting:  "404 SESSION_NOT_FOUND",
 		refresh: "401 ACCESS_TYPE_REQUIRED", nobody: "401 ACCESS_TYPE_REQUIRED",
 	},
 	{
 		name: "end a session that has ended", method: http.MethodDelete, path: "/auth/sessions/{ended session}",
-		admin: "404 SESSION_NOT_FOUND", server: "404 SESSION_NOT_FOUND", client: "404 SESSION_NOT_FOUND", acting: "404 SESSION_NOT_FOUND",
+		admin: "404 SESSION_NOT_FOUND", server: "404 SESSION_NOT_FOUND", client: "404 SESSION_NOT_FOUND",
+		acting:  "404 SESSION_NOT_FOUND",
 		refresh: "401 ACCESS_TYPE_REQUIRED", nobody: "401 ACCESS_TYPE_REQUIRED",
 	},
 	{
 		name: "end many of the user", method: http.MethodDelete, path: "/auth/sessions?user_id={alice}",
-		admin: "200", server: "200", client: "200", acting: "403 FORBIDDEN", refresh: "401 ACCESS_TYPE_REQUIRED", nobody: "401 ACCESS_TYPE_REQUIRED",
+		admin: "200", server: "200", client: "200", acting: "403 FORBIDDEN", refresh: "401 ACCESS_TYPE_REQUIRED",
+		nobody: "401 ACCESS_TYPE_REQUIRED",
 	},
 	{
 		name: "end many of me", method: http.MethodDelete, path: "/auth/sessions?user_id=me",
@@ -105,22 +122,26 @@ var matrix = []struct {
 	},
 	{
 		name: "end many of another user", method: http.MethodDelete, path: "/auth/sessions?user_id={bob}",
-		admin: "200", server: "200", client: "403 FORBIDDEN", acting: "403 FORBIDDEN", refresh: "401 ACCESS_TYPE_REQUIRED", nobody: "401 ACCESS_TYPE_REQUIRED",
+		admin: "200", server: "200", client: "403 FORBIDDEN", acting: "403 FORBIDDEN",
+		refresh: "401 ACCESS_TYPE_REQUIRED", nobody: "401 ACCESS_TYPE_REQUIRED",
 	},
 	{
 		name: "refresh", method: http.MethodPost, path: "/auth/sessions/current/refresh",
-		admin: "400 SCHEMA_ERROR", server: "400 SCHEMA_ERROR", client: "400 SCHEMA_ERROR", acting: "400 SCHEMA_ERROR", refresh: "200", nobody: "400 SCHEMA_ERROR",
+		admin: "400 SCHEMA_ERROR", server: "400 SCHEMA_ERROR", client: "400 SCHEMA_ERROR", acting: "400 SCHEMA_ERROR",
+		refresh: "200", nobody: "400 SCHEMA_ERROR",
 	},
 	{
 		name: "sign out", method: http.MethodDelete, path: "/auth/sessions/current",
-		admin: "401 ACCESS_TOKEN_EXPIRED", server: "401 ACCESS_TOKEN_EXPIRED", client: "200", acting: "200", refresh: "200", nobody: "401 ACCESS_TOKEN_EXPIRED",
+		admin: "401 ACCESS_TOKEN_EXPIRED", server: "401 ACCESS_TOKEN_EXPIRED", client: "200", acting: "200",
+		refresh: "200", nobody: "401 ACCESS_TOKEN_EXPIRED",
 	},
 	{
 		name: "the keys", method: http.MethodGet, path: "/.well-known/jwks.json",
 		admin: "200", server: "200", client: "200", acting: "200", refresh: "200", nobody: "200",
 	},
 	{
-		name: "the metadata", method: http.MethodGet, path: "/projects/" + project + "/.well-known/openid-configuration",
+		name: "the metadata", method: http.MethodGet, path: "/projects/" + project +
+			"/.well-known/openid-configuration",
 		admin: "200", server: "200", client: "200", acting: "200", refresh: "200", nobody: "200",
 	},
 	{
@@ -148,7 +169,8 @@ func TestWhoMayDoWhat(t *testing.T) {
 					}
 					paths := []string{
 						"{alice}", alice, "{bob}", bob, "{unknown}", unknown,
-						"{other session}", e.signIn(t, alice).id, "{impersonation}", e.signIn(t, alice, impersonating("admin-1")).id,
+						"{other session}", e.signIn(t, alice).id, "{impersonation}",
+						e.signIn(t, alice, impersonating("admin-1")).id,
 						"{bob's session}", e.signIn(t, bob).id, "{ended session}", ended.id,
 					}
 					var as option
@@ -166,7 +188,9 @@ func TestWhoMayDoWhat(t *testing.T) {
 						as = e.both(acting.access)[scheme].as
 						paths = append(paths, "{own session}", acting.id)
 					case "a refresh token":
-						as = header([]string{"x-stack-refresh-token", "x-stack-refresh-token", "x-hexclave-refresh-token"}[scheme], own.refresh)
+						as = header([]string{
+							"x-stack-refresh-token", "x-stack-refresh-token", "x-hexclave-refresh-token",
+						}[scheme], own.refresh)
 						paths = append(paths, "{own session}", own.id)
 					default:
 						as = []option{func(*http.Request) {}, stack(), family("x-hexclave-")}[scheme]
@@ -187,7 +211,10 @@ func TestWhoMayDoWhat(t *testing.T) {
 					if status != strconv.Itoa(a.status) || a.json["code"] != code {
 						t.Fatalf("%d %s, want %s", a.status, redactedBody(a), want)
 					}
-					challenge := map[string]string{"401 INSUFFICIENT_ACCESS_TYPE": "insufficient_scope", "401 ACCESS_TYPE_REQUIRED": "-", "401 ACCESS_TOKEN_EXPIRED": "-"}[want]
+					challenge := map[string]string{
+						"401 INSUFFICIENT_ACCESS_TYPE": "insufficient_scope", "401 ACCESS_TYPE_REQUIRED": "-",
+						"401 ACCESS_TOKEN_EXPIRED": "-",
+					}[want]
 					if got := challengeError(a); got != challenge { // an error only where there were credentials
 						t.Errorf("challenge %q, want error %q", a.header.Get("Www-Authenticate"), challenge)
 					}
@@ -266,7 +293,8 @@ func TestEndReasonAndWhoStayOnTheRow(t *testing.T) {
 		}, sessions.EndSignedOut, alice},
 		"signed out with the refresh token": {func(t *testing.T, _, other grant) {
 			t.Helper()
-			e.do(t, http.MethodDelete, "/auth/sessions/current", header("x-stack-refresh-token", other.refresh)).want(t, 200)
+			e.do(t, http.MethodDelete, "/auth/sessions/current",
+				header("x-stack-refresh-token", other.refresh)).want(t, 200)
 		}, sessions.EndSignedOut, ""},
 		"revoked with the refresh token": {func(t *testing.T, _, other grant) {
 			t.Helper()
@@ -276,8 +304,10 @@ func TestEndReasonAndWhoStayOnTheRow(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			own, other := e.signIn(t, alice), e.signIn(t, alice)
 			test.do(t, own, other)
-			if s := e.row(t, other.id); s.EndReason != test.reason || s.EndedBy != test.by || !s.EndedAt.Equal(e.clock.Now().Truncate(time.Microsecond)) {
-				t.Errorf("ended at %v, %s by %q; want %s by %q", s.EndedAt, s.EndReason, s.EndedBy, test.reason, test.by)
+			if s := e.row(t, other.id); s.EndReason != test.reason || s.EndedBy != test.by ||
+				!s.EndedAt.Equal(e.clock.Now().Truncate(time.Microsecond)) {
+				t.Errorf("ended at %v, %s by %q; want %s by %q", s.EndedAt, s.EndReason, s.EndedBy,
+					test.reason, test.by)
 			}
 			if s := e.row(t, own.id); !s.EndedAt.IsZero() {
 				t.Error("the caller's own session has ended, too")

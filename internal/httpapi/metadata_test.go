@@ -15,8 +15,10 @@ const configurationPath = "/projects/" + project + "/.well-known/openid-configur
 func TestMetadata(t *testing.T) {
 	t.Parallel()
 	const want = `{"issuer":"https://sessile.test/api/v1/projects/` + project + `",` +
-		`"token_endpoint":"https://sessile.test/api/v1/auth/oauth/token","revocation_endpoint":"https://sessile.test/api/v1/auth/oauth/revoke",` +
-		`"jwks_uri":"https://sessile.test/api/v1/.well-known/jwks.json","grant_types_supported":["refresh_token"],"response_types_supported":[],` +
+		`"token_endpoint":"https://sessile.test/api/v1/auth/oauth/token",` +
+		`"revocation_endpoint":"https://sessile.test/api/v1/auth/oauth/revoke",` +
+		`"jwks_uri":"https://sessile.test/api/v1/.well-known/jwks.json",` +
+		`"grant_types_supported":["refresh_token"],"response_types_supported":[],` +
 		`"token_endpoint_auth_methods_supported":["client_secret_basic","client_secret_post","none"],` +
 		`"revocation_endpoint_auth_methods_supported":["client_secret_basic","client_secret_post","none"],` +
 		`"subject_types_supported":["public"],"id_token_signing_alg_values_supported":["ES256"]}`
@@ -29,7 +31,8 @@ func TestMetadata(t *testing.T) {
 			if string(a.body) != want {
 				t.Errorf("%s", a.body)
 			}
-			if a.header.Get("Cache-Control") != "public, max-age=3600" || a.header.Get("Content-Type") != "application/json; charset=utf-8" {
+			if a.header.Get("Cache-Control") != "public, max-age=3600" ||
+				a.header.Get("Content-Type") != "application/json; charset=utf-8" {
 				t.Errorf("headers %v", a.header)
 			}
 			e.checkCaching(t, a.header.Get("Etag"), configurationPath)
@@ -37,13 +40,16 @@ func TestMetadata(t *testing.T) {
 			for _, as := range []option{
 				bearer("x"), stack("access-type", "client", "access-token", "x"),
 				func(r *http.Request) { r.Host, r.URL.Host = "evil.example", "evil.example" },
-				header("X-Forwarded-Host", "evil.example"), header("Forwarded", "host=evil.example;proto=http"), header("X-Forwarded-Prefix", "/evil"),
+				header("X-Forwarded-Host", "evil.example"), header("Forwarded", "host=evil.example;proto=http"),
+				header("X-Forwarded-Prefix", "/evil"),
 			} {
-				if b := e.do(t, http.MethodGet, configurationPath+"?issuer=evil", as).want(t, 200); string(b.body) != want {
+				if b := e.do(t, http.MethodGet, configurationPath+"?issuer=evil", as).want(t,
+					200); string(b.body) != want {
 					t.Errorf("%s", b.body)
 				}
 			}
-			e.do(t, http.MethodGet, "/projects/"+unknown+"/.well-known/openid-configuration").refused(t, 404, "NOT_FOUND")
+			e.do(t, http.MethodGet, "/projects/"+unknown+"/.well-known/openid-configuration").refused(t,
+				404, "NOT_FOUND")
 		})
 	}
 }
@@ -59,16 +65,19 @@ func TestMetadataAtThePathsOfTheIssuer(t *testing.T) {
 	e.serve = mux
 	e.prefix = "/api/v1"
 	below := e.do(t, http.MethodGet, configurationPath).want(t, 200)
-	w := get(t, mux, "/.well-known/oauth-authorization-server/api/v1/projects/"+unknown) // whose parameter is the host's own
+	// whose parameter is the host's own
+	w := get(t, mux, "/.well-known/oauth-authorization-server/api/v1/projects/"+unknown)
 	if w.Code != 200 || w.Body.String() != string(below.body) || w.Header().Get("Etag") != below.header.Get("Etag") {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
 
 	for name, want := range map[string]int{"token_endpoint": 400, "revocation_endpoint": 200} {
 		path := strings.TrimPrefix(below.text(name), "https://sessile.test")
-		e.do(t, http.MethodPost, strings.TrimPrefix(path, e.prefix), form("grant_type", "refresh_token", "token", "x", "refresh_token", "x", "client_id", project)).want(t, want)
+		e.do(t, http.MethodPost, strings.TrimPrefix(path, e.prefix), form("grant_type", "refresh_token", "token", "x",
+			"refresh_token", "x", "client_id", project)).want(t, want)
 	}
-	if path := strings.TrimPrefix(below.text("jwks_uri"), "https://sessile.test/api/v1"); string(e.do(t, http.MethodGet, path).want(t, 200).body) != string(e.manager.JWKSet()) {
+	if path := strings.TrimPrefix(below.text("jwks_uri"), "https://sessile.test/api/v1"); string(e.do(t, http.MethodGet,
+		path).want(t, 200).body) != string(e.manager.JWKSet()) {
 		t.Error("another JWK set")
 	}
 }
@@ -97,14 +106,17 @@ func TestMetadataSaysWhatIsTrue(t *testing.T) {
 			}
 			// The methods work as it says, and the others do not.
 			own := e.signIn(t, alice)
-			for method, client := range map[string][]string{"none": {project, ""}, "client_secret_post": {project, clientKey}} {
+			for method, client := range map[string][]string{
+				"none": {project, ""}, "client_secret_post": {project, clientKey},
+			} {
 				want := 400
 				if slices.Contains(test.methods, any(method)) {
 					want = 200
 				} else if method == "none" {
 					want = 401
 				}
-				e.do(t, http.MethodPost, "/auth/oauth/token", form("grant_type", "refresh_token", "refresh_token", own.refresh, "client_id", client[0], "client_secret", client[1])).want(t, want)
+				e.do(t, http.MethodPost, "/auth/oauth/token", form("grant_type", "refresh_token", "refresh_token",
+					own.refresh, "client_id", client[0], "client_secret", client[1])).want(t, want)
 			}
 		})
 	}
@@ -120,7 +132,10 @@ func TestNoMetadata(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			e := newEnv(t, configure)
-			for _, path := range []string{configurationPath, "/.well-known/openid-configuration", "/.well-known/oauth-authorization-server", "/projects/app/.well-known/openid-configuration"} {
+			for _, path := range []string{
+				configurationPath, "/.well-known/openid-configuration", "/.well-known/oauth-authorization-server",
+				"/projects/app/.well-known/openid-configuration",
+			} {
 				e.do(t, http.MethodGet, path).refused(t, 404, "NOT_FOUND")
 			}
 			for _, route := range e.handler.Routes() {
@@ -142,7 +157,10 @@ func TestNoMetadata(t *testing.T) {
 
 func TestBaseURLIsValidated(t *testing.T) {
 	t.Parallel()
-	const ofBase, ofIssuer = "sessions: Config.BaseURL: must be an absolute http or https URL without user, query and fragment", "sessions: Config.Issuer: must have no user, query or fragment, for the metadata of Config.BaseURL"
+	const (
+		ofBase   = "sessions: Config.BaseURL: must be an absolute http or https URL without user, query and fragment"
+		ofIssuer = "sessions: Config.Issuer: must have no user, query or fragment, for the metadata of Config.BaseURL"
+	)
 	for _, test := range []struct{ base, issuer, want string }{
 		{"https://app.example", "https://app.example", ""},
 		{"https://app.example/", "https://app.example/", ""},

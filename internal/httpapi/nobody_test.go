@@ -38,17 +38,23 @@ func TestNobodysBodyIsNotRead(t *testing.T) {
 		as     option
 		status int
 	}{
-		"no credentials":                  {header("X-Nothing", ""), 401},
-		"garbage":                         {bearer("x"), 401},
-		"a key that nobody has":           {bearer("ssk_x"), 401},
-		"a token that expired years ago":  {bearer(old.access), 401},
-		"a session that has ended":        {bearer(ended.access), 401},
-		"the same beside a key":           {stack("access-type", "server", "secret-server-key", o.serverKey, "access-token", ended.access), 401},
-		"a client without a user":         {stack("access-type", "client"), 401},
-		"two credentials":                 {header("Authorization", "Bearer x", "Bearer x"), 400},
-		"another project":                 {stack("access-type", "client", "access-token", good.access, "project-id", "x"), 401},
-		"cookies that are over":           {ended.own(), 401},
-		"good cookies, of another origin": {func(r *http.Request) { good.own()(r); r.Header.Set("Sec-Fetch-Site", "cross-site") }, 403},
+		"no credentials":                 {header("X-Nothing", ""), 401},
+		"garbage":                        {bearer("x"), 401},
+		"a key that nobody has":          {bearer("ssk_x"), 401},
+		"a token that expired years ago": {bearer(old.access), 401},
+		"a session that has ended":       {bearer(ended.access), 401},
+		"the same beside a key": {
+			stack("access-type", "server", "secret-server-key", o.serverKey, "access-token", ended.access), 401,
+		},
+		"a client without a user": {stack("access-type", "client"), 401},
+		"two credentials":         {header("Authorization", "Bearer x", "Bearer x"), 400},
+		"another project": {
+			stack("access-type", "client", "access-token", good.access, "project-id", "x"), 401,
+		},
+		"cookies that are over": {ended.own(), 401},
+		"good cookies, of another origin": {
+			func(r *http.Request) { good.own()(r); r.Header.Set("Sec-Fetch-Site", "cross-site") }, 403,
+		},
 	} {
 		for _, contentType := range []string{"application/json", "text/plain"} {
 			r := httptestRequest(t, "/auth/sessions", contentType)
@@ -92,17 +98,25 @@ func TestNobodyIsAskedForABody(t *testing.T) {
 	address := e.listen(t)
 	text := `{"user_id":"` + alice + `"}`
 	head := func(lines ...string) string {
-		return "POST /auth/sessions HTTP/1.1\r\nHost: sessile.test\r\nContent-Type: application/json\r\nExpect: 100-continue\r\nContent-Length: 65000\r\n" +
+		return "POST /auth/sessions HTTP/1.1\r\nHost: sessile.test\r\nContent-Type: application/json\r\nExpect: " +
+			"100-continue\r\nContent-Length: 65000\r\n" +
 			strings.Join(append(lines, "", ""), "\r\n")
 	}
-	for name, line := range map[string]string{"no credentials": "X-Nothing: x", "a wrong key": "Authorization: Bearer ssk_x", "garbage": "Authorization: Bearer x"} {
-		first := e.exchange(t, address, 1, http.MethodPost, func(c net.Conn) { _, _ = io.WriteString(c, head(line)) })[0]
+	for name, line := range map[string]string{
+		"no credentials": "X-Nothing: x", "a wrong key": "Authorization: Bearer ssk_x",
+		"garbage": "Authorization: Bearer x",
+	} {
+		first := e.exchange(t, address, 1, http.MethodPost, func(c net.Conn) {
+			_, _ = io.WriteString(c, head(line))
+		})[0]
 		if first.status != http.StatusUnauthorized {
 			t.Errorf("%s: the first answer is %d", name, first.status)
 		}
 	}
 	body := text + strings.Repeat(" ", 65000-len(text))
-	answers := e.exchange(t, address, 2, http.MethodPost, func(c net.Conn) { _, _ = io.WriteString(c, head("Authorization: Bearer "+e.serverKey)+body) })
+	answers := e.exchange(t, address, 2, http.MethodPost, func(c net.Conn) {
+		_, _ = io.WriteString(c, head("Authorization: Bearer "+e.serverKey)+body)
+	})
 	if answers[0].status != http.StatusContinue || answers[1].status != http.StatusOK {
 		t.Errorf("of somebody: %d and %d", answers[0].status, answers[1].status)
 	}
@@ -123,11 +137,13 @@ func TestARefusalSaysWhatWasAskedFor(t *testing.T) {
 		strings.Repeat(" ", 70000):               {},
 	} {
 		o.ask(t, bearer(acting.access), text).refused(t, 403, "IMPERSONATION_NOT_ALLOWED")
-		if s := o.toldRefusal(t, "chained").Session; s.UserID != want.UserID || s.Reason != want.Reason || s.Actor != alice {
+		if s := o.toldRefusal(t, "chained").Session; s.UserID != want.UserID || s.Reason != want.Reason ||
+			s.Actor != alice {
 			t.Errorf("%.20s: %+v", text, s)
 		}
 	}
-	o.do(t, http.MethodPost, "/auth/sessions", bearer(acting.access), body("text/plain", target(bob))).refused(t, 403, "IMPERSONATION_NOT_ALLOWED")
+	o.do(t, http.MethodPost, "/auth/sessions", bearer(acting.access), body("text/plain", target(bob))).refused(t, 403,
+		"IMPERSONATION_NOT_ALLOWED")
 	o.toldRefusal(t, "chained")
 }
 
@@ -141,7 +157,8 @@ func TestCallersCannotFillTheAuditTrail(t *testing.T) {
 	mallory := o.signIn(t, bob)
 	o.takeEvents()
 	for range 200 {
-		o.ask(t, bearer(old.access), target(alice, `"reason":"text of the attacker"`)).refused(t, 401, "ACCESS_TOKEN_EXPIRED")
+		o.ask(t, bearer(old.access), target(alice, `"reason":"text of the attacker"`)).refused(t, 401,
+			"ACCESS_TOKEN_EXPIRED")
 		o.redeem(t, "shc1_"+strings.Repeat("A", 64)).refused(t, 401, "HANDOFF_CODE_NOT_FOUND_OR_EXPIRED")
 	}
 	if events := o.takeWholeEvents(); len(events) != 0 {

@@ -97,18 +97,29 @@ func TestOpenAPICheckCanFail(t *testing.T) {
 		"an item has a member too many": func(_ *http.Request, _ *http.Response, body *string) {
 			*body = strings.Replace(*body, `"created_at":`, `"refresh_token":"x","created_at":`, 1)
 		},
-		"the status is not described": func(_ *http.Request, w *http.Response, _ *string) { w.StatusCode = http.StatusCreated },
+		"the status is not described": func(_ *http.Request, w *http.Response, _ *string) {
+			w.StatusCode = http.StatusCreated
+		},
 		"the code is not one of this endpoint": func(_ *http.Request, w *http.Response, body *string) {
-			w.StatusCode, *body = http.StatusBadRequest, `{"code":"USER_ID_DOES_NOT_EXIST","error":"x","details":{"user_id":"x"}}`
+			w.StatusCode, *body = http.StatusBadRequest,
+				`{"code":"USER_ID_DOES_NOT_EXIST","error":"x","details":{"user_id":"x"}}`
 		},
 		"the details are missing": func(_ *http.Request, w *http.Response, body *string) {
 			w.StatusCode, *body = http.StatusBadRequest, `{"code":"SCHEMA_ERROR","error":"x"}`
 		},
-		"a header is missing":           func(_ *http.Request, w *http.Response, _ *string) { w.Header.Del("Cache-Control") },
-		"a header has another value":    func(_ *http.Request, w *http.Response, _ *string) { w.Header.Set("Cache-Control", "private") },
-		"a parameter is malformed":      func(r *http.Request, _ *http.Response, _ *string) { r.URL.RawQuery += "&limit=0" },
-		"a parameter is missing":        func(r *http.Request, _ *http.Response, _ *string) { r.URL.RawQuery = "" },
-		"the request has no credential": func(r *http.Request, _ *http.Response, _ *string) { r.Header.Del("Authorization") },
+		"a header is missing": func(_ *http.Request, w *http.Response, _ *string) {
+			w.Header.Del("Cache-Control")
+		},
+		"a header has another value": func(_ *http.Request, w *http.Response, _ *string) {
+			w.Header.Set("Cache-Control", "private")
+		},
+		"a parameter is malformed": func(r *http.Request, _ *http.Response, _ *string) {
+			r.URL.RawQuery += "&limit=0"
+		},
+		"a parameter is missing": func(r *http.Request, _ *http.Response, _ *string) { r.URL.RawQuery = "" },
+		"the request has no credential": func(r *http.Request, _ *http.Response, _ *string) {
+			r.Header.Del("Authorization")
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -41,9 +41,11 @@ func TestWriteErrorOfTheHost(t *testing.T) {
 			is           error // nil if there is no cause
 			want         string
 		}{
-			{"GET", "/auth/sessions/current", nil, sessions.ErrNoCredentials, `{"code":"ACCESS_TYPE_REQUIRED","error":"ours: Credentials are required`},
+			{"GET", "/auth/sessions/current", nil, sessions.ErrNoCredentials,
+				`{"code":"ACCESS_TYPE_REQUIRED","error":"ours: Credentials are required`},
 			{"GET", "/nowhere", nil, nil, `{"code":"NOT_FOUND","error":"ours: There is nothing here."}`},
-			{"PUT", "/auth/sessions", nil, nil, `{"code":"METHOD_NOT_ALLOWED","error":"ours: The method is not allowed here."}`},
+			{"PUT", "/auth/sessions", nil, nil,
+				`{"code":"METHOD_NOT_ALLOWED","error":"ours: The method is not allowed here."}`},
 		} {
 			given = nil
 			w := call(test.method, test.path, test.header)
@@ -55,14 +57,16 @@ func TestWriteErrorOfTheHost(t *testing.T) {
 	k.Faults.Before = sessionstest.FailAt(sessionstest.MethodGet, 0, errDatabase)
 	given = nil
 	w := call("GET", "/auth/sessions/current", as)
-	if w.Code != http.StatusServiceUnavailable || strings.Contains(w.Body.String(), "database") || w.Header().Get("Retry-After") == "" || len(given) != 1 || !errors.Is(given[0], sessions.ErrUnavailable) {
+	if w.Code != http.StatusServiceUnavailable || strings.Contains(w.Body.String(), "database") ||
+		w.Header().Get("Retry-After") == "" || len(given) != 1 || !errors.Is(given[0], sessions.ErrUnavailable) {
 		t.Errorf("%d %v %s of %v", w.Code, w.Header(), w.Body, given)
 	}
 
 	// On a route of the host's own.
 	w = httptest.NewRecorder()
 	k.WriteError(w, httptest.NewRequest(http.MethodGet, "/", nil), sessions.ErrUserNotFound)
-	if w.Code != http.StatusNotFound || w.Body.String() != `{"code":"USER_NOT_FOUND","error":"ours: The user does not exist."}` {
+	if w.Code != http.StatusNotFound ||
+		w.Body.String() != `{"code":"USER_NOT_FOUND","error":"ours: The user does not exist."}` {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
 }

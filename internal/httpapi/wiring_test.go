@@ -20,9 +20,10 @@ var wirings = map[string]struct {
 	`sessions.NewHandler(manager).Register(mux, "")`: {"", func(mux *http.ServeMux, handler *sessions.Handler) {
 		handler.Register(mux, "")
 	}},
-	`mux.Handle("/api/v1/", http.StripPrefix("/api/v1", handler))`: {"/api/v1", func(mux *http.ServeMux, handler *sessions.Handler) {
-		mux.Handle("/api/v1/", http.StripPrefix("/api/v1", handler))
-	}},
+	`mux.Handle("/api/v1/", http.StripPrefix("/api/v1", handler))`: {"/api/v1",
+		func(mux *http.ServeMux, handler *sessions.Handler) {
+			mux.Handle("/api/v1/", http.StripPrefix("/api/v1", handler))
+		}},
 	`echov4.Mount(e, sessions.NewHandler(manager))`: {}, // the contract of the adapters serves every route of this one
 }
 
@@ -30,7 +31,10 @@ var wirings = map[string]struct {
 func TestEveryWiringThatWeShowServesEveryRoute(t *testing.T) {
 	t.Parallel()
 	shown := map[string]bool{}
-	for _, page := range []string{"README.md", "docs/http-api.md", "docs/routers.md", "docs/security.md", "sessions/doc.go", "sessions/http.go", "middleware/middleware.go"} {
+	for _, page := range []string{
+		"README.md", "docs/http-api.md", "docs/routers.md", "docs/security.md", "sessions/doc.go", "sessions/http.go",
+		"middleware/middleware.go",
+	} {
 		content, err := os.ReadFile("../../" + page)
 		if err != nil {
 			t.Fatal(err)
@@ -57,11 +61,13 @@ func TestEveryWiringThatWeShowServesEveryRoute(t *testing.T) {
 		mux := http.NewServeMux()
 		wiring.wire(mux, handler)
 		for _, route := range handler.Routes() {
-			path := wiring.prefix + strings.NewReplacer("{sessile_id}", "01890a5d-ac96-774b-bcce-b302099a8057", "{sessile_project_id}", project).Replace(route.Pattern)
+			path := wiring.prefix + strings.NewReplacer("{sessile_id}", "01890a5d-ac96-774b-bcce-b302099a8057",
+				"{sessile_project_id}", project).Replace(route.Pattern)
 			w := httptest.NewRecorder()
 			mux.ServeHTTP(w, httptest.NewRequest(route.Method, path, nil))
 			served := w.Code != http.StatusMethodNotAllowed && w.Code < 500 && w.Header().Get("X-Request-Id") != ""
-			if isKeys := strings.HasSuffix(path, "jwks.json"); !served || w.Code == http.StatusNotFound || isKeys && w.Code != http.StatusOK {
+			if isKeys := strings.HasSuffix(path, "jwks.json"); !served || w.Code == http.StatusNotFound ||
+				isKeys && w.Code != http.StatusOK {
 				t.Errorf("%s: %s %s: %d %s", line, route.Method, path, w.Code, w.Body)
 			}
 		}

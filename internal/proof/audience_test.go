@@ -92,28 +92,33 @@ func (s *service) do(t *testing.T, method, path, body string, header ...string) 
 var presentations = map[string]func(t *testing.T, s *service, g sessions.Grant) (ok bool, access, refresh string){
 	"refresh": func(t *testing.T, s *service, g sessions.Grant) (bool, string, string) {
 		t.Helper()
-		code, access, refresh := s.do(t, http.MethodPost, "/auth/sessions/current/refresh", "", "X-Stack-Refresh-Token", g.RefreshToken.Reveal())
+		code, access, refresh := s.do(t, http.MethodPost, "/auth/sessions/current/refresh", "", "X-Stack-Refresh-Token",
+			g.RefreshToken.Reveal())
 		return code == http.StatusOK, access, refresh
 	},
 	"refresh by cookie": func(t *testing.T, s *service, g sessions.Grant) (bool, string, string) {
 		t.Helper()
-		code, access, refresh := s.do(t, http.MethodPost, "/auth/sessions/current/refresh", "", "Cookie", cookieOf(t, s, g))
+		code, access, refresh := s.do(t, http.MethodPost, "/auth/sessions/current/refresh", "", "Cookie",
+			cookieOf(t, s, g))
 		return code == http.StatusOK, access, refresh
 	},
 	"the token endpoint": func(t *testing.T, s *service, g sessions.Grant) (bool, string, string) {
 		t.Helper()
 		form := url.Values{"grant_type": {"refresh_token"}, "refresh_token": {g.RefreshToken.Reveal()}}
-		code, access, refresh := s.do(t, http.MethodPost, "/auth/oauth/token", form.Encode(), "Content-Type", "application/x-www-form-urlencoded")
+		code, access, refresh := s.do(t, http.MethodPost, "/auth/oauth/token", form.Encode(), "Content-Type",
+			"application/x-www-form-urlencoded")
 		return code == http.StatusOK, access, refresh
 	},
 	"redeem": func(t *testing.T, s *service, g sessions.Grant) (bool, string, string) {
 		t.Helper()
-		code, access, refresh := s.do(t, http.MethodPost, "/auth/sessions/redeem", `{"code":"`+g.Handoff.Reveal()+`"}`, "Content-Type", "application/json")
+		code, access, refresh := s.do(t, http.MethodPost, "/auth/sessions/redeem", `{"code":"`+g.Handoff.Reveal()+`"}`,
+			"Content-Type", "application/json")
 		return code == http.StatusOK, access, refresh
 	},
 	"the access token": func(t *testing.T, s *service, g sessions.Grant) (bool, string, string) {
 		t.Helper()
-		code, _, _ := s.do(t, http.MethodGet, "/auth/sessions/current", "", "Authorization", "Bearer "+g.AccessToken.Reveal())
+		code, _, _ := s.do(t, http.MethodGet, "/auth/sessions/current", "", "Authorization",
+			"Bearer "+g.AccessToken.Reveal())
 		return code == http.StatusOK, "", ""
 	},
 }
@@ -121,27 +126,34 @@ var presentations = map[string]func(t *testing.T, s *service, g sessions.Grant) 
 var endings = map[string]func(t *testing.T, s *service, g sessions.Grant) (code int){
 	"sign-out by refresh token": func(t *testing.T, s *service, g sessions.Grant) int {
 		t.Helper()
-		code, _, _ := s.do(t, http.MethodDelete, "/auth/sessions/current", "", "X-Stack-Refresh-Token", g.RefreshToken.Reveal())
+		code, _, _ := s.do(t, http.MethodDelete, "/auth/sessions/current", "", "X-Stack-Refresh-Token",
+			g.RefreshToken.Reveal())
 		return code
 	},
 	"sign-out by access token": func(t *testing.T, s *service, g sessions.Grant) int {
 		t.Helper()
-		code, _, _ := s.do(t, http.MethodDelete, "/auth/sessions/current", "", "Authorization", "Bearer "+g.AccessToken.Reveal())
+		code, _, _ := s.do(t, http.MethodDelete, "/auth/sessions/current", "", "Authorization",
+			"Bearer "+g.AccessToken.Reveal())
 		return code
 	},
 	"sign-out by cookie": func(t *testing.T, s *service, g sessions.Grant) int {
 		t.Helper()
-		code, _, _ := s.do(t, http.MethodDelete, "/auth/sessions/current", "", "Cookie", cookieOf(t, s, g), "Sec-Fetch-Site", "same-origin")
+		code, _, _ := s.do(t, http.MethodDelete, "/auth/sessions/current", "", "Cookie", cookieOf(t, s, g),
+			"Sec-Fetch-Site", "same-origin")
 		return code
 	},
 	"revoke": func(t *testing.T, s *service, g sessions.Grant) int {
 		t.Helper()
-		code, _, _ := s.do(t, http.MethodPost, "/auth/oauth/revoke", url.Values{"token": {g.RefreshToken.Reveal()}}.Encode(), "Content-Type", "application/x-www-form-urlencoded")
+		code, _, _ := s.do(t, http.MethodPost, "/auth/oauth/revoke", url.Values{
+			"token": {g.RefreshToken.Reveal()},
+		}.Encode(), "Content-Type", "application/x-www-form-urlencoded")
 		return code
 	},
 	"revoke by access token": func(t *testing.T, s *service, g sessions.Grant) int {
 		t.Helper()
-		code, _, _ := s.do(t, http.MethodPost, "/auth/oauth/revoke", url.Values{"token": {g.AccessToken.Reveal()}}.Encode(), "Content-Type", "application/x-www-form-urlencoded")
+		code, _, _ := s.do(t, http.MethodPost, "/auth/oauth/revoke", url.Values{
+			"token": {g.AccessToken.Reveal()},
+		}.Encode(), "Content-Type", "application/x-www-form-urlencoded")
 		return code
 	},
 }
@@ -227,7 +239,8 @@ func TestServicesThatShareAStoreTakeTheirOwnTokensOnly(t *testing.T) {
 			}
 			// The user is the same, so a password change ends both.
 			shop.signIn(t)
-			if ended, err := desk.EndMany(t.Context(), sessions.EndManyParams{UserID: "ada"}); err != nil || len(ended) < 2 {
+			if ended, err := desk.EndMany(t.Context(), sessions.EndManyParams{UserID: "ada"}); err != nil ||
+				len(ended) < 2 {
 				t.Errorf("%d, %v", len(ended), err)
 			}
 		})
@@ -265,7 +278,8 @@ func TestARenamedAudienceTakesWhatTheFormerOneGave(t *testing.T) {
 				if got := audienceOf(t, access); got != "store" {
 					t.Errorf("%s: answered with the audience %q", how, got)
 				}
-				if _, err := before.Refresh(t.Context(), refresh, sessions.Client{}); !errors.Is(err, sessions.ErrMalformed) {
+				if _, err := before.Refresh(t.Context(), refresh, sessions.Client{}); !errors.Is(err,
+					sessions.ErrMalformed) {
 					t.Errorf("%s: the refresh token is of the former audience: %v", how, err)
 				}
 				if _, err := only.Refresh(t.Context(), refresh, sessions.Client{}); err != nil {
@@ -286,7 +300,8 @@ func TestARenamedAudienceTakesWhatTheFormerOneGave(t *testing.T) {
 			if _, err := after.Redeem(t.Context(), g.Handoff.Reveal(), sessions.Client{}); err != nil {
 				t.Error(err)
 			}
-			if _, err := before.Redeem(t.Context(), g.Handoff.Reveal(), sessions.Client{}); !errors.Is(err, sessions.ErrInvalidHandoff) {
+			if _, err := before.Redeem(t.Context(), g.Handoff.Reveal(), sessions.Client{}); !errors.Is(err,
+				sessions.ErrInvalidHandoff) {
 				t.Errorf("redeemed again: %v", err)
 			}
 			if s, err := after.Get(t.Context(), g.Session.ID); err != nil || s.EndReason != sessions.EndHandoffReplay {

@@ -51,7 +51,9 @@ func ceilingRun(t *testing.T, r *rapid.T, st sessions.Store, refreshes, refusals
 		return m
 	}
 	m := manager()
-	p := sessions.CreateParams{UserID: "bob", TTL: time.Duration(rapid.IntRange(30, 24*3600).Draw(r, "seconds")) * time.Second}
+	p := sessions.CreateParams{
+		UserID: "bob", TTL: time.Duration(rapid.IntRange(30, 24*3600).Draw(r, "seconds")) * time.Second,
+	}
 	ceiling := start.Add(p.TTL)
 	var (
 		imp sessions.Grant

@@ -41,7 +41,9 @@ func TestWhatACrashLeavesAliveIsEndedByAReplica(t *testing.T) {
 				}
 				return m
 			}
-			dying := process(&sessionstest.Faults{Store: p.handle(t), Before: sessionstest.FailAt(sessionstest.MethodEndDependents, 0, errCrashed)})
+			dying := process(&sessionstest.Faults{
+				Store: p.handle(t), Before: sessionstest.FailAt(sessionstest.MethodEndDependents, 0, errCrashed),
+			})
 			actor, err := dying.Create(t.Context(), sessions.CreateParams{UserID: "alice"})
 			if err != nil {
 				t.Fatal(err)
@@ -92,7 +94,8 @@ func TestWhatACrashLeavesAliveIsEndedByAReplica(t *testing.T) {
 			mu.Lock()
 			defer mu.Unlock()
 			last := events[acting.Session.ID]
-			if len(last) != 2 || last[1].Type != sessions.EventEnded || last[1].Session.EndReason != sessions.EndParentEnded {
+			if len(last) != 2 || last[1].Type != sessions.EventEnded ||
+				last[1].Session.EndReason != sessions.EndParentEnded {
 				t.Errorf("events of the impersonation: %+v", last)
 			}
 			if n := len(events[bystander.Session.ID]); n != 1 {

@@ -77,13 +77,14 @@ func replica(dsn string) error {
 	for _, d := range dials {
 		mux.Handle("GET "+d.path, middleware.Config{Manager: manager, Revocation: d.dial}.Require(ok))
 	}
-	mux.Handle("GET /events", middleware.Require(manager)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		id, _ := sessions.FromContext(r.Context())
-		watched, cancel := manager.Watch(r.Context(), id)
-		defer cancel()
-		_ = http.NewResponseController(w).Flush()
-		<-watched.Done()
-	})))
+	mux.Handle("GET /events",
+		middleware.Require(manager)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			id, _ := sessions.FromContext(r.Context())
+			watched, cancel := manager.Watch(r.Context(), id)
+			defer cancel()
+			_ = http.NewResponseController(w).Flush()
+			<-watched.Done()
+		})))
 	mux.HandleFunc("GET /health", func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, strconv.FormatBool(manager.Health().FeedCurrent))
 	})
@@ -196,7 +197,9 @@ func (p *twoProcesses) signIn(t testing.TB) sessions.Grant {
 
 func (p *twoProcesses) end(t testing.TB, g sessions.Grant) {
 	t.Helper()
-	if _, err := p.End(t.Context(), sessions.EndParams{ID: g.Session.ID, Reason: sessions.EndSignedOut, By: "alice"}); err != nil {
+	if _, err := p.End(t.Context(), sessions.EndParams{
+		ID: g.Session.ID, Reason: sessions.EndSignedOut, By: "alice",
+	}); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -104,13 +104,19 @@ func (f *family) doomed(reason sessions.EndReason, is func(sessions.Session) boo
 
 // step is one call, and what the model makes of it.
 func (f *family) step(t *rapid.T) error {
-	what := rapid.SampledFrom([]string{"sign in", "impersonate", "impersonate", "pass", "pass", "refresh", "refresh", "refresh", "end", "end many", "end dependents", "prune"}).Draw(t, "call")
+	what := rapid.SampledFrom([]string{
+		"sign in", "impersonate", "impersonate", "pass", "pass", "refresh", "refresh", "refresh", "end", "end many",
+		"end dependents", "prune",
+	}).Draw(t, "call")
 	f.log = append(f.log, what)
 	switch what {
 	case "pass":
 		f.now = f.now.Add(time.Duration(rapid.IntRange(1, 9).Draw(t, "minutes")) * time.Minute)
 	case "sign in", "impersonate":
-		s := sessions.Session{ID: uuid.Must(uuid.NewV7()).String(), UserID: rapid.SampledFrom(f.users).Draw(t, "user"), CreatedAt: f.now, LastUsedAt: f.now, ExpiresAt: f.now.Add(familyLife)}
+		s := sessions.Session{
+			ID: uuid.Must(uuid.NewV7()).String(), UserID: rapid.SampledFrom(f.users).Draw(t, "user"), CreatedAt: f.now,
+			LastUsedAt: f.now, ExpiresAt: f.now.Add(familyLife),
+		}
 		want := "ok"
 		if what == "impersonate" {
 			actor := f.pick(t)
@@ -126,7 +132,9 @@ func (f *family) step(t *rapid.T) error {
 		return f.same(what, verdict(err), want)
 	case "refresh":
 		s, want := f.pick(t), "not found"
-		p := sessions.RefreshParams{ID: s.ID, Presented: f.count[s.ID], Rotation: sessions.Rotation{Overlap: time.Minute}, Moment: f.moment()}
+		p := sessions.RefreshParams{
+			ID: s.ID, Presented: f.count[s.ID], Rotation: sessions.Rotation{Overlap: time.Minute}, Moment: f.moment(),
+		}
 		if s.UserID != "" && f.live(s) {
 			want = "ok"
 			s.LastUsedAt = f.now
@@ -151,16 +159,24 @@ func (f *family) step(t *rapid.T) error {
 	case "end many":
 		user := rapid.SampledFrom(f.users).Draw(t, "user")
 		want := f.doomed(sessions.EndRevoked, func(s sessions.Session) bool { return s.UserID == user })
-		got, err := f.store.EndMany(f.ctx, sessions.EndManyParams{UserID: user, Now: f.now, Reason: sessions.EndRevoked, By: "admin"})
+		got, err := f.store.EndMany(f.ctx, sessions.EndManyParams{
+			UserID: user, Now: f.now, Reason: sessions.EndRevoked, By: "admin",
+		})
 		return errors.Join(f.same(what, verdict(err), "ok"), f.same(what, byID(got), want))
 	case "end dependents":
 		ids := []string{f.pick(t).ID, f.pick(t).ID}
-		want := f.doomed(sessions.EndParentEnded, func(s sessions.Session) bool { return slices.Contains(ids, s.ParentSessionID) })
-		got, err := f.store.EndDependents(f.ctx, sessions.EndDependentsParams{ParentSessionIDs: ids, Now: f.now, Reason: sessions.EndParentEnded, By: "admin"})
+		want := f.doomed(sessions.EndParentEnded, func(s sessions.Session) bool {
+			return slices.Contains(ids, s.ParentSessionID)
+		})
+		got, err := f.store.EndDependents(f.ctx, sessions.EndDependentsParams{
+			ParentSessionIDs: ids, Now: f.now, Reason: sessions.EndParentEnded, By: "admin",
+		})
 		return errors.Join(f.same(what, verdict(err), "ok"), f.same(what, byID(got), want))
 	case "prune":
 		live := f.alive()
-		p := sessions.PruneParams{EndedBefore: f.now, ExpiredBefore: f.now, IdleBefore: f.now.Add(-familyIdle), Limit: 1000}
+		p := sessions.PruneParams{
+			EndedBefore: f.now, ExpiredBefore: f.now, IdleBefore: f.now.Add(-familyIdle), Limit: 1000,
+		}
 		gone := maps.Clone(f.rows)
 		maps.DeleteFunc(gone, func(id string, s sessions.Session) bool {
 			needed := false
@@ -174,7 +190,8 @@ func (f *family) step(t *rapid.T) error {
 		for id := range gone {
 			delete(f.rows, id)
 		}
-		return errors.Join(f.same(what, verdict(err), "ok"), f.same(what, n, len(gone)), f.same("what is live, by the model", f.alive(), live))
+		return errors.Join(f.same(what, verdict(err), "ok"), f.same(what, n, len(gone)),
+			f.same("what is live, by the model", f.alive(), live))
 	}
 	return nil
 }
@@ -289,7 +306,8 @@ func TestTheModelOfImpersonationsNoticesABrokenRule(t *testing.T) {
 	for name, breakIt := range map[string]func(b *brokenFamily, st sessions.Store){
 		"no refresh while the actor is idle": func(b *brokenFamily, st sessions.Store) {
 			b.refresh = func(ctx context.Context, p sessions.RefreshParams) (sessions.RefreshResult, error) {
-				if s, err := st.Get(ctx, p.ID); err == nil && s.ParentSessionID != "" && idle(ctx, st, s.ParentSessionID, p.Moment) {
+				if s, err := st.Get(ctx, p.ID); err == nil && s.ParentSessionID != "" &&
+					idle(ctx, st, s.ParentSessionID, p.Moment) {
 					return sessions.RefreshResult{}, sessions.ErrNotFound
 				}
 				return st.Refresh(ctx, p)
@@ -329,13 +347,17 @@ func TestTheModelOfImpersonationsNoticesABrokenRule(t *testing.T) {
 				}
 				// What is idle for the whole of it goes, needed or not.
 				for _, user := range []string{"alice", "bob", "root"} {
-					list, listErr := st.List(ctx, sessions.ListParams{UserID: user, Moment: sessions.Moment{Now: p.ExpiredBefore}})
+					list, listErr := st.List(ctx, sessions.ListParams{
+						UserID: user, Moment: sessions.Moment{Now: p.ExpiredBefore},
+					})
 					if listErr != nil {
 						return n, listErr
 					}
 					for _, s := range list {
 						if s.LastUsedAt.Before(p.IdleBefore) {
-							if _, err := st.End(ctx, sessions.EndParams{ID: s.ID, Now: p.EndedBefore.Add(-time.Hour)}); err == nil {
+							if _, err := st.End(ctx, sessions.EndParams{
+								ID: s.ID, Now: p.EndedBefore.Add(-time.Hour),
+							}); err == nil {
 								n++
 							}
 						}

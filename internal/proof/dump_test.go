@@ -338,19 +338,25 @@ func (w *dumpWorld) grantOf(t testing.TB, answer *httptest.ResponseRecorder) ses
 	if err != nil {
 		t.Fatal(err)
 	}
-	return w.issued(t, sessions.Grant{Session: s, RefreshToken: sessions.NewToken(body.RefreshToken), AccessToken: sessions.NewToken(body.AccessToken)})
+	return w.issued(t, sessions.Grant{
+		Session: s, RefreshToken: sessions.NewToken(body.RefreshToken),
+		AccessToken: sessions.NewToken(body.AccessToken),
+	})
 }
 
 func (w *dumpWorld) create(t testing.TB, user, more string) sessions.Grant {
 	t.Helper()
-	return w.grantOf(t, w.serve(http.MethodPost, "/auth/sessions", `{"user_id":"`+user+`"`+more+`}`, "Authorization", "Bearer "+w.serverKey))
+	return w.grantOf(t, w.serve(http.MethodPost, "/auth/sessions", `{"user_id":"`+user+`"`+more+`}`, "Authorization",
+		"Bearer "+w.serverKey))
 }
 
 // handOff creates a session with a one-time code, of which the random part is the
 // secret: the rest is the session's id.
 func (w *dumpWorld) handOff(t testing.TB, user string) sessions.Grant {
 	t.Helper()
-	g, err := w.manager.Create(t.Context(), sessions.CreateParams{UserID: user, Impersonation: true, By: "backend", Handoff: true})
+	g, err := w.manager.Create(t.Context(), sessions.CreateParams{
+		UserID: user, Impersonation: true, By: "backend", Handoff: true,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -364,7 +370,8 @@ func (w *dumpWorld) handOff(t testing.TB, user string) sessions.Grant {
 
 func (w *dumpWorld) refresh(t testing.TB, g sessions.Grant) sessions.Grant {
 	t.Helper()
-	return w.grantOf(t, w.serve(http.MethodPost, "/auth/sessions/current/refresh", "", "X-Stack-Refresh-Token", g.RefreshToken.Reveal()))
+	return w.grantOf(t, w.serve(http.MethodPost, "/auth/sessions/current/refresh", "", "X-Stack-Refresh-Token",
+		g.RefreshToken.Reveal()))
 }
 
 // run is what a day in the life of the host leaves in the database: sessions in
@@ -400,30 +407,38 @@ func (w *dumpWorld) run(t testing.TB) {
 		w.live = append(w.live, w.refresh(t, g)) // recovered
 
 		// Impersonations need not be told apart from others by their looks.
-		g = w.create(t, user("impersonated"), `,"is_impersonation":true,"expires_in_millis":86400000,"actor":{"user_id":"support"},"reason":"ticket 4711"`)
+		g = w.create(t, user("impersonated"),
+			`,"is_impersonation":true,"expires_in_millis":86400000,"actor":{"user_id":"support"},"reason":"ticket `+
+				`4711"`)
 		w.live = append(w.live, w.refresh(t, g))
 
 		stolen := w.create(t, user("replayed"), "")
 		w.refresh(t, w.refresh(t, stolen))
-		want(w.serve(http.MethodPost, "/auth/sessions/current/refresh", "", "X-Stack-Refresh-Token", stolen.RefreshToken.Reveal()), http.StatusUnauthorized)
+		want(w.serve(http.MethodPost, "/auth/sessions/current/refresh", "", "X-Stack-Refresh-Token",
+			stolen.RefreshToken.Reveal()), http.StatusUnauthorized)
 
-		want(w.serve(http.MethodDelete, "/auth/sessions/current", "", bearer(w.create(t, user("signed-out"), ""))...), http.StatusOK)
+		want(w.serve(http.MethodDelete, "/auth/sessions/current", "", bearer(w.create(t, user("signed-out"), ""))...),
+			http.StatusOK)
 		g = w.create(t, user("revoked"), "")
-		want(w.serve(http.MethodDelete, "/auth/sessions/"+g.Session.ID, "", "Authorization", "Bearer "+w.adminKey), http.StatusOK)
+		want(w.serve(http.MethodDelete, "/auth/sessions/"+g.Session.ID, "", "Authorization", "Bearer "+w.adminKey),
+			http.StatusOK)
 		g = w.create(t, user("rfc7009"), "")
 		want(w.serve(http.MethodPost, "/auth/oauth/revoke", `{"token":"`+g.RefreshToken.Reveal()+`"}`), http.StatusOK)
 		w.create(t, user("many"), "")
 		w.create(t, user("many"), "")
 		w.handed = w.handOff(t, user("handed-off"))
-		want(w.serve(http.MethodDelete, "/auth/sessions?user_id="+user("many"), "", "Authorization", "Bearer "+w.serverKey), http.StatusOK)
+		want(w.serve(http.MethodDelete, "/auth/sessions?user_id="+user("many"), "", "Authorization",
+			"Bearer "+w.serverKey), http.StatusOK)
 
 		g = w.create(t, user("deleted"), "")
 		w.mu.Lock()
 		w.gone[user("deleted")] = true
 		w.mu.Unlock()
-		want(w.serve(http.MethodPost, "/auth/sessions/current/refresh", "", "X-Stack-Refresh-Token", g.RefreshToken.Reveal()), http.StatusUnauthorized)
+		want(w.serve(http.MethodPost, "/auth/sessions/current/refresh", "", "X-Stack-Refresh-Token",
+			g.RefreshToken.Reveal()), http.StatusUnauthorized)
 
-		want(w.serve(http.MethodGet, "/auth/sessions?user_id=me", "", bearer(never)...), http.StatusUnauthorized) // long expired
+		// long expired
+		want(w.serve(http.MethodGet, "/auth/sessions?user_id=me", "", bearer(never)...), http.StatusUnauthorized)
 	}
 	config := w.config
 	config.Store = agreeing{config.Store, w.clock.Now}
@@ -573,8 +588,8 @@ var dumpDatabases = []struct {
 			data := one(`SHOW data_directory`)
 			d.files = dumpFiles(t, filepath.Dir(data)) // with the server's log
 			d.ours = append(d.ours, filepath.Join(data, "pg_wal", one(`SELECT pg_walfile_name(pg_current_wal_lsn())`)))
-			for relation := range strings.FieldsSeq(one(`SELECT string_agg(pg_relation_filepath(c.oid), ' ') FROM pg_class c
-				WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'i')`)) {
+			for relation := range strings.FieldsSeq(one(`SELECT string_agg(pg_relation_filepath(c.oid), ' ')
+				FROM pg_class c WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'i')`)) {
 				d.ours = append(d.ours, filepath.Join(data, relation))
 			}
 			return d
@@ -679,12 +694,14 @@ func (w *dumpWorld) attack(t testing.TB, loot []string, values []string) (opened
 	}
 	for _, s := range loot {
 		for _, token := range []string{s, "srt1_" + s} {
-			if _, err := w.manager.Refresh(t.Context(), token, sessions.Client{}); !errors.Is(err, sessions.ErrMalformed) {
+			if _, err := w.manager.Refresh(t.Context(), token, sessions.Client{}); !errors.Is(err,
+				sessions.ErrMalformed) {
 				open("as a refresh token", s)
 			}
 		}
 		for _, code := range []string{s, "shc1_" + s} {
-			if _, err := w.manager.Redeem(t.Context(), code, sessions.Client{}); !errors.Is(err, sessions.ErrInvalidHandoff) {
+			if _, err := w.manager.Redeem(t.Context(), code, sessions.Client{}); !errors.Is(err,
+				sessions.ErrInvalidHandoff) {
 				open("as a hand-off code", s)
 			}
 		}
@@ -711,7 +728,9 @@ func (w *dumpWorld) attack(t testing.TB, loot []string, values []string) (opened
 		if len(s) >= 32 {
 			secrets = append(secrets, []byte(s))
 		}
-		for _, decode := range []func(string) ([]byte, error){hex.DecodeString, base64.RawURLEncoding.DecodeString, base64.StdEncoding.DecodeString} {
+		for _, decode := range []func(string) ([]byte, error){
+			hex.DecodeString, base64.RawURLEncoding.DecodeString, base64.StdEncoding.DecodeString,
+		} {
 			if b, err := decode(s); err == nil && len(b) >= 32 {
 				secrets = append(secrets, b)
 			}
@@ -737,7 +756,8 @@ func (w *dumpWorld) attack(t testing.TB, loot []string, values []string) (opened
 func (w *dumpWorld) mints(t testing.TB, secret []byte, session sessions.Session, counter int64) bool {
 	t.Helper()
 	forged, err := rotateForge(t.Context(), sessions.Config{
-		Users: w.config.Users, Secrets: [][]byte{secret}, Issuer: w.config.Issuer, ProjectID: w.config.ProjectID, Now: w.config.Now,
+		Users: w.config.Users, Secrets: [][]byte{secret}, Issuer: w.config.Issuer, ProjectID: w.config.ProjectID,
+		Now: w.config.Now,
 	}, session, counter)
 	if err != nil {
 		t.Fatal(err)
@@ -767,8 +787,10 @@ func TestADumpOpensNothing(t *testing.T) {
 			if len(opened) > 0 {
 				t.Errorf("with the dump one opens %v", opened)
 			}
-			t.Logf("%d tokens issued; %d secrets in %d spellings looked for in %d values of columns and %d bytes of %d files; %d strings tried as tokens and keys, %d as secrets",
-				w.tokens, w.canaries.secrets, w.canaries.strings, len(d.values), d.size(), len(d.files), len(loot), keys)
+			t.Logf("%d tokens issued; %d secrets in %d spellings looked for in %d values of columns and %d bytes of "+
+				"%d files; %d strings tried as tokens and keys, %d as secrets",
+				w.tokens, w.canaries.secrets, w.canaries.strings, len(d.values), d.size(), len(d.files),
+				len(loot), keys)
 
 			// The attempts have changed nothing, and there was something to open.
 			if again := read(); again.rows != d.rows {
@@ -823,7 +845,8 @@ func (w *dumpWorld) plant(t *testing.T, db *gorm.DB, read func() dump) {
 		seen := len(d.files) == 0
 		for _, name := range d.ours {
 			b := d.files[name]
-			if i := bytes.Index(b, []byte(p.text)); i >= 0 && len(w.canaries.find(b[max(0, i-20):min(len(b), i+len(p.text)+20)])) > 0 {
+			if i := bytes.Index(b, []byte(p.text)); i >= 0 &&
+				len(w.canaries.find(b[max(0, i-20):min(len(b), i+len(p.text)+20)])) > 0 {
 				seen = true
 			}
 		}

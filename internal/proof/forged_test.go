@@ -96,16 +96,31 @@ func TestAStrictRouteHoldsATokenToItsRow(t *testing.T) {
 				claim map[string]any
 				want  string // "" for a token that is good
 			}{
-				"as it was issued":                   {own.AccessToken, nil, ""},
-				"an impersonation as it was issued":  {acting.AccessToken, nil, ""},
-				"another user":                       {own.AccessToken, map[string]any{"sub": "eve"}, "contradiction"},
-				"another user's session":             {own.AccessToken, map[string]any{"sid": other.Session.ID}, "contradiction"},
-				"an impersonation without its actor": {acting.AccessToken, map[string]any{"act": nil, "auth_time": now.Unix()}, "contradiction"},
-				"an impersonation by somebody else":  {acting.AccessToken, map[string]any{"act": map[string]any{"sub": "eve"}}, "contradiction"},
-				"a user's own session with an actor": {own.AccessToken, map[string]any{"act": map[string]any{"sub": "eve"}, "auth_time": nil}, "contradiction"},
-				"an impersonation's row, as oneself": {own.AccessToken, map[string]any{"sid": acting.Session.ID}, "contradiction"},
-				"a session that is not there":        {own.AccessToken, map[string]any{"sid": unknown}, "unknown_session"},
-				"a life of 24 h and a second":        {own.AccessToken, map[string]any{"exp": now.Unix() + 24*60*60 + 1}, "contradiction"},
+				"as it was issued":                  {own.AccessToken, nil, ""},
+				"an impersonation as it was issued": {acting.AccessToken, nil, ""},
+				"another user":                      {own.AccessToken, map[string]any{"sub": "eve"}, "contradiction"},
+				"another user's session": {
+					own.AccessToken, map[string]any{"sid": other.Session.ID}, "contradiction",
+				},
+				"an impersonation without its actor": {
+					acting.AccessToken, map[string]any{"act": nil, "auth_time": now.Unix()}, "contradiction",
+				},
+				"an impersonation by somebody else": {
+					acting.AccessToken, map[string]any{"act": map[string]any{"sub": "eve"}}, "contradiction",
+				},
+				"a user's own session with an actor": {
+					own.AccessToken, map[string]any{"act": map[string]any{"sub": "eve"}, "auth_time": nil},
+					"contradiction",
+				},
+				"an impersonation's row, as oneself": {
+					own.AccessToken, map[string]any{"sid": acting.Session.ID}, "contradiction",
+				},
+				"a session that is not there": {
+					own.AccessToken, map[string]any{"sid": unknown}, "unknown_session",
+				},
+				"a life of 24 h and a second": {
+					own.AccessToken, map[string]any{"exp": now.Unix() + 24*60*60 + 1}, "contradiction",
+				},
 			} {
 				token := forger.forge(t, test.token, test.claim)
 				r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/auth/sessions/current", nil)
@@ -128,7 +143,8 @@ func TestAStrictRouteHoldsATokenToItsRow(t *testing.T) {
 					t.Errorf("%s: events %+v, want one of a forged token, %s", name, got, test.want)
 					continue
 				}
-				if e := got[0]; e.Client != (sessions.Client{IP: "192.0.2.1", UserAgent: "forger/1.0"}) || e.Session.ID == "" || e.Session.UserID == "" || !e.Session.EndedAt.IsZero() {
+				if e := got[0]; e.Client != (sessions.Client{IP: "192.0.2.1", UserAgent: "forger/1.0"}) ||
+					e.Session.ID == "" || e.Session.UserID == "" || !e.Session.EndedAt.IsZero() {
 					t.Errorf("%s: %+v", name, e)
 				}
 				now = now.Add(time.Second)
@@ -148,7 +164,9 @@ func TestAStrictRouteHoldsATokenToItsRow(t *testing.T) {
 			id.SessionID = unknown
 			expired := id
 			expired.ExpiresAt = now.Add(-time.Second)
-			for name, id := range map[string]sessions.Identity{"made": {UserID: "ada", SessionID: unknown}, "expired": expired} {
+			for name, id := range map[string]sessions.Identity{
+				"made": {UserID: "ada", SessionID: unknown}, "expired": expired,
+			} {
 				if _, err := m.Check(t.Context(), id); err == nil || len(events) > 0 {
 					t.Errorf("%s: %v, events %+v", name, err, events)
 				}

@@ -59,7 +59,8 @@ func TestNoSessionEndsUnheardWhenItsClientHangsUp(t *testing.T) {
 							taken++
 						}
 					}
-					t.Logf("%s: of %d requests %d have ended the session, %d without an event; of %d the token is taken", request.name, *hangUps, ended, unheard, taken)
+					t.Logf("%s: of %d requests %d have ended the session, %d without an event; of %d the token is "+
+						"taken", request.name, *hangUps, ended, unheard, taken)
 					if unheard+taken > 0 {
 						t.Errorf("%s: %d unheard, %d taken", request.name, unheard, taken)
 					}

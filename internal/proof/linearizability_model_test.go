@@ -137,7 +137,9 @@ func (m linModel) apply(s linState, in linInput) (linState, linAnswer) {
 	a := linAnswer{verdict: linOK, seen: linNobody}
 	switch in.kind {
 	case linCreate:
-		s[in.slot] = linRow{phase: linLive, created: in.now, last: in.now, expires: in.expires, current: 1, answered: in.now}
+		s[in.slot] = linRow{
+			phase: linLive, created: in.now, last: in.now, expires: in.expires, current: 1, answered: in.now,
+		}
 		a.counter = 1
 		a.seen[0] = s[in.slot].seen(in.slot)
 	case linRefresh:
@@ -182,7 +184,8 @@ func (m linModel) refresh(s linState, in linInput) (linState, linAnswer) {
 	next, outcome := m.rotation.Next(sessions.RefreshState{
 		Current: r.current, Parent: r.parent, AnsweredAt: time.UnixMicro(r.answered), Recoveries: r.recoveries,
 	}, in.presented, time.UnixMicro(in.now))
-	r.current, r.parent, r.answered, r.recoveries = next.Current, next.Parent, next.AnsweredAt.UnixMicro(), next.Recoveries
+	r.current, r.parent, r.answered, r.recoveries = next.Current, next.Parent, next.AnsweredAt.UnixMicro(),
+		next.Recoveries
 	a := linAnswer{verdict: linOK, seen: linNobody}
 	switch outcome {
 	case sessions.OutcomeReplay, sessions.OutcomeRecoveryLimit:
@@ -287,7 +290,8 @@ func (s linState) String() string {
 		if r.phase == linAbsent {
 			continue
 		}
-		fmt.Fprintf(&b, "#%d %d<%d answered %s recoveries %d used %s", slot, r.parent, r.current, linTime(r.answered), r.recoveries, linTime(r.last))
+		fmt.Fprintf(&b, "#%d %d<%d answered %s recoveries %d used %s", slot, r.parent, r.current, linTime(r.answered),
+			r.recoveries, linTime(r.last))
 		if r.phase == linEnded {
 			fmt.Fprintf(&b, " ended %s %s %s", linTime(r.ended), r.reason, r.by)
 		}
@@ -353,7 +357,8 @@ func linPartitionOf(rotation sessions.Rotation, calls []*linCall, splitEndMany b
 	var created []*linCall
 	for _, c := range calls {
 		// A create of which nobody saw a trace did not happen, or after the end.
-		if c.in.kind == linCreate && c.id != "" && (c.verdict == linOK || final[c.id] != nil && final[c.id].verdict == linOK) {
+		if c.in.kind == linCreate && c.id != "" && (c.verdict == linOK || final[c.id] != nil &&
+			final[c.id].verdict == linOK) {
 			slots[c.id] = int8(len(created))
 			created = append(created, c)
 		}
@@ -363,7 +368,9 @@ func linPartitionOf(rotation sessions.Rotation, calls []*linCall, splitEndMany b
 	}
 	p := linPartition{model: linModel{rotation: rotation}}
 	newest := slices.Clone(created)
-	slices.SortFunc(newest, func(a, b *linCall) int { return cmp.Or(cmp.Compare(b.in.now, a.in.now), cmp.Compare(b.id, a.id)) })
+	slices.SortFunc(newest, func(a, b *linCall) int {
+		return cmp.Or(cmp.Compare(b.in.now, a.in.now), cmp.Compare(b.id, a.id))
+	})
 	for _, c := range newest {
 		p.model.order = append(p.model.order, slots[c.id])
 	}
@@ -514,7 +521,8 @@ func linLate(calls []*linCall) error {
 	overs := linOvers(calls)
 	for _, c := range calls {
 		if at, known := overs[c.id]; known && c.in.kind == linRefresh && c.verdict == linOK && c.call > at {
-			return fmt.Errorf("session %s was known to be over at step %d and was refreshed from step %d on: %v %v", c.id, at, c.call, c.in, c.event)
+			return fmt.Errorf("session %s was known to be over at step %d and was refreshed from step %d on: %v %v",
+				c.id, at, c.call, c.in, c.event)
 		}
 	}
 	return nil

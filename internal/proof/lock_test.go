@@ -59,7 +59,10 @@ func TestAWriteThatWaitsForALockIsGivenUp(t *testing.T) {
 				t.Fatal(err)
 			}
 			for what, call := range map[string]func() error{
-				"end": func() error { _, err := m.End(context.Background(), sessions.EndParams{ID: g.Session.ID}); return err },
+				"end": func() error {
+					_, err := m.End(context.Background(), sessions.EndParams{ID: g.Session.ID})
+					return err
+				},
 				"end many": func() error {
 					_, err := m.EndMany(context.Background(), sessions.EndManyParams{UserID: "alice"})
 					return err

@@ -110,14 +110,17 @@ func TestADisabledUsersAccessTokenWorksUntilItExpires(t *testing.T) {
 			waits, ends := a.signIn(t), a.signIn(t)
 			a.user = sessions.ErrUserDisabled
 			for _, g := range []sessions.Grant{waits, ends} {
-				if _, err := a.there.Refresh(t.Context(), g.RefreshToken.Reveal(), sessions.Client{}); !errors.Is(err, sessions.ErrUserDisabled) {
+				if _, err := a.there.Refresh(t.Context(), g.RefreshToken.Reveal(), sessions.Client{}); !errors.Is(err,
+					sessions.ErrUserDisabled) {
 					t.Fatalf("refresh: %v", err)
 				}
 				taken(t, a.here, g, true, everyDial...)
 				taken(t, a.there, g, true, everyDial...)
 			}
 
-			if ended, err := a.here.EndMany(t.Context(), sessions.EndManyParams{UserID: "ada", ExceptID: waits.Session.ID}); err != nil || len(ended) != 1 {
+			if ended, err := a.here.EndMany(t.Context(), sessions.EndManyParams{
+				UserID: "ada", ExceptID: waits.Session.ID,
+			}); err != nil || len(ended) != 1 {
 				t.Fatalf("%d ended, %v", len(ended), err)
 			}
 			taken(t, a.here, ends, false, everyDial...)
@@ -131,7 +134,8 @@ func TestADisabledUsersAccessTokenWorksUntilItExpires(t *testing.T) {
 			if _, err := a.there.Refresh(t.Context(), waits.RefreshToken.Reveal(), sessions.Client{}); err != nil {
 				t.Error(err)
 			}
-			if _, err := a.there.Refresh(t.Context(), ends.RefreshToken.Reveal(), sessions.Client{}); !errors.Is(err, sessions.ErrSessionEnded) {
+			if _, err := a.there.Refresh(t.Context(), ends.RefreshToken.Reveal(), sessions.Client{}); !errors.Is(err,
+				sessions.ErrSessionEnded) {
 				t.Errorf("refresh of the one that was ended: %v", err)
 			}
 		})
@@ -148,7 +152,8 @@ func TestADeletedUsersAccessTokenWorksUntilTheNextRefresh(t *testing.T) {
 			g := a.signIn(t)
 			a.user = sessions.ErrUserNotFound
 			taken(t, a.here, g, true, everyDial...)
-			if _, err := a.here.Refresh(t.Context(), g.RefreshToken.Reveal(), sessions.Client{}); !errors.Is(err, sessions.ErrUserNotFound) {
+			if _, err := a.here.Refresh(t.Context(), g.RefreshToken.Reveal(), sessions.Client{}); !errors.Is(err,
+				sessions.ErrUserNotFound) {
 				t.Fatalf("refresh: %v", err)
 			}
 			taken(t, a.here, g, false, everyDial...)

@@ -272,7 +272,8 @@ func (f *rotateFleet) checkGrant(d *rotateDeploy, replica int, g sessions.Grant)
 		f.cached, f.cachedAt = other.keys, now
 	}
 	if err := rotateVerify(f.cached, access); err != nil {
-		return fmt.Errorf("ring %v signs, a JWK set %v old does not verify: %w", d.ring, f.clock.Now().Sub(f.cachedAt), err)
+		return fmt.Errorf("ring %v signs, a JWK set %v old does not verify: %w", d.ring,
+			f.clock.Now().Sub(f.cachedAt), err)
 	}
 	f.counts.verified++
 	return nil
@@ -358,7 +359,8 @@ func (f *rotateFleet) rotate(t *testing.T, old, fresh int) {
 	}
 	slices.Sort(doomed)
 	if len(doomed) == 0 || !slices.Equal(told, doomed) {
-		t.Errorf("events with OldSecret name %d sessions, the last step signs %d out; want the same, and some", len(told), len(doomed))
+		t.Errorf("events with OldSecret name %d sessions, the last step signs %d out; want the same, and some",
+			len(told), len(doomed))
 	}
 	f.forge(t, old, false)
 	f.step(t, fresh)
@@ -372,7 +374,8 @@ func (f *rotateFleet) rotate(t *testing.T, old, fresh int) {
 			return false
 		}
 		for i := range f.replicas {
-			if _, err := f.replicas[i].Load().manager.Refresh(t.Context(), c.token, sessions.Client{}); !errors.Is(err, sessions.ErrMalformed) {
+			if _, err := f.replicas[i].Load().manager.Refresh(t.Context(), c.token, sessions.Client{}); !errors.Is(err,
+				sessions.ErrMalformed) {
 				t.Errorf("a token of the dropped secret %d at replica %d: %v", old, i, err)
 			}
 		}
@@ -407,7 +410,8 @@ func (f *rotateFleet) forge(t *testing.T, secret int, refused bool) {
 		if !refused {
 			continue
 		}
-		if _, err := d.manager.Refresh(t.Context(), forged.RefreshToken.Reveal(), sessions.Client{}); !errors.Is(err, sessions.ErrMalformed) {
+		if _, err := d.manager.Refresh(t.Context(), forged.RefreshToken.Reveal(), sessions.Client{}); !errors.Is(err,
+			sessions.ErrMalformed) {
 			t.Errorf("ring %v and a refresh token of secret %d: %v", d.ring, secret, err)
 		}
 	}
@@ -438,7 +442,9 @@ func TestRotatingInTheWrongOrder(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			st := sessionstest.NewStore()
-			f := &rotateFleet{clock: sessionstest.NewClock(theftStart), stores: [2]sessions.Store{st, st}, old: map[string]bool{}}
+			f := &rotateFleet{
+				clock: sessionstest.NewClock(theftStart), stores: [2]sessions.Store{st, st}, old: map[string]bool{},
+			}
 			if err := errors.Join(f.deploy(0, c.before...), f.deploy(1, c.before...)); err != nil {
 				t.Fatal(err)
 			}
@@ -467,7 +473,8 @@ func TestRotatingInTheWrongOrder(t *testing.T) {
 				g = next
 			}
 			if signedOut != c.signedOut || unverified != c.unverified {
-				t.Errorf("from %v to %v: signed out %t, unverified access tokens %t; want %t, %t", c.before, c.after, signedOut, unverified, c.signedOut, c.unverified)
+				t.Errorf("from %v to %v: signed out %t, unverified access tokens %t; want %t, %t", c.before, c.after,
+					signedOut, unverified, c.signedOut, c.unverified)
 			}
 		})
 	}
@@ -537,7 +544,8 @@ func rotateVerify(keys map[string]*ecdsa.PublicKey, token string) error {
 
 // rotateForge mints tokens of a session, at a counter, with the keys of a config
 // that the session was not made with: what an attacker does who holds a secret.
-func rotateForge(ctx context.Context, cfg sessions.Config, session sessions.Session, counter int64) (sessions.Grant, error) {
+func rotateForge(ctx context.Context, cfg sessions.Config, session sessions.Session,
+	counter int64) (sessions.Grant, error) {
 	cfg.Store = rotateForgery{session: session, counter: counter}
 	m, err := sessions.New(cfg)
 	if err != nil {
@@ -560,5 +568,7 @@ type rotateForgery struct {
 func (rotateForgery) Create(context.Context, sessions.Session) error { return nil }
 
 func (s rotateForgery) Refresh(context.Context, sessions.RefreshParams) (sessions.RefreshResult, error) {
-	return sessions.RefreshResult{Session: s.session, State: sessions.RefreshState{Current: s.counter}, Outcome: sessions.OutcomeRotated}, nil
+	return sessions.RefreshResult{
+		Session: s.session, State: sessions.RefreshState{Current: s.counter}, Outcome: sessions.OutcomeRotated,
+	}, nil
 }

@@ -34,7 +34,8 @@ func ExampleFaults() {
 	for range 2 {
 		clock.Advance(5 * time.Second)
 		result, err := store.Refresh(ctx, sessions.RefreshParams{
-			ID: id, Presented: 1, Rotation: sessions.Rotation{Overlap: time.Minute}, Moment: sessions.Moment{Now: clock.Now()},
+			ID: id, Presented: 1, Rotation: sessions.Rotation{Overlap: time.Minute},
+			Moment: sessions.Moment{Now: clock.Now()},
 		})
 		fmt.Println(err, result.State.Current, result.Outcome == sessions.OutcomeOverlap)
 	}

@@ -140,7 +140,9 @@ func (f *Faults) EndMany(ctx context.Context, p sessions.EndManyParams) ([]sessi
 
 // EndDependents hands on to Store.EndDependents.
 func (f *Faults) EndDependents(ctx context.Context, p sessions.EndDependentsParams) ([]sessions.Session, error) {
-	return through(ctx, f, MethodEndDependents, func() ([]sessions.Session, error) { return f.Store.EndDependents(ctx, p) })
+	return through(ctx, f, MethodEndDependents, func() ([]sessions.Session, error) {
+		return f.Store.EndDependents(ctx, p)
+	})
 }
 
 // Redeem hands on to Store.Redeem.

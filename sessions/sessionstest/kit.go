@@ -50,7 +50,10 @@ func New(t testing.TB, change ...func(*sessions.Config)) *Kit {
 	k.Store.Clock = k.Clock.Now
 	k.Faults = &Faults{Store: k.Store}
 	for _, id := range []string{"alice", "bob"} {
-		k.SetUser(sessions.User{ID: id, Name: "Name of " + id, Email: id + "@example.com", EmailVerified: true, SignedUpAt: k.Clock.Now().Add(-time.Hour)}, nil)
+		k.SetUser(sessions.User{
+			ID: id, Name: "Name of " + id, Email: id + "@example.com", EmailVerified: true,
+			SignedUpAt: k.Clock.Now().Add(-time.Hour),
+		}, nil)
 	}
 	secret := make([]byte, 32)
 	for i := range secret {

@@ -55,7 +55,8 @@ func TestAKitStandsStillAndKnowsItsUsers(t *testing.T) {
 
 func TestAKitIsMadeOfTheChangedConfig(t *testing.T) {
 	t.Parallel()
-	kit := sessionstest.New(t, func(c *sessions.Config) { c.AccessTokenTTL = time.Minute }, func(c *sessions.Config) { c.Issuer = "https://other.example" })
+	kit := sessionstest.New(t, func(c *sessions.Config) { c.AccessTokenTTL = time.Minute },
+		func(c *sessions.Config) { c.Issuer = "https://other.example" })
 	if kit.Config.AccessTokenTTL != time.Minute || kit.Config.Issuer != "https://other.example" {
 		t.Error("Config is not what the Manager was made of")
 	}

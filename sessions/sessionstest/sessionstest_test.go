@@ -110,7 +110,9 @@ func TestFaults(t *testing.T) {
 			return s == sessions.Session{}, err
 		}, nil},
 		{sessionstest.MethodRefresh, func(st sessions.Store) (bool, error) {
-			r, err := st.Refresh(ctx, sessions.RefreshParams{ID: session().ID, Presented: 7, Moment: sessions.Moment{Now: morning.Add(time.Second)}})
+			r, err := st.Refresh(ctx, sessions.RefreshParams{
+				ID: session().ID, Presented: 7, Moment: sessions.Moment{Now: morning.Add(time.Second)},
+			})
 			return r == sessions.RefreshResult{}, err
 		}, func(st sessions.Store) bool {
 			s, _ := st.Get(ctx, session().ID)
@@ -135,14 +137,18 @@ func TestFaults(t *testing.T) {
 			return s.EndReason == sessions.EndRevoked
 		}},
 		{sessionstest.MethodEndDependents, func(st sessions.Store) (bool, error) {
-			l, err := st.EndDependents(ctx, sessions.EndDependentsParams{ParentSessionIDs: []string{session().ID}, Now: morning, Reason: sessions.EndParentEnded})
+			l, err := st.EndDependents(ctx, sessions.EndDependentsParams{
+				ParentSessionIDs: []string{session().ID}, Now: morning, Reason: sessions.EndParentEnded,
+			})
 			return l == nil, err
 		}, func(st sessions.Store) bool {
 			s, _ := st.Get(ctx, dependent)
 			return s.EndReason == sessions.EndParentEnded
 		}},
 		{sessionstest.MethodRedeem, func(st sessions.Store) (bool, error) {
-			s, err := st.Redeem(ctx, sessions.RedeemParams{ID: session().ID, Hash: "hash", Moment: sessions.Moment{Now: morning.Add(time.Second)}})
+			s, err := st.Redeem(ctx, sessions.RedeemParams{
+				ID: session().ID, Hash: "hash", Moment: sessions.Moment{Now: morning.Add(time.Second)},
+			})
 			return s == sessions.Session{}, err
 		}, func(st sessions.Store) bool {
 			s, _ := st.Get(ctx, session().ID)
