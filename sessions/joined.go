@@ -2,8 +2,6 @@ package sessions
 
 import (
 	"context"
-	"fmt"
-	"io"
 	"sync"
 )
 
@@ -38,9 +36,6 @@ func (m *Manager) Join(store Store) *Joined {
 	inside.effects = held
 	return &Joined{m: &inside, held: held}
 }
-
-// Format shows no field whatever the verb: keys are among them.
-func (*Joined) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "sessions.Joined") }
 
 // Create is [Manager.Create] inside the transaction.
 func (j *Joined) Create(ctx context.Context, p CreateParams) (Grant, error) {

@@ -171,7 +171,7 @@ func (m *Manager) Refresh(ctx context.Context, token string, client Client) (Gra
 	e := Event{
 		Type: result.Outcome.event(), At: now, Session: result.Session, Client: client, OldSecret: presented.oldSecret,
 	}
-	if result.Outcome.Refused() {
+	if result.Outcome.refused() {
 		if err := m.emitEnds(ctx, e); err != nil {
 			return Grant{}, err
 		}

@@ -72,10 +72,10 @@ const (
 	OutcomeRecoveryLimit Outcome = 6
 )
 
-// Refused reports whether the outcome has ended the session.
-func (o Outcome) Refused() bool { return o != 0 && o > OutcomeAhead }
+// refused reports whether no token may follow; of an outcome that is not known, too.
+func (o Outcome) refused() bool { return o != 0 && o > OutcomeAhead }
 
-// EndReason is why a refused outcome has ended the session, else "".
+// EndReason returns why the session has ended with this outcome, or "" if it goes on.
 func (o Outcome) EndReason() EndReason {
 	switch o {
 	case OutcomeReplay:

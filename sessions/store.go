@@ -117,7 +117,7 @@ type RefreshParams struct {
 
 // RefreshResult is what Refresh did.
 type RefreshResult struct {
-	// Session is the session after it; ended where Outcome.Refused.
+	// Session is the session after it; it has ended if Outcome.EndReason says so.
 	Session Session
 	// State is the state after it.
 	State RefreshState

@@ -44,7 +44,7 @@ func (c space) want() (store.Row, sessions.Outcome) {
 	r := c.row
 	r.Current, r.Parent, r.AnsweredAt, r.Recoveries = state.Current, state.Parent, state.AnsweredAt.UnixMicro(), state.Recoveries
 	r.RefreshOutcome = int64(outcome)
-	if outcome.Refused() {
+	if outcome.EndReason() != "" {
 		now := m.Now.UnixMicro()
 		r.EndedAt, r.EndReason = &now, string(outcome.EndReason())
 		return r, outcome

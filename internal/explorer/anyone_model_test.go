@@ -85,7 +85,7 @@ func (m anyone) arrive(s anyoneState, token counter) (step, anyoneState, string)
 	}
 	before := s.row
 	s.row, by.outcome = m.present(s.row, token, 0)
-	if by.outcome.Refused() {
+	if refused(by.outcome) {
 		s.ended = by.outcome != outcomeLater
 		broken := m.judgeRefusal(s, token)
 		s.over = s.over || s.ended

@@ -95,7 +95,7 @@ func (m duel) use(s duelState, by party, token counter, emit func(step, duelStat
 		}[by],
 	}
 	s.row, st.outcome = m.present(s.row, token, 0)
-	if st.outcome.Refused() {
+	if refused(st.outcome) {
 		// The thief may be refused, too, and has nothing from it.
 		s.ended = st.outcome != outcomeLater
 		if by == victim {

@@ -149,7 +149,7 @@ func (c *clocked) use(token *int64, after time.Duration) bool {
 	switch {
 	case o == outcomeLater:
 		return true
-	case o.Refused():
+	case refused(o):
 		return false
 	case next.Current != c.state.Current:
 		c.minted = now

@@ -191,7 +191,7 @@ func (m honest) arrive(s honestState, i int, emit func(step, honestState, string
 			emit(by, next, "")
 			continue
 		}
-		if outcome.Refused() {
+		if refused(outcome) {
 			emit(by, next, "(a) an honest client is signed out")
 			return
 		}

@@ -18,6 +18,9 @@ const tick = time.Second
 // a token: refused for now, and the session lives on.
 const outcomeLater sessions.Outcome = 99
 
+// refused reports whether no token follows an outcome.
+func refused(o sessions.Outcome) bool { return o > sessions.OutcomeAhead }
+
 var outcomeNames = map[sessions.Outcome]string{
 	sessions.OutcomeRotated:       "rotated",
 	sessions.OutcomeOverlap:       "overlap",

@@ -110,7 +110,7 @@ func (st *looseStore) Get(ctx context.Context, id string) (sessions.Session, err
 
 func (st *looseStore) Refresh(ctx context.Context, p sessions.RefreshParams) (sessions.RefreshResult, error) {
 	result, err := st.refresh(ctx, p)
-	if err == nil && st.flaws.twice && !result.Outcome.Refused() {
+	if err == nil && st.flaws.twice && result.Outcome.EndReason() == "" {
 		return st.refresh(ctx, p)
 	}
 	return result, err
@@ -134,7 +134,7 @@ func (st *looseStore) refresh(ctx context.Context, p sessions.RefreshParams) (se
 	before := r.state.Current
 	var outcome sessions.Outcome
 	r.state, outcome = st.flaws.next(p.Rotation, r.state, p.Presented, p.Moment.Now)
-	if outcome.Refused() {
+	if outcome.EndReason() != "" {
 		r.session.EndedAt, r.session.EndReason = p.Moment.Now, outcome.EndReason()
 	} else if p.Moment.Now.After(r.session.LastUsedAt) {
 		r.session.LastUsedAt = p.Moment.Now

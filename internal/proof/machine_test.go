@@ -675,7 +675,7 @@ func (m *machine) expect(r *machineReplica, token machineToken) (looseRow, sessi
 	}
 	var outcome sessions.Outcome
 	row.state, outcome = m.rotation.Next(row.state, token.counter, moment.Now)
-	if outcome.Refused() {
+	if outcome.EndReason() != "" {
 		row.session.EndedAt, row.session.EndReason = moment.Now, outcome.EndReason()
 	} else if moment.Now.After(row.session.LastUsedAt) {
 		row.session.LastUsedAt = moment.Now

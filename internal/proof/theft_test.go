@@ -128,7 +128,7 @@ func theftPlans(s theftSetup, depth int, yield func(plan []theftUse)) {
 				u := theftUse{by, presented, wait, !now.Before(n.state.AnsweredAt.Add(overlap)), outcome, state.Current}
 				next := node{state, now, n.held, n.stolen, append(slices.Clone(n.plan), u)}
 				switch {
-				case outcome.Refused():
+				case outcome.EndReason() != "":
 					yield(next.plan)
 					return
 				case by == theftVictim && s.adopts:
@@ -310,7 +310,7 @@ func (st *theftStage) play(ctx context.Context, n, known int, plan []theftUse) (
 		}
 		p.turns.count(u)
 	}
-	if ended := plan[len(plan)-1].outcome.Refused(); ended {
+	if ended := plan[len(plan)-1].outcome.EndReason() != ""; ended {
 		err = p.allDead(ctx)
 	} else {
 		err = p.allAlive(ctx, n%8 == 1)
@@ -330,7 +330,7 @@ func (p *theftPlay) use(u theftUse, refresh func(theftHolder, string) (theftAnsw
 	}
 	e, want := events[0], sessions.Event{At: p.clock.Now(), Client: theftClients[u.by]}
 	// A refused use leaves the client that was served last.
-	if !u.outcome.Refused() {
+	if u.outcome.EndReason() == "" {
 		p.last = u.by
 	}
 	want.Type = map[sessions.Outcome]sessions.EventType{
@@ -344,7 +344,7 @@ func (p *theftPlay) use(u theftUse, refresh func(theftHolder, string) (theftAnsw
 		return fmt.Errorf("the event's session is %+v, want id %s, user %s, client %+v", e.Session, p.session, p.user, theftClients[p.last])
 	}
 
-	if u.outcome.Refused() {
+	if u.outcome.EndReason() != "" {
 		if e.Session.EndReason != sessions.EndReplay || !e.Session.EndedAt.Equal(want.At) {
 			return fmt.Errorf("the event's session ended at %v by %q, want %v by replay", e.Session.EndedAt, e.Session.EndReason, want.At)
 		}
@@ -454,7 +454,7 @@ type theftTurns struct {
 
 func (c *theftTurns) count(u theftUse) {
 	defer func() { c.before = u }()
-	if u.outcome.Refused() {
+	if u.outcome.EndReason() != "" {
 		return
 	}
 	switch {
@@ -502,7 +502,7 @@ func TestTheft(t *testing.T) {
 					before = plan
 					plans++
 					uses += len(plan) - known
-					if plan[len(plan)-1].outcome.Refused() {
+					if plan[len(plan)-1].outcome.EndReason() != "" {
 						replays++
 					}
 					turns, err := stage.play(t.Context(), plans, known, plan)

@@ -97,7 +97,7 @@ func (st *Store) Refresh(ctx context.Context, p sessions.RefreshParams) (session
 
 	next, outcome := p.Rotation.Next(r.state, p.Presented, m.Now)
 	r.state = next
-	if outcome.Refused() {
+	if outcome.EndReason() != "" {
 		r.end(m.Now, outcome.EndReason(), "")
 	} else {
 		r.use(m.Now, p.Client)

@@ -238,7 +238,7 @@ func brokenRefreshes() []broken {
 		{
 			"a replay does not end the session",
 			apply(func(r *toyRow, was sessions.Session, _ sessions.RefreshParams, o sessions.Outcome) {
-				if o.Refused() {
+				if o.EndReason() != "" {
 					r.Session = was
 				}
 			}),
@@ -250,7 +250,7 @@ func brokenRefreshes() []broken {
 		{
 			"a recovery limit is called a replay",
 			apply(func(r *toyRow, _ sessions.Session, _ sessions.RefreshParams, o sessions.Outcome) {
-				if o.Refused() {
+				if o.EndReason() != "" {
 					r.EndReason = sessions.EndReplay
 				}
 			}),
@@ -259,7 +259,7 @@ func brokenRefreshes() []broken {
 		{
 			"last use moves back",
 			apply(func(r *toyRow, _ sessions.Session, p sessions.RefreshParams, o sessions.Outcome) {
-				if !o.Refused() {
+				if o.EndReason() == "" {
 					r.LastUsedAt = p.Moment.Now.UTC()
 				}
 			}),
@@ -286,7 +286,7 @@ func brokenRefreshes() []broken {
 		{
 			"an empty client field erases",
 			apply(func(r *toyRow, _ sessions.Session, p sessions.RefreshParams, o sessions.Outcome) {
-				if !o.Refused() {
+				if o.EndReason() == "" {
 					r.Client = p.Client
 				}
 			}),
@@ -304,7 +304,7 @@ func brokenRefreshes() []broken {
 		{
 			"a refused client leaves its mark",
 			apply(func(r *toyRow, _ sessions.Session, p sessions.RefreshParams, o sessions.Outcome) {
-				if o.Refused() {
+				if o.EndReason() != "" {
 					r.Client = p.Client
 				}
 			}),
@@ -338,7 +338,7 @@ func brokenRefreshes() []broken {
 			method(func(o *over, st sessions.Store) {
 				o.refresh = func(ctx context.Context, p sessions.RefreshParams) (sessions.RefreshResult, error) {
 					r, err := st.Refresh(ctx, p)
-					if r.Outcome.Refused() {
+					if r.Outcome.EndReason() != "" {
 						_, err = st.EndMany(ctx, sessions.EndManyParams{
 							UserID: r.Session.UserID, Now: p.Moment.Now, Reason: sessions.EndReplay,
 						})

@@ -48,7 +48,7 @@ func protocol(name, why string, r sessions.Rotation, steps ...step) testCase {
 
 // after returns s after a refresh with this outcome.
 func after(s sessions.Session, o sessions.Outcome, now time.Time, c sessions.Client) sessions.Session {
-	if o.Refused() {
+	if o.EndReason() != "" {
 		return ended(s, now, o.EndReason(), "")
 	}
 	if now.After(s.LastUsedAt) {

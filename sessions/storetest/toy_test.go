@@ -65,7 +65,7 @@ func good() *parts {
 			return s.Impersonation && !p.Moment.Now.Before(s.ExpiresAt.Add(-p.ImpersonationMargin))
 		},
 		apply: func(r *toyRow, p sessions.RefreshParams, o sessions.Outcome) {
-			if o.Refused() {
+			if o.EndReason() != "" {
 				r.end(p.Moment.Now, o.EndReason(), "")
 				return
 			}
