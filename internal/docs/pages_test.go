@@ -137,9 +137,6 @@ func find(paragraph, file []string, from int) int {
 	return -1
 }
 
-// unchecked are pages whose code is not in a file yet.
-var unchecked = []string{"docs/stores.md"}
-
 // What a reader copies from a page compiles, because a file that is compiled has it.
 func TestEveryBlockOfCodeIsAnExcerpt(t *testing.T) {
 	t.Parallel()
@@ -147,7 +144,7 @@ func TestEveryBlockOfCodeIsAnExcerpt(t *testing.T) {
 	blocksOf := map[string]int{}
 	for page, text := range pages(t) {
 		for _, b := range blocks(text) {
-			if files[b.language] == nil || slices.Contains(unchecked, page) {
+			if files[b.language] == nil {
 				continue
 			}
 			blocksOf[b.language]++
