@@ -95,7 +95,8 @@ func exampleBrowser(server *httptest.Server) func(method, path string, fields ..
 			log.Fatal(err)
 		}
 		if response.StatusCode != http.StatusOK {
-			body = []byte(response.Header.Get("WWW-Authenticate"))
+			challenge, _, _ := strings.Cut(response.Header.Get("WWW-Authenticate"), ", error_description")
+			body = []byte(challenge)
 		}
 		return strings.TrimSpace(fmt.Sprint(method, " ", path, " ", response.StatusCode, " ", string(body)))
 	}
@@ -152,7 +153,7 @@ func ExampleManager_Reauthenticate() {
 	fmt.Println(send("POST", "/email"))
 	// Output:
 	// POST /sign-in 200
-	// POST /email 401 Bearer realm="sessile", error="insufficient_user_authentication",
-	// error_description="The user has to authenticate again.", max_age="300" POST /password 200
+	// POST /email 401 Bearer realm="sessile", error="insufficient_user_authentication"
+	// POST /password 200
 	// POST /email 200 changed
 }
