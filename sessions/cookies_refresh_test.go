@@ -48,6 +48,30 @@ func TestMiddlewaresInARowRefreshOnce(t *testing.T) {
 	b.send(t, "GET", "/").want(t, 401, "REFRESH_TOKEN_NOT_FOUND_OR_EXPIRED ended", bothCleared)
 }
 
+// A strict route looks the session up once, after a refresh on the way through, too. If that look-up fails, the route
+// does not trust the refresh: the session may have ended since.
+func TestAStrictRouteLooksUpARefreshedSessionOnce(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, err := s.Admit(w, r, sessions.NeedUser, sessions.Strict); err != nil {
+			sessions.WriteError(w, r, err)
+			return
+		}
+		_, _ = io.WriteString(w, "in")
+	})
+	b := s.browse(t, s.SignIn(t, "alice"))
+	s.Clock.Advance(time.Hour)
+	before := s.Faults.Calls(sessionstest.MethodGet)
+	b.send(t, "GET", "/").want(t, 200, "in", bothSet)
+	if n := s.Faults.Calls(sessionstest.MethodGet) - before; n != 1 {
+		t.Errorf("%d look-ups", n)
+	}
+	s.Clock.Advance(time.Hour)
+	s.Faults.Before = sessionstest.FailAt(sessionstest.MethodGet, 0, errAway)
+	b.send(t, "GET", "/").want(t, 503, "TEMPORARILY_UNAVAILABLE", bothSet)
+}
+
 func TestUnderRefreshPathOnlyTheEndpointRefreshes(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, func(c *sessions.Config) { c.Cookies.RefreshPath = "/auth/sessions/current" })

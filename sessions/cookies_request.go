@@ -77,57 +77,71 @@ func (e *deadCookieError) Unwrap() error { return e.error }
 
 func (*deadCookieError) ofSessions() {}
 
-// cookieIdentity says whom the cookies authenticate, and refreshes them where the
-// access token is of no use any more and w is not nil.
+// cookieIdentity returns whom the cookies authenticate. It refreshes cookies whose access token is not good any more,
+// unless w is nil.
 func (m *Manager) cookieIdentity(w http.ResponseWriter, r *http.Request, check tokenCheck) (Identity, error) {
-	h, err := m.cookies.readSameOrigin(r)
+	h, err := m.cookiesToJudge(w, r)
 	if err != nil {
 		return Identity{}, err
 	}
-	if w != nil {
-		startPrivate(w)
-		// What a middleware of ours further out has made of them for this answer holds.
-		switch fresh := setAlready(w, h.pair.access); {
-		case fresh != "":
-			h.access = fresh
-		case isSet(w, h.pair.access): // it found them dead, whatever their access token says
-			return Identity{}, &deadCookieError{ErrSessionEnded}
-		}
-	}
 	if w != nil && m.cookies.through && h.pair == m.cookies.acting {
 		if err := m.keepOwn(w, r); errors.Is(err, ErrUnauthenticated) {
-			// What the impersonation may depend on is over, whatever the dial says.
-			check = m.strictly(check)
+			check = m.verifyStrict // the parent of the impersonation may have ended, so look it up whatever the dial says
 		}
 	}
-	err = ErrNoCredentials
-	if h.access != "" {
-		id, checkErr := check(m.askedBy(r), h.access)
-		switch {
-		case checkErr != nil:
-			err = checkErr
-		case m.cookies.pairOf(id.Impersonation) != h.pair:
-			err = ErrInvalidToken // planted
-		default:
-			return id, nil
-		}
-	}
-	if !errors.Is(err, ErrUnauthenticated) {
-		return Identity{}, err // could not tell
-	}
-	if !m.cookies.through || w == nil {
+	id, err := m.checkHeld(r, h, check)
+	switch {
+	case err == nil:
+		return id, nil
+	case !errors.Is(err, ErrUnauthenticated):
+		return Identity{}, err
+	case !m.cookies.through || w == nil:
 		return Identity{}, &deadCookieError{err}
 	}
-	grant, err := m.refreshHeld(w, r, h)
+	grant, live, err := m.refreshHeld(w, r, h)
 	if err != nil {
 		return Identity{}, err
 	}
 	m.setCookies(w, grant)
-	id, err := check(r.Context(), grant.AccessToken.Reveal())
+	if live {
+		check = m.verify // its session has just been looked up
+	}
+	id, err = check(r.Context(), grant.AccessToken.Reveal())
 	if errors.Is(err, ErrUnauthenticated) { // a token that lives shorter than its refresh took
 		return Identity{}, &deadCookieError{err}
 	}
 	return id, err
+}
+
+// cookiesToJudge returns the cookies of r, or what another middleware of ours has already made of them in this answer.
+func (m *Manager) cookiesToJudge(w http.ResponseWriter, r *http.Request) (held, error) {
+	h, err := m.cookies.readSameOrigin(r)
+	if err != nil || w == nil {
+		return h, err
+	}
+	startPrivate(w)
+	switch fresh := setAlready(w, h.pair.access); {
+	case fresh != "":
+		h.access = fresh
+	case isSet(w, h.pair.access): // the other one found them dead, even if their access token looks good
+		return held{}, &deadCookieError{ErrSessionEnded}
+	}
+	return h, nil
+}
+
+// checkHeld checks the access token of cookies, which must be of the kind of session that they are for.
+func (m *Manager) checkHeld(r *http.Request, h held, check tokenCheck) (Identity, error) {
+	if h.access == "" {
+		return Identity{}, ErrNoCredentials
+	}
+	id, err := check(m.askedBy(r), h.access)
+	if err == nil && m.cookies.pairOf(id.Impersonation) != h.pair {
+		err = ErrInvalidToken // planted
+	}
+	if err != nil {
+		return Identity{}, err
+	}
+	return id, nil
 }
 
 // keepOwn refreshes the user's own cookies of a request that acts, if their access token
@@ -146,7 +160,7 @@ func (m *Manager) keepOwn(w http.ResponseWriter, r *http.Request) error {
 	if id, err := m.Verify(h.access); err == nil && !id.Impersonation {
 		return nil
 	}
-	grant, err := m.refreshHeld(w, r, h)
+	grant, _, err := m.refreshHeld(w, r, h)
 	switch {
 	case err == nil:
 		m.setCookies(w, grant)
@@ -157,20 +171,10 @@ func (m *Manager) keepOwn(w http.ResponseWriter, r *http.Request) error {
 	return err
 }
 
-// strictly is check, and looks the session up.
-func (m *Manager) strictly(check tokenCheck) tokenCheck {
-	return func(ctx context.Context, token string) (Identity, error) {
-		if _, err := m.verifyStrict(ctx, token); err != nil {
-			return Identity{}, err
-		}
-		return check(ctx, token)
-	}
-}
-
-// refreshHeld refreshes cookies, which are then to be set, or clears them where that
-// can never succeed.
-func (m *Manager) refreshHeld(w http.ResponseWriter, r *http.Request, h held) (Grant, error) {
-	grant, err := m.refreshOnce(r.Context(), h.refresh, m.RequestClient(r))
+// refreshHeld refreshes cookies, which the caller then sets, or clears them if that can never succeed. live is true if
+// their session was looked up after that and is live.
+func (m *Manager) refreshHeld(w http.ResponseWriter, r *http.Request, h held) (grant Grant, live bool, err error) {
+	grant, err = m.refreshOnce(r.Context(), h.refresh, m.RequestClient(r))
 	if err == nil && m.cookies.pairOf(grant.Session.Impersonation) != h.pair {
 		err = ErrMalformed // planted
 	}
@@ -179,21 +183,20 @@ func (m *Manager) refreshHeld(w http.ResponseWriter, r *http.Request, h held) (G
 		// the browser has other cookies by now, which these must not go over.
 		_, over := m.Check(r.Context(), identityOf(grant.Session))
 		if errors.Is(over, ErrUnauthenticated) {
-			return Grant{}, &deadCookieError{ErrSessionEnded}
+			return Grant{}, false, &deadCookieError{ErrSessionEnded}
 		}
+		return grant, over == nil, nil
 	}
 	switch {
-	case err == nil:
-		return grant, nil
 	case !errors.Is(err, ErrRefused):
-		return Grant{}, err
+		return Grant{}, false, err
 	case errors.Is(err, errUserRefused) && h.pair == m.cookies.own: // whose session is kept
 	case errors.Is(err, errReplaced):
 		// The browser has the next session's cookies by now, or soon.
 	default:
 		m.cookies.clear(w, h.pair)
 	}
-	return Grant{}, &deadCookieError{err}
+	return Grant{}, false, &deadCookieError{err}
 }
 
 // refreshByCookie is the refresh endpoint's. Errors: ErrNoCredentials where no refresh
@@ -212,7 +215,7 @@ func (m *Manager) refreshByCookie(w http.ResponseWriter, r *http.Request) (Grant
 	case h.pair == m.cookies.acting:
 		_ = m.keepOwn(w, r) // the refresh below asks for the actor's session by itself
 	}
-	grant, err := m.refreshHeld(w, r, h)
+	grant, _, err := m.refreshHeld(w, r, h)
 	if err == nil {
 		m.setCookies(w, grant)
 	}

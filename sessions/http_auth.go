@@ -104,6 +104,17 @@ func (m *Manager) headerIdentity(r *http.Request, check tokenCheck) (Identity, e
 	return m.bearerIdentity(r, check)
 }
 
+// otherCredentials checks the headers of the x-stack family that come with a refresh token or a hand-off code, except for
+// an access token, which may well have expired. It reports whether there are credentials in headers, good or not.
+func (m *Manager) otherCredentials(r *http.Request) (present bool, err error) {
+	_, named, err := m.stackIdentity(r, nil)
+	if err != nil || named {
+		return named, err
+	}
+	_, err = m.bearerIdentity(r, nil)
+	return !errors.Is(err, ErrNoCredentials), nil
+}
+
 // explain gives an expired token the details that the SDK cannot do without.
 func (m *Manager) explain(err error) error {
 	var expired *ExpiredError

@@ -11,12 +11,15 @@ func (h *Handler) Redeem() http.Handler { return h.endpoint(methods(http.MethodP
 
 func (h *Handler) redeem(w http.ResponseWriter, r *http.Request) error {
 	// As at refresh, the code is credential enough; what else is sent is checked.
-	if _, _, err := h.m.stackIdentity(r, nil); err != nil {
-		return err
-	}
-	byCookie, err := h.m.isBrowser(r)
+	others, err := h.m.otherCredentials(r)
 	if err != nil {
 		return err
+	}
+	byCookie := false
+	if !others {
+		if byCookie, err = h.m.isBrowser(r); err != nil {
+			return err
+		}
 	}
 	object, err := readObject(w, r)
 	if err != nil {
@@ -48,13 +51,10 @@ func (h *Handler) redeem(w http.ResponseWriter, r *http.Request) error {
 	return h.m.answerGrant(w, grant, byCookie)
 }
 
-// isBrowser reports whether a request comes from a browser in cookie mode: it carries
-// our cookies, live or not, and no credentials in headers.
+// isBrowser reports whether a request without credentials in headers comes from a browser in cookie mode: it carries
+// our cookies, live or not.
 func (m *Manager) isBrowser(r *http.Request) (bool, error) {
 	if m.cookies == nil {
-		return false, nil
-	}
-	if _, err := m.headerIdentity(r, nil); !errors.Is(err, ErrNoCredentials) {
 		return false, nil
 	}
 	_, err := m.cookies.readSameOrigin(r)

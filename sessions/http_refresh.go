@@ -30,7 +30,8 @@ func (h *Handler) Refresh() http.Handler { return h.endpoint(methods(http.Method
 func (h *Handler) refresh(w http.ResponseWriter, r *http.Request) error {
 	// The refresh token is credential enough. Other credentials are checked all the same,
 	// except for an access token, which may well have expired.
-	if _, _, err := h.m.stackIdentity(r, nil); err != nil {
+	others, err := h.m.otherCredentials(r)
+	if err != nil {
 		return err
 	}
 	token, present, err := refreshHeader(r)
@@ -40,7 +41,7 @@ func (h *Handler) refresh(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if _, err := h.m.headerIdentity(r, nil); !present && h.m.cookies != nil && errors.Is(err, ErrNoCredentials) {
+	if !present && !others && h.m.cookies != nil {
 		grant, err := h.m.refreshByCookie(w, r)
 		if err == nil {
 			writeJSON(w, http.StatusOK, newCookieGrantJSON(grant))

@@ -26,6 +26,11 @@ func (h *Handler) current(w http.ResponseWriter, r *http.Request) error {
 	if !caller.HasUser() {
 		return cannotGetOwnUser()
 	}
+	if session.ID == "" { // cookies were refreshed, and their session was looked up there
+		if session, err = h.m.Check(r.Context(), caller); err != nil {
+			return h.m.explain(err)
+		}
+	}
 	v := newSessionJSON(session, caller)
 	v.governance = &governance{Actor: orNull(session.Actor), Reason: orNull(session.Reason)}
 	writeJSON(w, http.StatusOK, v)
