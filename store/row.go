@@ -5,24 +5,24 @@ import (
 	"github.com/sessile-go/sessile/store/internal/core"
 )
 
-// Row is one row of the table, column by column, for hosts that want to read it
-// with GORM. The name of the table is the host's own, so it has to be said:
+// Row is one row of the table of sessions, for hosts that want to read it with GORM. The
+// host chooses the name of the table, so each query names it:
 //
 //	var rows []store.Row
-//	err := db.Table(store.DefaultTable).Where("user_id = ?", id).Find(&rows).Error
+//	err := db.Table(store.DefaultTable).Find(&rows, "user_id = ?", id).Error
 //
-// Times are Unix microseconds. Columns may be added in later versions; so do not
-// write rows, and do not compare the table with AutoMigrate.
+// Times are Unix microseconds. Later versions may add columns, so do not write rows, and do
+// not compare the table with AutoMigrate.
 type Row struct {
 	// ID is the session's id, a uuid on Postgres and TEXT on SQLite.
 	ID string `gorm:"column:id;primaryKey"`
-	// UserID is the host's id of the user, compared bytewise.
+	// UserID is the host's id of the user, compared byte by byte.
 	UserID string `gorm:"column:user_id"`
 	// CreatedAt, LastUsedAt and ExpiresAt are the times of [sessions.Session].
 	CreatedAt  int64 `gorm:"column:created_at;autoCreateTime:false"`
 	LastUsedAt int64 `gorm:"column:last_used_at"`
 	ExpiresAt  int64 `gorm:"column:expires_at"`
-	// AuthTime is 0 where there is none.
+	// AuthTime is 0 for an impersonation.
 	AuthTime int64 `gorm:"column:auth_time"`
 	// Impersonation is 0 or 1.
 	Impersonation int64 `gorm:"column:impersonation"`
@@ -35,10 +35,10 @@ type Row struct {
 	// ClientIP and ClientUserAgent say where the session was last used from.
 	ClientIP        string `gorm:"column:client_ip"`
 	ClientUserAgent string `gorm:"column:client_user_agent"`
-	// HandoffHash is "", and HandoffExpiresAt 0, where there was no hand-off.
+	// HandoffHash is "", and HandoffExpiresAt 0, if there was no hand-off.
 	HandoffHash      string `gorm:"column:handoff_hash"`
 	HandoffExpiresAt int64  `gorm:"column:handoff_expires_at"`
-	// HandoffUses is 0, 1 once the code was redeemed, and 2 where a second
+	// HandoffUses is 0, 1 once the code was redeemed, and 2 if a second
 	// redemption has ended the session.
 	HandoffUses int64 `gorm:"column:handoff_uses"`
 	// Current, Parent, AnsweredAt and Recoveries are [sessions.RefreshState].
@@ -49,9 +49,9 @@ type Row struct {
 	// RefreshOutcome is the [sessions.Outcome] of the last refresh that changed
 	// the row, 0 before the first.
 	RefreshOutcome int64 `gorm:"column:refresh_outcome"`
-	// EndedAt is nil while the session was not ended.
+	// EndedAt is nil if the session was not ended.
 	EndedAt *int64 `gorm:"column:ended_at"`
-	// EndReason and EndedBy are "" while the session was not ended.
+	// EndReason and EndedBy are "" if the session was not ended.
 	EndReason string `gorm:"column:end_reason"`
 	EndedBy   string `gorm:"column:ended_by"`
 }

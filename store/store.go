@@ -13,43 +13,43 @@ import (
 
 var _ sessions.Store = (*Store)(nil)
 
-// DefaultTable is the name of the table where [Config.Table] is empty.
+// DefaultTable is the name of the table if [Config.Table] is empty.
 const DefaultTable = core.DefaultTable
 
-// Config says where the sessions are.
+// Config says which tables the store uses and how.
 type Config struct {
 	// Table is the name of the table: ASCII letters, digits and underscores, not
 	// first a digit, at most 48 bytes. Defaults to [DefaultTable].
 	Table string
-	// Schema is the Postgres schema of the table, which the host creates. SQLite
-	// has none. Defaults to "", the search_path of the connection.
+	// Schema is the Postgres schema of the tables, which the host creates. SQLite has no
+	// schemas. Defaults to "", the search_path of the connection.
 	Schema string
 	// NoPreparedStatements sends every statement as text, for poolers that give
 	// each transaction another connection. Defaults to false.
 	NoPreparedStatements bool
-	// AuditLog adds a second table, of the same name with _audit behind it, and to
-	// it an entry for every creation, use and end of an impersonation, in the
-	// transaction of that change; see [Store.Audit]. On Postgres the change and its
-	// entries are one statement, but for the creation of an impersonation, which is a
-	// transaction. On SQLite the refresh and the end of an ordinary session are one
-	// statement, too; those of an impersonation, and the end of many, are a transaction,
-	// which has one INSERT for every 500 entries. In the host's transaction, an error must
-	// roll that back, as ever. Defaults to false.
+	// AuditLog adds to a second table, of the same name with _audit after it, an entry
+	// for every creation, use and end of an impersonation, in the transaction of that
+	// change; see [Store.Audit]. It needs no migration. On Postgres the change and its
+	// entries are one statement, but the creation of an impersonation is a transaction.
+	// On SQLite the refresh and the end of an ordinary session are one statement, too;
+	// those of an impersonation, and the end of many, are a transaction, which has one
+	// INSERT for every 500 entries. Defaults to false.
 	AuditLog bool
 }
 
-// Store keeps sessions in one table. It is safe for concurrent use, and any number
-// of processes may have one on the same table.
+// Store keeps sessions in one table and implements [sessions.Store]: every method is one
+// statement. It is safe for concurrent use, and any number of processes may have one on
+// the same table, through this package or package sqlstore.
 //
-// Errors: [sessions.ErrNotFound] and [sessions.ErrConflict] as they are; any other
-// begins with "store: ", the method's name, and wraps what the driver or the
-// context said. Those of a driver may quote the statement, never a bound value;
-// nothing is logged. On error the other result is the zero value.
+// A method returns [sessions.ErrNotFound] and [sessions.ErrConflict] as they are. Any other
+// error begins with "store: " and the method's name, and wraps what the driver or the
+// context said. An error of a driver may quote the statement, but never a bound value.
+// Nothing is logged. On error the other result is the zero value.
 //
-// Deadlocks and serialization failures of Postgres and a busy SQLite are tried
-// again for up to 10 s from the beginning of the call, but not after the context's
-// deadline. The last attempt may end later by SQLite's busy time-out, which no context
-// cuts short.
+// After a deadlock or a serialization failure of Postgres, and while SQLite is busy, a
+// method tries again for up to 10 s from the beginning of the call, but not after the
+// context's deadline. The last attempt may end later by SQLite's busy time-out, which no
+// context cuts short.
 type Store struct {
 	contract
 	core *core.Store
@@ -60,10 +60,9 @@ type contract = sessions.Store
 
 func face(c *core.Store) *Store { return &Store{contract: c, core: c} }
 
-// New returns a store on db. It does no I/O and leaves db as it is; the handle's
-// connection pool is used, its other settings are not. It refuses a handle in
-// DryRun mode, in a transaction (see [Store.In]), or of another database than
-// SQLite and Postgres. The error joins all faults.
+// New returns a store on db. It does no I/O and changes nothing in db, whose connection pool
+// and plugins it uses. It refuses a handle in DryRun mode, in a transaction (see [Store.In]),
+// or of another database than SQLite and Postgres. The error joins all faults.
 func New(db *gorm.DB, cfg Config) (*Store, error) {
 	d, faults := inspect(db)
 	if len(faults) == 0 && inTransaction(db) {
@@ -83,8 +82,8 @@ func New(db *gorm.DB, cfg Config) (*Store, error) {
 	return face(c), nil
 }
 
-// In returns a store with the same configuration whose methods run in tx, a
-// transaction that the host began and ends:
+// In returns a store with the same configuration whose methods run in tx, a transaction
+// that the host began and ends itself:
 //
 //	err := db.Transaction(func(tx *gorm.DB) error {
 //		joined = manager.Join(st.In(tx))
@@ -95,18 +94,17 @@ func New(db *gorm.DB, cfg Config) (*Store, error) {
 //		joined.Committed(ctx)
 //	}
 //
-// Everything inside has to go through tx, the lookup of Config.Users too, or it
-// waits for the connection that tx holds where there is only one. The lookup gets
-// the context of the call; the Examples show how that carries tx.
+// Everything in the transaction must go through tx, the lookup of Config.Users included, or
+// it waits for the connection that tx holds if the pool has only one. The lookup gets the
+// context of the call, and the Examples show how that carries tx.
 //
-// Nothing is tried again there, since only the whole transaction can be. Refresh
-// and Redeem return an error there: a rollback would undo the end of
-// a replayed session. End, EndMany and EndDependents are refused if the transaction is
-// REPEATABLE READ or SERIALIZABLE on Postgres, because its snapshot may lack sessions
-// that must end; what they have ended by then is for the host to roll back. Where tx is
-// no transaction, every method returns an error that says so.
-// The store is as safe for concurrent use as tx is, which with most drivers is not
-// at all.
+// Nothing is tried again there, since only the whole transaction can be. Refresh and Redeem
+// return an error, because a rollback would undo the end of a replayed session. End, EndMany
+// and EndDependents return an error if the transaction is REPEATABLE READ or SERIALIZABLE on
+// Postgres, because its snapshot may lack sessions that must end; the host must roll back
+// what they have ended by then. If tx is not a transaction, every method returns an error
+// that says so. The store is as safe for concurrent use as tx is, and with most drivers a
+// transaction is not.
 func (s *Store) In(tx *gorm.DB) *Store {
 	d, faults := inspect(tx)
 	switch {
@@ -148,7 +146,7 @@ func (s *Store) Migrations() fs.FS { return s.core.Migrations() }
 // its time and a second connection; other processes do not wait for it.
 func (s *Store) Migrate(ctx context.Context) error { return s.core.Migrate(ctx) }
 
-// inspect tells the dialect of a handle and what is wrong with it.
+// inspect returns the dialect of a handle and what is wrong with it.
 func inspect(db *gorm.DB) (core.Dialect, []error) {
 	if db == nil || db.Config == nil || db.Dialector == nil || db.Statement == nil {
 		return "", []error{errors.New("store: db: required, from gorm.Open")}

@@ -7,13 +7,12 @@ import (
 	"strings"
 )
 
-// column is one column of a table.
+// column is what a column of a table must be.
 type column struct {
 	name string
-	// typ is the type as the DDL and the database itself spell it; id is a uuid on
-	// Postgres and TEXT on SQLite.
+	// typ is the type as the migrations and the database itself spell it.
 	typ string
-	// rest follows the type in the DDL.
+	// rest is what follows the type in the migrations.
 	rest string
 }
 
@@ -32,13 +31,13 @@ func columnsOf(d Dialect) []column { return rowFields.columns(d) }
 // auditColumnsOf are the columns of the audit log in a dialect.
 func auditColumnsOf(d Dialect) []column { return auditFields.columns(d) }
 
-// table is one of the store's.
+// table is a table of the store.
 type table struct {
 	name, quoted string
 	columns      []column
 }
 
-// tables are those that the migrations make, without the one that records them.
+// tables returns those that the migrations make, without the one that records them.
 func (s *Store) tables() []table {
 	return []table{
 		{s.cfg.Table, s.cfg.quoted(s.cfg.Table), columnsOf(s.dialect)},
@@ -46,18 +45,21 @@ func (s *Store) tables() []table {
 	}
 }
 
-// found is a column that the database has.
+// found is what the database knows of a column.
 type found struct {
 	name, typ, collation         string
 	notNull, hasDefault, primary int64
 }
 
+// columns returns those that a table has in the database, or none if there is no table of
+// that name.
 func (s *Store) columns(ctx context.Context, t table) ([]found, error) {
 	query := `SELECT name, type, '', "notnull", dflt_value IS NOT NULL, pk FROM pragma_table_info(@table) ORDER BY cid`
 	if s.dialect == Postgres {
-		// A table is looked for where our statements would find it.
+		// to_regclass finds the table that our statements would find.
 		query = `SELECT a.attname, format_type(a.atttypid, a.atttypmod), COALESCE(l.collname, ''),
-CAST(a.attnotnull AS int), CAST(a.atthasdef OR a.attidentity <> '' AS int), COALESCE(array_position(CAST(i.indkey AS smallint[]), a.attnum) + 1, 0)
+CAST(a.attnotnull AS int), CAST(a.atthasdef OR a.attidentity <> '' AS int),
+COALESCE(array_position(CAST(i.indkey AS smallint[]), a.attnum) + 1, 0)
 FROM pg_attribute a
 LEFT JOIN pg_collation l ON l.oid = a.attcollation
 LEFT JOIN pg_index i ON i.indrelid = a.attrelid AND i.indisprimary
@@ -68,8 +70,9 @@ WHERE a.attrelid = to_regclass(@quoted) AND a.attnum > 0 AND NOT a.attisdropped 
 	})
 }
 
-// looseColumns says which columns of SQLite do not compare byte by byte. No pragma has
-// the collation of a column, but it decides what a UNION takes for the same.
+// looseColumns returns a fault for each column of SQLite that does not compare byte by byte.
+// No pragma shows the collation of a column, but the collation decides which texts are the
+// same to a UNION.
 func (s *Store) looseColumns(ctx context.Context, t table) ([]error, error) {
 	var queries []string
 	for _, c := range t.columns {
@@ -97,7 +100,7 @@ func (t table) names() map[string]any {
 	return map[string]any{"table": t.name, "quoted": t.quoted}
 }
 
-// compare says in what a table differs from the one that Migrate makes.
+// compare returns a fault for each difference between a table and the one that Migrate makes.
 func compare(want []column, have []found) []error {
 	var faults []error
 	for i, w := range want {
@@ -123,7 +126,8 @@ func compare(want []column, have []found) []error {
 	for _, h := range have {
 		ours := slices.ContainsFunc(want, func(w column) bool { return strings.EqualFold(h.name, w.name) })
 		if !ours && (h.primary != 0 || h.notNull != 0 && h.hasDefault == 0) {
-			faults = append(faults, fmt.Errorf("column %s is in the way: in the primary key, or NOT NULL without a default", h.name))
+			const why = "in the primary key, or NOT NULL without a default"
+			faults = append(faults, fmt.Errorf("column %s is in the way: %s", h.name, why))
 		}
 	}
 	return faults
