@@ -37,8 +37,16 @@ const (
 	maxStoreTimeout   = time.Minute
 )
 
-// NoIdleTimeout keeps, as [Config.IdleTimeout], unused sessions until they expire.
-const NoIdleTimeout time.Duration = -1
+// Values of settings that mean never.
+const (
+	// NoIdleTimeout as [Config].IdleTimeout keeps unused sessions until they expire.
+	NoIdleTimeout time.Duration = -1
+	// NoOverlap as [Rotation].Overlap refuses a refresh token from its first use on.
+	NoOverlap time.Duration = -1
+	// NoRecovery as [Rotation].MaxRecoveries ends the session if the token before the
+	// current one is presented outside the overlap.
+	NoRecovery = -1
+)
 
 // Config is everything a [Manager] needs. [New] copies it; a change afterwards has
 // no effect. The zero value of every field that is not required is the safe one.

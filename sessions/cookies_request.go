@@ -71,9 +71,10 @@ func (c *cookieMode) readSameOrigin(r *http.Request) (held, error) {
 }
 
 // deadCookieError is an error of cookies that authenticate nobody.
-type deadCookieError struct{ error }
+type deadCookieError struct{ err error }
 
-func (e *deadCookieError) Unwrap() error { return e.error }
+func (e *deadCookieError) Error() string { return e.err.Error() }
+func (e *deadCookieError) Unwrap() error { return e.err }
 
 func (*deadCookieError) ofSessions() {}
 

@@ -7,72 +7,81 @@ import (
 	"time"
 )
 
-// The errors of this package form a tree. Ask with [errors.Is] for a branch where
-// that is all that matters, for a leaf where the cause does.
+// The errors of this package form a tree. Use [errors.Is] with a branch if that is all
+// that matters, and with a leaf if the reason matters.
 var (
 	// ErrUnauthenticated is the branch of all missing, wrong and dead credentials.
 	ErrUnauthenticated = newError(nil, "sessions: unauthenticated")
-	// ErrInvalidParams: the caller's input is malformed; the error names the field.
-	ErrInvalidParams = newError(nil, "sessions: invalid parameters")
-	// ErrNotFound: no such session, or not the caller's to see.
-	ErrNotFound = newError(nil, "sessions: not found")
-	// ErrConflict: a session with this id exists already.
-	ErrConflict = newError(nil, "sessions: conflict")
-	// ErrUnavailable: the answer is unknown, because the store, a hook of the host
-	// or the signer failed. Trying again may help; a refresh token that led here
-	// still works, but under [NoRecovery] only for [Rotation.Overlap]. The error wraps
-	// the cause, of which context errors and the host's own can be found, and none of
-	// this package: what a hook wraps of ours is not our answer to the caller.
-	ErrUnavailable = newError(nil, "sessions: temporarily unavailable")
-	// ErrImpersonationNotAllowed: [Config.MayImpersonate] answers it, itself or
-	// wrapped, for "no"; and so does create for oneself, and for a caller that is
-	// an impersonation.
-	ErrImpersonationNotAllowed = newError(nil, "sessions: impersonation not allowed")
-	// ErrCrossOrigin: a request of an unsafe method that a page of another origin has
-	// sent, and that only cookies authenticate.
-	ErrCrossOrigin = newError(nil, "sessions: cross-origin request")
-)
 
-// Leaves of ErrUnauthenticated.
-var (
-	// ErrNoCredentials: the request carries none.
+	// ErrNoCredentials means that the request carries no credentials.
 	ErrNoCredentials = newError(ErrUnauthenticated, "no credentials")
-	// ErrInvalidToken: not an access token of ours.
+	// ErrInvalidToken means that the text is not an access token of this Manager.
 	ErrInvalidToken = newError(ErrUnauthenticated, "invalid access token")
-	// ErrExpired: an access token of ours that has expired, or whose session is
-	// over. Errors of this kind are [*ExpiredError].
+	// ErrExpired means that the access token has expired, or that its session is over.
+	// Such errors are [*ExpiredError].
 	ErrExpired = newError(ErrUnauthenticated, "access token expired")
-	// ErrInvalidHandoff: a hand-off code that is malformed, unknown or late, or
-	// that was redeemed before; then the session has ended.
+	// ErrInvalidHandoff means that a hand-off code is malformed, unknown or late, or was
+	// redeemed before. In the last case the session has ended.
 	ErrInvalidHandoff = newError(ErrUnauthenticated, "invalid hand-off code")
-	// ErrRefused is the branch of all refused refresh tokens: sign in again.
-	ErrRefused = newError(ErrUnauthenticated, "refresh token refused")
-)
 
-// Leaves of ErrRefused, one for each reason. Three reasons are answers of the host, and
-// have the host's sentinels: such an error matches ErrRefused, and also [ErrUserNotFound]
-// if the user is gone, [ErrUserDisabled] if the user may not have sessions now, or
-// [ErrImpersonationNotAllowed] if the actor may no longer impersonate the user. The first
-// and the last have ended the session, the second has kept it.
-var (
-	// ErrMalformed: not a refresh token of this Manager, or one of a secret that was dropped.
+	// ErrRefused is the branch of all refused refresh tokens: the user must sign in again.
+	//
+	// Three of its reasons are answers of the host's hooks, and have their sentinels. Such
+	// an error matches ErrRefused, and also ErrUserNotFound if the user is gone,
+	// ErrUserDisabled if the user may not have sessions now, or
+	// ErrImpersonationNotAllowed if the actor may no longer impersonate the user. The
+	// first and the last have ended the session; the second has kept it.
+	ErrRefused = newError(ErrUnauthenticated, "refresh token refused")
+	// ErrMalformed means that the text is not a refresh token of this Manager, or that its
+	// secret was dropped.
 	ErrMalformed = newError(ErrRefused, "malformed")
-	// ErrUnknownSession: the session does not exist, or no longer.
+	// ErrUnknownSession means that the session does not exist, or no longer exists.
 	ErrUnknownSession = newError(ErrRefused, "unknown session")
-	// ErrSessionEnded: the session was ended before.
+	// ErrSessionEnded means that the session was ended before.
 	ErrSessionEnded = newError(ErrRefused, "session ended")
-	// ErrSessionExpired: the session reached its end; for an impersonation its last 30 s.
+	// ErrSessionExpired means that the session has expired. An impersonation counts as
+	// expired in its last 30 s.
 	ErrSessionExpired = newError(ErrRefused, "session expired")
-	// ErrSessionIdle: the session was not refreshed for longer than allowed.
+	// ErrSessionIdle means that the session was not refreshed for longer than allowed.
 	ErrSessionIdle = newError(ErrRefused, "session idle")
-	// ErrReplay: the token was spent before; this call has ended the session.
+	// ErrReplay means that the token was spent before. This call has ended the session.
 	ErrReplay = newError(ErrRefused, "replay")
-	// ErrRecoveryLimit: too many replies were lost; this call has ended the session.
+	// ErrRecoveryLimit means that too many replies were lost. This call has ended the
+	// session.
 	ErrRecoveryLimit = newError(ErrRefused, "recovery limit")
-	// ErrParentEnded: the parent of an impersonation, which is the session of its actor, is over.
+	// ErrParentEnded means that the parent of an impersonation is over. The parent is the
+	// session that the actor acts from.
 	ErrParentEnded = newError(ErrRefused, "actor's session ended")
 
-	// errReplaced: by another session of the same browser.
+	// ErrUserNotFound means that there is no such user. [Config.Users] returns it.
+	ErrUserNotFound = newError(nil, "sessions: user not found")
+	// ErrUserDisabled means that the user exists and may not have sessions now.
+	// [Config.Users] returns it. The access tokens that the user has already work until
+	// they expire, unless the host calls [Manager.EndMany].
+	ErrUserDisabled = newError(nil, "sessions: user disabled")
+	// ErrImpersonationNotAllowed means that the actor may not impersonate the user.
+	// [Config.MayImpersonate] returns it, itself or wrapped. Create returns it also if the
+	// actor is the user, and if the caller is an impersonation.
+	ErrImpersonationNotAllowed = newError(nil, "sessions: impersonation not allowed")
+
+	// ErrInvalidParams means that the caller's input is malformed. The error names every
+	// field that is.
+	ErrInvalidParams = newError(nil, "sessions: invalid parameters")
+	// ErrNotFound means that the session does not exist, or that the caller may not see it.
+	ErrNotFound = newError(nil, "sessions: not found")
+	// ErrConflict means that a session with this id exists already. Stores return it.
+	ErrConflict = newError(nil, "sessions: conflict")
+	// ErrCrossOrigin means that a page of another origin has sent a request of an unsafe
+	// method that only cookies authenticate.
+	ErrCrossOrigin = newError(nil, "sessions: cross-origin request")
+	// ErrUnavailable means that the answer is unknown, because the store, a hook of the
+	// host or the signer failed. To try again may help. A refresh token that led here still
+	// works, but with [NoRecovery] only for [Rotation.Overlap]. The error wraps the cause:
+	// errors.Is finds context errors and the host's own errors in it, but no error of this
+	// package. If a hook fails with one of those, that is not the answer to the caller.
+	ErrUnavailable = newError(nil, "sessions: temporarily unavailable")
+
+	// errReplaced means that another session of the same browser took its place.
 	errReplaced = newError(ErrSessionEnded, "replaced")
 
 	errUserGone    = &sentinel{ErrRefused, ErrUserNotFound, ErrRefused.Error() + ": user gone"}
@@ -82,34 +91,25 @@ var (
 	}
 )
 
-// What [Config.Users] answers with. Any other error means that it does not know.
-var (
-	// ErrUserNotFound: there is no such user.
-	ErrUserNotFound = newError(nil, "sessions: user not found")
-	// ErrUserDisabled: the user exists and may not have sessions now. Access tokens that
-	// the user has already work until they expire, unless the host calls [Manager.EndMany].
-	ErrUserDisabled = newError(nil, "sessions: user disabled")
-)
-
-// ExpiredError is an [ErrExpired] with what the access token said.
+// ExpiredError is an [ErrExpired] with the content of the access token.
 type ExpiredError struct {
 	// ExpiredAt is when the token expired, or when its session ended.
 	ExpiredAt time.Time
-	// UserID and SessionID are of the token.
+	// UserID and SessionID are those of the token.
 	UserID, SessionID string
 }
 
 func (e *ExpiredError) Error() string { return ErrExpired.Error() }
 
-// Unwrap makes an ExpiredError an [ErrExpired].
+// Unwrap returns [ErrExpired].
 func (e *ExpiredError) Unwrap() error { return ErrExpired }
 
 func (*ExpiredError) ofSessions() {}
 
-// ownError is any error of this package that an answer to a caller is made of.
+// ownError is any error of this package from which an answer to a caller is made.
 type ownError interface{ ofSessions() }
 
-// sentinel is an error that callers ask for.
+// sentinel is an error that callers compare with.
 type sentinel struct {
 	branch error
 	also   error // another sentinel that it matches, or nil
@@ -127,16 +127,17 @@ func (s *sentinel) Error() string { return s.text }
 func (s *sentinel) Unwrap() error { return s.branch }
 
 func (s *sentinel) Is(target error) bool {
-	return s.also != nil && target == s.also
-}                             //nolint:errorlint // as errors.Is asks
+	return s.also != nil && target == s.also //nolint:errorlint // errors.Is asks about this link only
+}
+
 func (*sentinel) ofSessions() {}
 
-// unavailable wraps what went wrong in the store, a hook or the signer.
+// unavailable wraps an error of the store, a hook or the signer.
 func unavailable(doing string, err error) error {
 	return fmt.Errorf("%w: %s: %w", ErrUnavailable, doing, &foreignError{err})
 }
 
-// answered wraps what a hook said, by which of its documented answers it is.
+// answered wraps an error of a hook that is one of its documented answers.
 func answered(answer, err error) error {
 	if err == answer { //nolint:errorlint // identity: there is nothing more to show
 		return answer
@@ -144,16 +145,17 @@ func answered(answer, err error) error {
 	return fmt.Errorf("%w: %w", answer, &foreignError{err})
 }
 
-// foreignError hides errors of this package in an error of the host. A policy that
-// asks us, or a service that does, passes on what we said to it, such as ErrInvalidToken
-// or an APIError with status 403. Here that would become our answer to somebody
-// else. It has no Unwrap; what the host itself can look for is found all the same.
+// foreignError hides errors of this package in an error of the host. A hook may call this
+// package itself, or a service that does, and pass on the error, such as ErrInvalidToken or
+// an APIError with status 403. Here that would become the answer to somebody else.
+// foreignError has no Unwrap; errors.Is and errors.As find the host's own errors all the
+// same.
 type foreignError struct{ err error }
 
 func (e *foreignError) Error() string { return e.err.Error() }
 
 func (e *foreignError) Is(target error) bool {
-	_, own := target.(ownError) // the target itself, not what it wraps
+	_, own := target.(ownError) // the target itself, not an error that it wraps
 	return !own && errors.Is(e.err, target)
 }
 

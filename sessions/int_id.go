@@ -5,10 +5,15 @@ import (
 	"strconv"
 )
 
+// integer is any integer type.
+type integer interface {
+	~int | ~int8 | ~int16 | ~int32 | ~int64 | ~uint | ~uint8 | ~uint16 | ~uint32 | ~uint64
+}
+
 // IntID returns the decimal spelling of an integer user id, for [User].ID,
 // [CreateParams].UserID and every other place where this package takes a user id.
 // Each user has one spelling: [IntUsers] and [Identity.IntID] take no other.
-func IntID[T ~int | ~int32 | ~int64 | ~uint | ~uint32 | ~uint64](id T) string {
+func IntID[T integer](id T) string {
 	if id < 0 {
 		return strconv.FormatInt(int64(id), 10)
 	}
@@ -23,7 +28,7 @@ func IntID[T ~int | ~int32 | ~int64 | ~uint | ~uint32 | ~uint64](id T) string {
 // "007" and "+7" do not become further ids of the user 7, whose sessions an
 // [Manager.EndMany] for "7" would leave alive. The user that find returns needs no ID;
 // if it has one, that is kept.
-func IntUsers[T ~int | ~int32 | ~int64 | ~uint | ~uint32 | ~uint64](
+func IntUsers[T integer](
 	find func(ctx context.Context, id T) (User, error),
 ) func(ctx context.Context, userID string) (User, error) {
 	return func(ctx context.Context, userID string) (User, error) {

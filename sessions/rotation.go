@@ -18,15 +18,6 @@ type Rotation struct {
 	MaxRecoveries int
 }
 
-// Values of [Rotation] that mean never.
-const (
-	// NoOverlap refuses a refresh token from its first use on.
-	NoOverlap time.Duration = -1
-	// NoRecovery ends the session when the token before the current one is
-	// presented outside the overlap.
-	NoRecovery = -1
-)
-
 // StrictRotation is RFC 9700, section 4.14.2, to the letter: a refresh token is
 // spent by its first use, and a second use ends the session. One lost reply, or
 // two tabs at once, sign the user out.
