@@ -100,6 +100,7 @@ func (h *Handler) endpointWith(
 ) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id := requestID(w.Header())
+		r = h.m.heard(r)
 		if isStack(r) {
 			w = newStackWriter(w, r)
 		}

@@ -39,6 +39,7 @@ func (m *Manager) authenticate(w http.ResponseWriter, r *http.Request, check tok
 func (m *Manager) authenticateBy(
 	w http.ResponseWriter, r *http.Request, check tokenCheck,
 ) (id Identity, byCookie bool, err error) {
+	r = m.heard(r)
 	if h := headerOf(w); m.cookies != nil && !slices.Contains(h.Values("Vary"), "Cookie") {
 		h.Add("Vary", "Cookie")
 	}
@@ -115,19 +116,27 @@ func (m *Manager) otherCredentials(r *http.Request) (present bool, err error) {
 	return !errors.Is(err, ErrNoCredentials), nil
 }
 
-// explain gives an expired token the details that the SDK cannot do without.
+// explain adds what NewAPIError cannot know: the details of an expired token, and with a
+// project how else a request may name its caller.
 func (m *Manager) explain(err error) error {
 	var expired *ExpiredError
-	if !errors.As(err, &expired) {
-		return err
+	switch isStack := m.cfg.ProjectID != ""; {
+	case errors.As(err, &expired):
+		e := NewAPIError(expired)
+		e.cause = err
+		e.Details = map[string]any{"expired_at_millis": expired.ExpiredAt.UnixMilli(), "user_id": expired.UserID}
+		if isStack { // the SDK cannot do without
+			e.Details["project_id"], e.Details["refresh_token_id"] = m.cfg.ProjectID, expired.SessionID
+		} else {
+			e.Details["session_id"] = expired.SessionID
+		}
+		return e
+	case isStack && errors.Is(err, ErrNoCredentials):
+		e := NewAPIError(err)
+		e.Message = "Credentials are required: a server key or an access token as Authorization: Bearer, or an access type."
+		return e
 	}
-	e := NewAPIError(expired)
-	e.cause = err
-	e.Details = map[string]any{
-		"expired_at_millis": expired.ExpiredAt.UnixMilli(), "project_id": m.clientID,
-		"user_id": expired.UserID, "refresh_token_id": expired.SessionID,
-	}
-	return e
+	return err
 }
 
 // bearerIdentity reads Authorization (RFC 6750, section 2.1). The prefix tells
@@ -167,7 +176,7 @@ func (m *Manager) keyIdentity(key string, access AccessType) (Identity, error) {
 	}
 	return Identity{}, &APIError{
 		Status: 401, Code: code, Message: "The " + kind + " key is not valid.", challenge: "invalid_token",
-		Details: map[string]any{"project_id": m.clientID},
+		Details: m.projectDetails(),
 	}
 }
 
@@ -195,6 +204,19 @@ func (m *Manager) Admit(w http.ResponseWriter, r *http.Request, need Need, dial 
 	if m == nil {
 		return nil, errNoManager
 	}
+	ctx, err := m.admit(w, m.heard(r), need, dial)
+	if err != nil && m.cfg.ProjectID == "" && isStackRequest(r) {
+		e := *NewAPIError(err)
+		if e.cause == nil {
+			e.cause = err
+		}
+		e.plain = true
+		err = &e
+	}
+	return ctx, err
+}
+
+func (m *Manager) admit(w http.ResponseWriter, r *http.Request, need Need, dial Revocation) (context.Context, error) {
 	id, err := m.authenticate(w, r, m.checkOf(dial))
 	var dead *deadCookieError
 	switch {
@@ -204,9 +226,9 @@ func (m *Manager) Admit(w http.ResponseWriter, r *http.Request, need Need, dial 
 	case err != nil:
 		return nil, m.logRequest(r, err) // here, because the answer hides the cause and a middleware has no log
 	case need == NeedServer && !id.Trusted():
-		return nil, insufficientAccess(id, AccessServer, AccessAdmin)
+		return nil, m.insufficientAccess(id, AccessServer, AccessAdmin)
 	case need == NeedUser && !id.HasUser() && id.Access != AccessClient && !isStackRequest(r):
-		return nil, insufficientAccess(id, AccessClient)
+		return nil, m.insufficientAccess(id, AccessClient)
 	case need == NeedUser && !id.HasUser():
 		return nil, cannotGetOwnUser()
 	}
@@ -215,11 +237,19 @@ func (m *Manager) Admit(w http.ResponseWriter, r *http.Request, need Need, dial 
 
 var errNoManager = miswired("The middleware has no Manager.")
 
-func insufficientAccess(caller Identity, allowed ...AccessType) error {
-	return &APIError{
-		Status: 401, Code: codeInsufficientAccessType, Message: "The credentials are good, but not of the kind that this needs.", challenge: "insufficient_scope",
-		Details: map[string]any{"actual_access_type": string(caller.Access), "allowed_access_types": allowed},
+// insufficientAccess refuses good credentials of another kind than the allowed ones.
+func (m *Manager) insufficientAccess(caller Identity, allowed ...AccessType) error {
+	e := &APIError{Status: 401, Code: codeInsufficientAccessType, challenge: "insufficient_scope"}
+	switch {
+	case m.cfg.ProjectID != "":
+		e.Message = "The credentials are good, but not of the kind that this needs."
+		e.Details = map[string]any{"actual_access_type": string(caller.Access), "allowed_access_types": allowed}
+	case slices.Contains(allowed, AccessClient):
+		e.Message = "The key is good, but this needs an access token of a user."
+	default:
+		e.Message = "The access token is good, but this needs a server key."
 	}
+	return e
 }
 
 func cannotGetOwnUser() error {

@@ -37,7 +37,7 @@ func (h *Handler) decodeCreate(
 	w http.ResponseWriter, r *http.Request, caller Identity, byCookie bool,
 ) (CreateParams, error) {
 	if !caller.Trusted() && !caller.HasUser() {
-		return CreateParams{}, insufficientAccess(caller, AccessServer, AccessAdmin)
+		return CreateParams{}, h.m.insufficientAccess(caller, AccessServer, AccessAdmin)
 	}
 	body, unread := readObject(w, r)
 	d := newCreateDecoding(body, caller)
@@ -50,7 +50,7 @@ func (h *Handler) decodeCreate(
 	}
 	if err := h.m.mayAsk(caller); err != nil && !caller.Trusted() {
 		if _, err = refuse(err); errors.Is(err, errNobody) {
-			err = insufficientAccess(caller, AccessServer, AccessAdmin)
+			err = h.m.insufficientAccess(caller, AccessServer, AccessAdmin)
 		}
 		return CreateParams{}, err
 	}

@@ -80,6 +80,8 @@ type APIError struct {
 	maxAge    int64  // its max_age, in seconds (RFC 9470, section 3); 0 is none
 	oauth     string // the error code of RFC 6749, section 5.2, where it is not the usual one
 	allow     string
+	// plain: a Manager without a project refuses, so the x-stack family is not answered.
+	plain bool
 }
 
 func (e *APIError) Error() string { return e.Code + ": " + e.Message }
@@ -127,7 +129,7 @@ var answers = []struct {
 	{ErrParentEnded, 401, codeRefreshTokenNotFoundOrExpired, "The session of the actor has ended.", "actor_ended", "invalid_token"},
 	{errNotAllowed, 401, codeRefreshTokenNotFoundOrExpired, "The impersonation is no longer allowed.", "not_allowed", "invalid_token"},
 	{errUserRefused, 401, codeRefreshTokenNotFoundOrExpired, "The user may not have sessions now.", "user_disabled", "invalid_token"},
-	{ErrNoCredentials, 401, codeAccessTypeRequired, "Credentials are required: a server key or an access token as Authorization: Bearer, or an access type.", "", ""},
+	{ErrNoCredentials, 401, codeAccessTypeRequired, "Credentials are required: a server key or an access token as Authorization: Bearer.", "", ""},
 	{ErrInvalidToken, 401, codeUnparsableAccessToken, "The access token is not valid.", "", "invalid_token"},
 	{ErrInvalidHandoff, 401, codeHandoffCodeNotFoundOrExpired, "The hand-off code is not valid, has expired, or was used before.", "", "invalid_token"},
 	{ErrImpersonationNotAllowed, 403, codeImpersonationNotAllowed, "This impersonation is not allowed.", "", ""},
@@ -208,7 +210,9 @@ func (e *APIError) SetHeader(h http.Header, r *http.Request) {
 	}
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
-	if isStackRequest(r) {
+	// The guards know of the Manager by the context only.
+	a, _ := r.Context().Value(admittedKey{}).(admitted)
+	if isStackRequest(r) && !e.plain && (a.m == nil || a.m.cfg.ProjectID != "") {
 		setStackHeader(h, headerRequestID, id)
 		e.setKnown(h)
 	}
@@ -251,6 +255,7 @@ func WriteError(w http.ResponseWriter, r *http.Request, err error) {
 // goes to [Config.Logger], unless it is [APIError].Logged.
 func (m *Manager) WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	if m != nil {
+		r = m.heard(r)
 		err = m.logRequest(r, err, slog.String("request_id", requestID(w.Header())))
 	}
 	if m == nil || m.cfg.WriteError == nil {

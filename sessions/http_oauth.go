@@ -17,6 +17,9 @@ type oauthJSON struct {
 
 // Token is POST /auth/oauth/token: the refresh grant of RFC 6749, section 6.
 func (h *Handler) Token() http.Handler {
+	if h.m.cfg.ProjectID == "" {
+		return h.endpointWith(methods(http.MethodPost), h.token, isStackRequest, writeOAuthError)
+	}
 	// The SDK sends no x-stack header here and wants the known-error header.
 	always := func(*http.Request) bool { return true }
 	writeError := func(w http.ResponseWriter, r *http.Request, err error) {
@@ -40,7 +43,7 @@ func (h *Handler) token(w http.ResponseWriter, r *http.Request) error {
 		e.oauth = "unsupported_grant_type"
 		return e
 	}
-	if scope := get("scope"); scope != "" && scope != "legacy" {
+	if scope := get("scope"); scope != "" && (scope != "legacy" || h.m.cfg.ProjectID == "") {
 		e := newSchemaError(r, "body.scope", "is not a scope")
 		e.oauth = "invalid_scope"
 		return e

@@ -51,16 +51,24 @@ func (h *Handler) refresh(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	if !present {
-		if h.m.cookies != nil {
-			return newSchemaError(r, "headers.x-stack-refresh-token", "is required, or the refresh cookie")
-		}
-		return newSchemaError(r, "headers.x-stack-refresh-token", "is required")
+		return h.m.refreshTokenRequired(r)
 	}
 	grant, err := h.m.Refresh(r.Context(), token, h.m.RequestClient(r))
 	if err != nil {
 		return err
 	}
 	return h.m.WriteGrant(w, grant)
+}
+
+func (m *Manager) refreshTokenRequired(r *http.Request) error {
+	path, problem := "body.refresh_token", "is required, as "+mediaJSON
+	if m.cfg.ProjectID != "" {
+		path, problem = "headers.x-stack-refresh-token", "is required"
+	}
+	if m.cookies != nil {
+		problem += ", or the refresh cookie"
+	}
+	return newSchemaError(r, path, "%s", problem)
 }
 
 // refreshBody reads the refresh token from a JSON body. An empty body, and an empty object,

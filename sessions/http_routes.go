@@ -47,11 +47,15 @@ func (h *Handler) table() []Route {
 		{http.MethodPost, "/auth/oauth/revoke", h.Revoke()},
 		{http.MethodGet, "/auth/openapi.yaml", h.OpenAPI()},
 		{http.MethodGet, "/.well-known/jwks.json", h.JWKS()},
-		{http.MethodGet, "/projects/{" + paramProjectID + "}/.well-known/jwks.json", h.ofProject(h.JWKS())},
 	}
-	if h.m.cfg.BaseURL != "" && h.m.cfg.ProjectID != "" { // else the path is the host's
-		pattern := "/projects/{" + paramProjectID + "}/.well-known/openid-configuration"
-		routes = append(routes, Route{http.MethodGet, pattern, h.ofProject(h.Metadata())})
+	if h.m.cfg.ProjectID != "" { // else what is below /projects is the host's
+		const wellKnown = "/projects/{" + paramProjectID + "}/.well-known/"
+		routes = append(routes, Route{http.MethodGet, wellKnown + "jwks.json", h.ofProject(h.JWKS())})
+		if h.m.cfg.BaseURL != "" {
+			routes = append(routes, Route{
+				http.MethodGet, wellKnown + "openid-configuration", h.ofProject(h.Metadata()),
+			})
+		}
 	}
 	return routes
 }

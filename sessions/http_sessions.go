@@ -154,10 +154,7 @@ func (h *Handler) signOut(w http.ResponseWriter, r *http.Request) error {
 		err = ErrNoCredentials
 	}
 	if errors.Is(err, ErrNoCredentials) {
-		return &APIError{
-			Status: 401, Code: codeAccessTokenExpired, Message: "Signing out needs an access token or a refresh token.",
-			Details: map[string]any{"expired_at_millis": h.m.now().UnixMilli(), "project_id": nil, "user_id": nil, "refresh_token_id": nil},
-		}
+		return h.m.nobodySignsOut()
 	}
 	if errors.Is(err, ErrNotFound) {
 		err = fmt.Errorf("%w: %w", ErrSessionEnded, err)
@@ -167,6 +164,17 @@ func (h *Handler) signOut(w http.ResponseWriter, r *http.Request) error {
 	}
 	writeJSON(w, http.StatusOK, successJSON{Success: true})
 	return nil
+}
+
+func (m *Manager) nobodySignsOut() error {
+	e := &APIError{Status: 401, Code: codeAccessTokenExpired, Message: "Signing out needs an access token."}
+	if m.cfg.ProjectID != "" {
+		e.Message = "Signing out needs an access token or a refresh token."
+		e.Details = map[string]any{
+			"expired_at_millis": m.now().UnixMilli(), "project_id": nil, "user_id": nil, "refresh_token_id": nil,
+		}
+	}
+	return e
 }
 
 // parseOnly checks an access token for signing out.

@@ -1,6 +1,7 @@
 package sessions
 
 import (
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -37,11 +38,27 @@ func setStackHeader(h http.Header, name, value string) {
 // isStackRequest reports whether r carries any header of the family.
 func isStackRequest(r *http.Request) bool {
 	for name := range r.Header {
-		if strings.HasPrefix(name, stackPrefix) || strings.HasPrefix(name, hexclavePrefix) {
+		if isStackHeader(name) {
 			return true
 		}
 	}
 	return false
+}
+
+func isStackHeader(name string) bool {
+	return strings.HasPrefix(name, stackPrefix) || strings.HasPrefix(name, hexclavePrefix)
+}
+
+// heard returns r as this Manager understands it. Without [Config.ProjectID] the headers
+// of the family mean nothing, so they are left out before anything reads them.
+func (m *Manager) heard(r *http.Request) *http.Request {
+	if m.cfg.ProjectID != "" || !isStackRequest(r) {
+		return r
+	}
+	plain := *r // the host's request stays as it is
+	plain.Header = maps.Clone(r.Header)
+	maps.DeleteFunc(plain.Header, func(name string, _ []string) bool { return isStackHeader(name) })
+	return &plain
 }
 
 // StackHeaders gives the host's own routes what the published SDK expects of every
@@ -171,7 +188,7 @@ func (m *Manager) stackIdentity(r *http.Request, check tokenCheck) (id Identity,
 			Details: map[string]any{"accessType": clipText(string(access), 64)},
 		}
 	}
-	if m.cfg.ProjectID != "" && project == "" {
+	if project == "" {
 		return Identity{}, false, &APIError{
 			Status: 400, Code: codeAccessTypeWithoutProjectID, Message: "x-stack-access-type came without x-stack-project-id.",
 			Details: map[string]any{"request_type": string(access)},
@@ -208,10 +225,10 @@ func (m *Manager) stackIdentity(r *http.Request, check tokenCheck) (id Identity,
 	return id, true, nil
 }
 
-// checkProject compares a project header, where there is one and we have a project.
+// checkProject compares a project header, if there is one.
 func (m *Manager) checkProject(project, sessionID string) error {
 	switch {
-	case project == "" || m.cfg.ProjectID == "" || project == m.cfg.ProjectID:
+	case project == "" || project == m.cfg.ProjectID:
 		return nil
 	case sessionID != "":
 		return &APIError{
@@ -227,17 +244,29 @@ func (m *Manager) checkProject(project, sessionID string) error {
 }
 
 func (m *Manager) checkClientKey(key string) error {
-	details := map[string]any{"project_id": m.clientID}
+	if key == publicClientKey && m.cfg.ProjectID != "" {
+		key = ""
+	}
+	e := &APIError{Status: 401, Details: m.projectDetails()}
 	switch {
 	case slices.Contains(m.cfg.ClientKeys, key):
 		return nil
-	case key != "" && key != publicClientKey:
-		return &APIError{Status: 401, Code: codeInvalidPublishableClientKey, Message: "The client key is not valid.", Details: details}
+	case key != "":
+		e.Code, e.Message = codeInvalidPublishableClientKey, "The client key is not valid."
 	case m.cfg.RequireClientKey:
-		return &APIError{Status: 401, Code: codePublishableClientKeyRequired, Message: "A client key is required.", Details: details}
+		e.Code, e.Message = codePublishableClientKeyRequired, "A client key is required."
 	default:
 		return nil
 	}
+	return e
+}
+
+// projectDetails are those of refusals in which the published SDK looks for the project.
+func (m *Manager) projectDetails() map[string]any {
+	if m.cfg.ProjectID == "" {
+		return nil
+	}
+	return map[string]any{"project_id": m.cfg.ProjectID}
 }
 
 func (m *Manager) checkServerKey(id *Identity, key, required string) error {

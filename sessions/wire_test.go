@@ -427,6 +427,10 @@ func (h *wireHost) readable(t *testing.T, text string) string {
 	})
 }
 
+// ofTheFamily is what only the published SDK understands. Codes are the same for all.
+var ofTheFamily = regexp.MustCompile(`(?i)x-stack|x-hexclave|project_id|branch|access[ -]type|actual_access|` +
+	`refresh_token_id|"role"|selected_team|signed_up|is_anonymous|is_restricted|restricted_reason|requires_totp`)
+
 // TestWire holds every kind of answer, byte for byte: with a project, as the published SDK
 // needs them, and without one.
 func TestWire(t *testing.T) {
@@ -456,6 +460,10 @@ func TestWire(t *testing.T) {
 				t.Fatal(err)
 			}
 			holdBlocks(t, b.String(), string(want))
+			answers := regexp.MustCompile(`(?m)^=== .*`).ReplaceAllString(b.String(), "")
+			if found := ofTheFamily.FindAllString(answers, -1); name == "plain" && len(found) > 0 {
+				t.Errorf("without a project the answers say %q", found)
+			}
 		})
 	}
 }

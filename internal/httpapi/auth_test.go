@@ -300,12 +300,36 @@ func TestClientKeys(t *testing.T) {
 	}
 }
 
-func TestWithoutAProjectNoneIsCompared(t *testing.T) {
+// Without a project the headers of the family mean nothing, and no answer has one; the
+// tests of package sessions hold every answer.
+func TestWithoutAProjectTheFamilyMeansNothing(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t, func(c *sessions.Config) { c.ProjectID, c.Audience = "", "my-app" })
 	own := e.signIn(t, alice)
-	e.do(t, http.MethodGet, "/auth/sessions/current", stack("project-id", "", "access-type", "client", "access-token", own.access)).want(t, 200)
-	e.do(t, http.MethodGet, "/auth/sessions/current", stack("project-id", "whatever", "access-type", "client", "access-token", own.access)).want(t, 200)
+	family := stack("access-type", "client", "access-token", own.access, "override-error-status", "true")
+	e.do(t, http.MethodGet, "/auth/sessions/current", family).refused(t, 401, nobody)
+	e.do(t, http.MethodGet, "/auth/sessions/current", family, bearer(own.access)).want(t, 200)
+	e.do(t, http.MethodGet, "/auth/sessions/current", family, bearer("x")).refused(t, 401, unparsable)
+	e.do(t, http.MethodGet, "/auth/sessions?user_id=me", family, bearer(e.serverKey)).refused(t, 400, "CANNOT_GET_OWN_USER_WITHOUT_USER")
+	e.refresh(t, own.refresh).refused(t, 400, "SCHEMA_ERROR")
+	e.do(t, http.MethodPost, "/auth/sessions/current/refresh", jsonBody(`{"refresh_token":"`+own.refresh+`"}`)).want(t, 200)
+	// Details are our own, or absent.
+	for _, a := range []answer{
+		e.do(t, http.MethodGet, "/auth/sessions/current", bearer(e.serverKey+"x")).refused(t, 401, "INVALID_SECRET_SERVER_KEY"),
+		e.do(t, http.MethodGet, "/auth/sessions/current", bearer(e.adminKey+"x")).refused(t, 401, "INVALID_SUPER_SECRET_ADMIN_KEY"),
+		e.do(t, http.MethodPost, "/auth/sessions", bearer(own.access), jsonBody(`{"user_id":"`+alice+`"}`)).refused(t, 401, "INSUFFICIENT_ACCESS_TYPE"),
+		e.do(t, http.MethodDelete, "/auth/sessions/current").refused(t, 401, "ACCESS_TOKEN_EXPIRED"),
+	} {
+		if a.json["details"] != nil {
+			t.Errorf("%s", a.body)
+		}
+	}
+	e.clock.Advance(time.Hour)
+	a := e.do(t, http.MethodGet, "/auth/sessions/current", bearer(own.access)).refused(t, 401, "ACCESS_TOKEN_EXPIRED")
+	if d := a.details(); len(d) != 3 || d["session_id"] != own.id || d["user_id"] != alice || d["expired_at_millis"] == nil {
+		t.Errorf("details %v", d)
+	}
+	own = e.signIn(t, alice)
 	e.do(t, http.MethodPost, "/auth/oauth/token", form("grant_type", "refresh_token", "refresh_token", own.refresh)).want(t, 200)
 	e.do(t, http.MethodPost, "/auth/oauth/token", form("grant_type", "refresh_token", "refresh_token", own.refresh, "client_id", "whatever")).want(t, 200)
 	e.do(t, http.MethodGet, "/projects/my-app/.well-known/jwks.json").refused(t, 404, "NOT_FOUND")

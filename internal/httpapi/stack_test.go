@@ -143,7 +143,7 @@ func TestWriteError(t *testing.T) {
 		header map[string]string
 	}{
 		"no credentials": {
-			sessions.ErrNoCredentials, 401, `{"code":"ACCESS_TYPE_REQUIRED","error":"Credentials are required: a server key or an access token as Authorization: Bearer, or an access type."}`,
+			sessions.ErrNoCredentials, 401, `{"code":"ACCESS_TYPE_REQUIRED","error":"Credentials are required: a server key or an access token as Authorization: Bearer."}`,
 			map[string]string{"Www-Authenticate": `Bearer realm="sessile"`},
 		},
 		"a bad token":                    {sessions.ErrInvalidToken, 401, `{"code":"UNPARSABLE_ACCESS_TOKEN","error":"The access token is not valid."}`, map[string]string{"Www-Authenticate": `Bearer realm="sessile", error="invalid_token", error_description="The access token is not valid."`}},

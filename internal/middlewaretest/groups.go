@@ -10,7 +10,7 @@ type contextKey struct{}
 
 // groups is middlewares that stand at different heights of an app.
 func (s *suite) groups(t *testing.T) {
-	h := newHost(t, withoutProject)
+	h := newHost(t)
 	user, acting := bearer(token(h.SignIn(t, "alice"))), bearer(token(h.Impersonate(t, "root", "alice")))
 	require := Middleware{Kind: Require, Manager: h.Manager}
 
@@ -96,8 +96,8 @@ func (s *suite) groups(t *testing.T) {
 	// Key and token in one request: the middleware within sees both, too.
 	s.run(t, "nested/a key next to a user", func(t *testing.T) {
 		w := s.send(t, s.Build(t, nested), http.MethodGet, "/app/my/money/send",
-			"x-stack-access-type: server", "x-stack-secret-server-key: "+h.server, "x-stack-access-token: "+
-				token(h.SignIn(t, "bob")))
+			"x-stack-project-id: "+h.Config.ProjectID, "x-stack-access-type: server",
+			"x-stack-secret-server-key: "+h.server, "x-stack-access-token: "+token(h.SignIn(t, "bob")))
 		hold(t, w, http.MethodGet, "server|backend|bob", true)
 	})
 

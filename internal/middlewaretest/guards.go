@@ -35,7 +35,7 @@ func (c caller) admitted(by Kind) bool {
 func callersOf(t *testing.T, h *host) []caller {
 	t.Helper()
 	family := func(spelling, access string, more ...string) []string {
-		headers := []string{spelling + "access-type: " + access}
+		headers := []string{spelling + "project-id: " + h.Config.ProjectID, spelling + "access-type: " + access}
 		for _, m := range more {
 			headers = append(headers, spelling+m)
 		}
@@ -87,7 +87,7 @@ func body(w *httptest.ResponseRecorder) string { return strings.TrimSpace(w.Body
 // guards is the guards against impersonation, after each middleware, for each kind
 // of caller and each method.
 func (s *suite) guards(t *testing.T) {
-	h := newHost(t, withoutProject)
+	h := newHost(t)
 	callers := callersOf(t, h)
 	fronts := map[string]Middleware{
 		"Require":       {Kind: Require, Manager: h.Manager},

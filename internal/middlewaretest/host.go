@@ -73,7 +73,7 @@ func newHost(t testing.TB, change ...func(*sessions.Config)) *host {
 	return h
 }
 
-// withoutProject is for requests of the x-stack family that name no project.
+// withoutProject is a host that has no clients of the x-stack family.
 func withoutProject(c *sessions.Config) { c.ProjectID, c.Audience = "", "test" }
 
 // asked returns the token of an impersonation of alice that root has asked for, and

@@ -158,6 +158,7 @@ func Run(t *testing.T, adapters ...Adapter) {
 				run  func(*suite, *testing.T)
 			}{
 				{"callers", (*suite).callers},
+				{"without a project", (*suite).withoutAProject},
 				{"revocation", (*suite).revocation},
 				{"feed", (*suite).feed},
 				{"guards", (*suite).guards},

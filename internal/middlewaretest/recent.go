@@ -85,7 +85,7 @@ func (s *suite) recent(t *testing.T) {
 		hold(t, w, http.MethodGet, "client||alice", false)
 	})
 
-	h := newHost(t, withoutProject)
+	h := newHost(t)
 	callers := callersOf(t, h)
 	for _, front := range []Kind{Require, Optional, RequireServer} {
 		for _, c := range callers {

@@ -32,10 +32,8 @@ func envelope(w http.ResponseWriter, r *http.Request, err *sessions.APIError) {
 func (s *suite) refusals(t *testing.T) {
 	shaped := func(t *testing.T, change ...func(*sessions.Config)) *host {
 		t.Helper()
-		return newHost(t, append([]func(*sessions.Config){func(c *sessions.Config) {
-			c.WriteError = envelope
-			c.ProjectID, c.Audience = "", "test"
-		}}, change...)...)
+		own := func(c *sessions.Config) { c.WriteError = envelope }
+		return newHost(t, append([]func(*sessions.Config){own}, change...)...)
 	}
 	s.refusalsOfMiddlewares(t, shaped)
 	for _, m := range mounts {

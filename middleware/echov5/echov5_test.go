@@ -358,7 +358,7 @@ func TestAnErrorTellsTheLogItsCause(t *testing.T) {
 		"of ours": {
 			sessions.ErrNoCredentials,
 			"ACCESS_TYPE_REQUIRED: Credentials are required: a server key or an access token as Authorization: " +
-				"Bearer, or an access type.: sessions: unauthenticated: no credentials",
+				"Bearer.: sessions: unauthenticated: no credentials",
 		},
 		"the host": {
 			&sessions.APIError{Status: 409, Code: "TAKEN", Message: "The name is taken."}, "TAKEN: The name is taken.",
