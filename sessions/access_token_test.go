@@ -23,7 +23,7 @@ import (
 
 var b64 = base64.RawURLEncoding
 
-// forger signs whatever it is told, with the key of a Manager.
+// forger signs anything with the key of a Manager.
 type forger struct {
 	*kit
 	key           *ecdsa.PrivateKey

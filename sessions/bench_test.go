@@ -87,7 +87,7 @@ func BenchmarkDial(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
-	replica, err := sessions.New(k.Config) // which has ended none of them
+	replica, err := sessions.New(k.Config) // which has ended no session
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -84,7 +84,7 @@ func TestUnderRefreshPathOnlyTheEndpointRefreshes(t *testing.T) {
 	b.send(t, "GET", "/me", stale).want(t, 401, "ACCESS_TOKEN_EXPIRED", "")
 	b.send(t, "GET", "/me").want(t, 401, "ACCESS_TYPE_REQUIRED", "")
 	b.send(t, "GET", "/open", stale).want(t, 200, "nobody", "")
-	// Below the path, where the refresh cookie comes along, too.
+	// Below the path, to which browsers send the refresh cookie, too.
 	b.send(t, "GET", "/auth/sessions/current").want(t, 401, "ACCESS_TYPE_REQUIRED", "")
 	if n := s.Faults.Calls(sessionstest.MethodRefresh); n != 0 {
 		t.Errorf("%d refreshes", n)

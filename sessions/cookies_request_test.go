@@ -391,7 +391,7 @@ func TestHeadersWinOverCookies(t *testing.T) {
 				})
 			}
 			send(s.browse(t, alice)).want(t, test.status, test.text, "")
-			// Dead cookies beside a header that counts are left alone.
+			// Dead cookies next to a header that counts are left alone.
 			if test.text != "alice" {
 				dead := s.browse(t)
 				dead.jar[refreshCookie] = &http.Cookie{Value: "x", Path: "/", Expires: s.Clock.Now().Add(time.Hour)}
@@ -541,9 +541,9 @@ func TestABrowserOverHTTP2(t *testing.T) {
 	}
 }
 
-// A neighbouring host cannot set a cookie whose name begins with __Host-, but one whose
-// name begins with a space that is none of ASCII it can. Servers that trim those take it
-// for ours.
+// A neighbouring host cannot set a cookie whose name begins with __Host-, but it can set one
+// whose name begins with a non-ASCII space before that. Servers that trim such spaces take it
+// for the real one.
 func TestACookieNameHasNoOtherSpaceAroundIt(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)

@@ -29,7 +29,7 @@ const (
 	actingRefreshCookie = "__Host-sessile_acting_refresh"
 )
 
-// site is a host in cookie mode: routes behind the middleware, and our endpoints.
+// site is a host in cookie mode: routes after the middleware, and the endpoints.
 type site struct {
 	*sessionstest.Kit
 	http.Handler
@@ -276,8 +276,8 @@ func TestCookiesAreSetAndClearedByTheseLines(t *testing.T) {
 			wantLines(set(own),
 				line(test.own[0], own.AccessToken.Reveal(), 600), line(test.own[1], own.RefreshToken.Reveal(), 5400),
 				clearedActing[0], clearedActing[1])
-			// An impersonation outlasts its tokens in the browser: where the browser
-			// put them away by itself, the next request would be the user's own.
+			// The cookies of an impersonation outlast its tokens: if the browser dropped
+			// them by itself, the next request would be the user's own.
 			acting := s.Impersonate(t, "alice", "bob").Grant
 			wantLines(set(acting),
 				line(test.acting[0], acting.AccessToken.Reveal(), 365*24*3600),

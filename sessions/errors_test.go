@@ -206,7 +206,7 @@ func TestWhatAHookWrapsIsNotOurAnswer(t *testing.T) {
 				t.Errorf("asked %d times, want %d or more", asked, want)
 			}
 			h.set("", nil)
-			h.refresh(t, alice.RefreshToken) // none of it has ended a session
+			h.refresh(t, alice.RefreshToken) // no session has ended
 			h.refresh(t, acting.RefreshToken)
 		})
 	}

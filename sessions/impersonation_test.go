@@ -255,7 +255,7 @@ func TestRefusalsOfOneActorAreBounded(t *testing.T) {
 	if n := len(g.TakeEvents()); n != 9 {
 		t.Errorf("of a Joined: %d events", n)
 	}
-	// What a key says of its actors is told apart.
+	// The actors that a key names are counted separately.
 	g.TakeEvents()
 	for i := range 30 {
 		_, _ = g.Create(t.Context(), sessions.CreateParams{
@@ -356,7 +356,7 @@ func TestImpersonationEndsByItself(t *testing.T) {
 		do     func(t *testing.T, g *governed, actor sessions.Grant)
 		reason sessions.EndReason
 		want   error // of the refresh after it
-		// late: nobody is told before the refresh
+		// late: there is no event before the refresh
 		late bool
 	}{
 		{"the actor signs out", func(t *testing.T, g *governed, actor sessions.Grant) {

@@ -12,8 +12,8 @@ import (
 	"github.com/sessile-go/sessile/sessions/sessionstest"
 )
 
-// A host with integer ids converts them at three places: where it signs a user in, where
-// it looks one up, and where a handler reads who is calling.
+// A host with integer ids converts them in three places: when it signs a user in, when it
+// looks one up, and when a handler reads the caller's identity.
 func ExampleIntUsers() {
 	names := map[uint]string{7: "Ada"} // yours, in your table
 	findUser := func(_ context.Context, id uint) (sessions.User, error) {

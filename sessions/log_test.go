@@ -19,8 +19,8 @@ import (
 	"github.com/sessile-go/sessile/sessions/sessionstest"
 )
 
-// A host that has said nothing of logging gets the cause of an outage where the rest of
-// its log goes, wherever that goes by then. Not parallel: the default is everybody's.
+// A host without a Logger gets the cause of an outage in its default log, even if that was
+// replaced meanwhile. Not parallel: the default is global.
 func TestWithoutALoggerTheDefaultOneIsAskedAtEachLine(t *testing.T) { //nolint:paralleltest // the default is global
 	old, writer, flags := slog.Default(), log.Writer(), log.Flags()
 	defer func() {
@@ -69,7 +69,7 @@ func (k *failingKit) fail(err error) {
 	k.Faults.Before = func(context.Context, sessionstest.Call) error { return err }
 }
 
-// get asks for the current session, by the endpoint and behind a middleware.
+// get asks for the current session, at the endpoint and after a middleware.
 func (k *failingKit) get(t *testing.T) {
 	t.Helper()
 	r := httptest.NewRequest(http.MethodGet, "/auth/sessions/current", nil)

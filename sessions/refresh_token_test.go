@@ -44,7 +44,7 @@ func TestRefreshTokensThatAreNotOurs(t *testing.T) {
 			t.Errorf("%s: error %v, want ErrMalformed", name, err)
 		}
 	}
-	k.refresh(t, sessions.NewToken(good)) // none of it has done any harm
+	k.refresh(t, sessions.NewToken(good)) // the session still works
 }
 
 func FuzzRefreshToken(f *testing.F) {

@@ -95,7 +95,7 @@ func (r *replicas) endLate(t *testing.T, s *sessionstest.SignedIn, ago time.Dura
 	}
 }
 
-// pass lets time pass inside a synctest bubble, where nobody waits for it.
+// pass lets time pass inside a synctest bubble, without waiting.
 func pass(d time.Duration) { time.Sleep(d) } //nolint:forbidigo // the bubble's clock, not the real one
 
 func TestBoundedRoutesRefuseWithinTheBoundWhateverThePhase(t *testing.T) {
@@ -408,7 +408,8 @@ func TestRevocationFallbackIsStrictOrStateless(t *testing.T) {
 	}
 }
 
-// Whose clock was set back cannot tell how old the feed is, until the next poll.
+// After its clock was set back, a process does not know the age of the feed until the next
+// poll.
 func TestAClockSetBackMakesTheFeedBehindUntilItReads(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -528,9 +529,8 @@ func TestTheFeedEndsWhatIsLeftUnmarked(t *testing.T) {
 	})
 }
 
-// A hook that panics or hangs, or a statement that does, costs the marking and never the
-// feed: that runs in a goroutine where nobody else would recover, and what is bounded
-// relies on it.
+// A hook or a statement that panics or hangs stops the marking and never the feed. The feed
+// runs in a goroutine in which nobody else would recover, and bounded routes rely on it.
 func TestMarkingWhatIsLeftLeavesTheFeedAlone(t *testing.T) {
 	t.Parallel()
 	for name, breaks := range map[string]func(c *sessions.Config){

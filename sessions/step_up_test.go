@@ -14,7 +14,7 @@ import (
 	"github.com/sessile-go/sessile/sessions/sessionstest"
 )
 
-// admitted is the context of a request with this bearer token, behind the middleware.
+// admitted returns the context of a request with this bearer token after the middleware.
 func admitted(t *testing.T, m *sessions.Manager, token string) context.Context {
 	t.Helper()
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", nil)

@@ -143,7 +143,7 @@ func TestAWatchHearsOfWhatEndedDuringALongOutage(t *testing.T) {
 		pass(time.Minute)
 		end(t, r.here, alice)
 		pass(3 * time.Hour)
-		wantCause(ctx, t, nil) // nobody could tell
+		wantCause(ctx, t, nil) // nobody knew
 		away.Store(false)
 		pass(sessions.RevocationBound)
 		wantCause(ctx, t, sessions.ErrExpired)

@@ -129,8 +129,8 @@ func headers(fill *strings.Replacer, lines []string) option {
 	}
 }
 
-// challengeError is the error of the challenge, "-" where there is a challenge
-// without, "" without one.
+// challengeError returns the error of the challenge, "-" for a challenge without an error,
+// or "" without a challenge.
 func challengeError(a answer) string {
 	challenge := a.header.Get("Www-Authenticate")
 	if challenge == "" {
@@ -144,7 +144,7 @@ func challengeError(a answer) string {
 	return code
 }
 
-// Credentials count where they belong and nowhere else.
+// Credentials in the query or the body do not count.
 func TestCredentialsInQueryAndBodyAreNone(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
@@ -259,7 +259,7 @@ func TestStackFamily(t *testing.T) {
 	}
 }
 
-// Where a request has both spellings, the newer one counts.
+// If a request has both spellings, the newer one counts.
 func TestTheNewerSpellingWins(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)

@@ -20,11 +20,11 @@ type badInput struct {
 	body    string
 	status  int
 	code    string
-	// refusal is of the one event that tells of a refused impersonation; where it
-	// is empty there must be no event.
+	// refusal is that of the one event of a refused impersonation; if it is empty, there
+	// must be no event.
 	refusal string
-	// hosts is whether the answer may be that of the host's mux where routes are
-	// registered one by one, for methods and paths.
+	// hosts is true if the answer may come from the host's mux, for methods and paths, when
+	// routes are registered one by one.
 	hosts bool
 }
 
@@ -497,7 +497,7 @@ func TestBadInput(t *testing.T) {
 							t.Errorf("status %d", a.status)
 						}
 					case c.hosts && mountName == "Register" && a.status >= 400 && a.status < 500:
-						// The mux decodes and then it is one of ours, refused.
+						// The mux decodes the path; the route then refuses it.
 					default:
 						a.refused(t, c.status, c.code)
 					}

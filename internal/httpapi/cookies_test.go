@@ -195,7 +195,7 @@ func TestRefreshByCookieAnswersWithoutTokens(t *testing.T) {
 			e := newEnv(t, cookieMode)
 			own, acting := e.signIn(t, alice), e.signIn(t, bob, impersonating(alice))
 			sent, id, user, set := []option{own.own()}, own.id, alice, ownSet
-			if acts { // it counts where both are there
+			if acts { // it counts if both are there
 				sent, id, user, set = []option{own.own(), acting.acting()}, acting.id, bob, actingSet
 			}
 			a := e.refreshByCookie(t, sent...).want(t, 200).did(t, set)
@@ -227,7 +227,7 @@ func TestTheRefreshHeaderWinsOverTheCookie(t *testing.T) {
 		a.text("refresh_token") == "" {
 		t.Errorf("%s", redactedBody(a))
 	}
-	// Also where it is wrong, and whatever the origin: no browser sends it by itself.
+	// Even a wrong one, and with any origin: no browser sends it by itself.
 	e.refresh(t, "x", mine.own()).refused(t, 401, refused).did(t, nothing)
 	e.refresh(t, other.refresh, mine.own(), header("Sec-Fetch-Site", "cross-site")).want(t, 200).did(t, nothing)
 	e.do(t, http.MethodPost, "/auth/sessions/current/refresh", mine.own(),
@@ -238,7 +238,7 @@ func TestTheRefreshHeaderWinsOverTheCookie(t *testing.T) {
 	if e.row(t, mine.id) != before {
 		t.Error("the cookie's session was refreshed")
 	}
-	// Beside other credentials there is no refresh token at all; an empty header is none.
+	// Next to other credentials no refresh token is read; an empty header counts as absent.
 	e.refreshByCookie(t, mine.own(), bearer("x")).refused(t, 400, "SCHEMA_ERROR").did(t, nothing)
 	e.refresh(t, "", mine.own()).want(t, 200).did(t, ownSet)
 }

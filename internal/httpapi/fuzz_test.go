@@ -161,8 +161,8 @@ func FuzzAuthenticate(f *testing.F) {
 			if status >= 500 || status < 400 && !withSecret {
 				t.Errorf("%s: status %d: %s", call, status, w.Body)
 			}
-			// The log only: an unknown project or access type is told to the caller
-			// whose word it is, as the contract has it, whatever it looks like.
+			// The log only: the answer names an unknown project or access type as the caller
+			// wrote it, whatever it looks like.
 			e.checkLeaks(t, call, answer{status: http.StatusOK})
 		}
 	})

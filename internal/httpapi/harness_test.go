@@ -190,8 +190,8 @@ func (e *env) takeEvents() []sessions.EventType {
 // takeWholeEvents returns the events since the last call.
 func (e *env) takeWholeEvents() []sessions.Event { return e.kit.TakeEvents() }
 
-// toldRefusal fails the test unless one event was told since the last call, of an
-// impersonation refused for this; none at all, where it is empty.
+// toldRefusal fails the test unless there was exactly one event since the last call, of an
+// impersonation refused for this reason. If want is empty, there must be no event.
 func (e *env) toldRefusal(t testing.TB, want string) sessions.Event {
 	t.Helper()
 	events := e.takeWholeEvents()
@@ -229,7 +229,7 @@ var mounts = map[string]func(e *env){
 }
 
 // rows is a store that knows every row that was ever made, and the state of its
-// refresh tokens as far as it was ever told.
+// refresh tokens as far as callers have seen it.
 type rows struct {
 	sessions.Store
 	mu     sync.Mutex
@@ -350,7 +350,7 @@ func form(pairs ...string) option {
 
 // answer is an answer that has kept the rules that all answers have to keep.
 type answer struct {
-	// status is the real one, also where the request asked for 200.
+	// status is the real one, even if the request asked for 200.
 	status int
 	// wire is the one that was sent.
 	wire   int
@@ -412,7 +412,7 @@ func (e *env) judge(t testing.TB, r *http.Request, sent []byte, response *http.R
 	foreign := e.serve != http.Handler(e.handler) && strings.HasPrefix(a.header.Get("Content-Type"), "text/plain") &&
 		(a.status == http.StatusNotFound || a.status == http.StatusMethodNotAllowed)
 	if foreign || a.status == http.StatusTemporaryRedirect && e.prefix != "" {
-		return a // the answer of the host's mux, not of ours
+		return a // the answer of the host's mux
 	}
 	if strings.Contains(a.header.Get("Content-Type"), "json") && len(content) > 0 &&
 		a.status != http.StatusPartialContent {
@@ -612,8 +612,8 @@ var openapi = sync.OnceValues(func() (validator.Validator, error) {
 // openapi.yaml.
 func (e *env) checkOpenAPI(t testing.TB, where string, r *http.Request, path string, sent []byte, a answer) {
 	t.Helper()
-	// The document describes GET; a method or a path that is none of it, it
-	// cannot describe. A part of the keys is no JSON.
+	// The document describes GET; it cannot describe other methods and paths. A part of the
+	// keys is not JSON.
 	if r.Method == http.MethodHead || a.status == http.StatusPartialContent || a.json["code"] == "METHOD_NOT_ALLOWED" ||
 		a.json["error"] == "There is nothing here." {
 		return

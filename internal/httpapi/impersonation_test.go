@@ -205,7 +205,7 @@ func TestAnOrdinaryTokenHasNoActor(t *testing.T) {
 func TestARefusedImpersonation(t *testing.T) {
 	t.Parallel()
 	type test struct {
-		as     string // whose credential; root's where empty
+		as     string // whose credential; root's if empty
 		body   string
 		status int
 		code   string
@@ -447,7 +447,7 @@ func TestARefusedImpersonation(t *testing.T) {
 
 func because(p *sessions.CreateParams) { p.Reason = "of the test" }
 
-// Of a malformed request the event still has what can be told of it.
+// The event of a malformed request has everything that could be read.
 func TestARefusalTellsWhatWasAsked(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t)
@@ -505,7 +505,7 @@ func TestRequiredGovernanceOverHTTP(t *testing.T) {
 	}
 }
 
-// A key is not subject to the policy, and a user beside it does not change that.
+// A key is not subject to the policy, and a user next to it does not change that.
 func TestKeysAreNotSubjectToThePolicy(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t)
@@ -539,8 +539,8 @@ func TestAnImpersonationIsCappedByItsActorsSession(t *testing.T) {
 	}
 }
 
-// A token whose actor has an actor is none of ours, whoever signed it: the claim
-// has one member.
+// A token whose actor has an actor is invalid, whoever signed it: the claim has one
+// member.
 func TestAnActorOfAnActorIsRefused(t *testing.T) {
 	t.Parallel()
 	for name, spoil := range map[string]func(*sessions.Session, *sessions.User) map[string]any{
@@ -626,7 +626,7 @@ func TestAnImpersonationHasNothingButItself(t *testing.T) {
 	}
 }
 
-// Who sees impersonations, who may end them, and who is told of how many.
+// Who sees impersonations, who may end them, and who learns how many.
 func TestVisibilityOverHTTP(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -697,7 +697,7 @@ func TestVisibilityOverHTTP(t *testing.T) {
 			}
 			o.dead(t, first)
 			o.alive(t, admin)
-			// All the others: it ends what it does not see, and is not told of that.
+			// All the others: it also ends hidden ones, and does not learn of them.
 			if a := o.do(t, http.MethodDelete, "/auth/sessions", bearer(own.access)).want(t,
 				200); a.json["ended"] != test.count {
 				t.Errorf("%s, want %v", a.body, test.count)
@@ -820,7 +820,7 @@ func TestRefreshOfAnImpersonationThatIsOver(t *testing.T) {
 	}
 }
 
-// A policy that cannot tell ends nothing.
+// A policy without an answer ends nothing.
 func TestRefreshWhereThePolicyCannotTell(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t)

@@ -38,7 +38,7 @@ func TestListFields(t *testing.T) {
 		fmt.Sprintf(`{"actor":"admin-1","created_at":%d,"expires_at":%d,"id":%q,"is_current_session":false,`+
 			`"is_impersonation":true,"last_used_at":%d,"reason":null,"user_agent":null,"user_id":%q}`,
 			used, e.clock.Now().Add(time.Hour).UnixMilli(), acting.id, used, alice)
-	// The hour is not shown where it is before the beginning.
+	// The hour is not shown if it is before the beginning.
 	theirs :=
 		fmt.Sprintf(`{"created_at":%d,"expires_at":%d,"id":%q,"is_current_session":true,`+
 			`"is_impersonation":true,"last_used_at":%d,"user_agent":null,"user_id":%q}`,
@@ -329,8 +329,8 @@ func TestTheCurrentSessionIsNotEndedByID(t *testing.T) {
 	}
 }
 
-// A session that was ended over HTTP is refused on the host's routes at once, in
-// this process, where they ask no database.
+// A session that was ended over HTTP is refused at once on the host's routes in this
+// process, even if they query no database.
 func TestEndedIsRefusedAtOnce(t *testing.T) {
 	t.Parallel()
 	for _, call := range []string{

@@ -215,7 +215,7 @@ func TestWhoMayDoWhat(t *testing.T) {
 						"401 INSUFFICIENT_ACCESS_TYPE": "insufficient_scope", "401 ACCESS_TYPE_REQUIRED": "-",
 						"401 ACCESS_TOKEN_EXPIRED": "-",
 					}[want]
-					if got := challengeError(a); got != challenge { // an error only where there were credentials
+					if got := challengeError(a); got != challenge { // an error only if there were credentials
 						t.Errorf("challenge %q, want error %q", a.header.Get("Www-Authenticate"), challenge)
 					}
 					if after := e.snapshot(t); before != after {

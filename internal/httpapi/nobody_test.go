@@ -21,8 +21,8 @@ func (u untouched) Read([]byte) (int, error) {
 
 func (untouched) Close() error { return nil }
 
-// Of nobody's request the body is not looked at, nor what is wrong with it, and nothing
-// tells of it: whoever knows no credential can cost no more than that.
+// The body of a request without credentials is not read, and its faults are not reported:
+// whoever has no credential causes no further cost.
 func TestNobodysBodyIsNotRead(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t, cookieMode)

@@ -15,7 +15,7 @@ import (
 	"github.com/sessile-go/sessile/sessions/sessionstest"
 )
 
-// refreshers are the ways to refresh over HTTP, and how each tells a refusal.
+// refreshers are the ways to refresh over HTTP, and how each reports a refusal.
 var refreshers = map[string]func(t testing.TB, e *env, token string) answer{
 	"the endpoint": func(t testing.TB, e *env, token string) answer { t.Helper(); return e.refresh(t, token) },
 	"the endpoint, in the newer spelling": func(t testing.TB, e *env, token string) answer {
@@ -239,7 +239,7 @@ func TestRefusedRefreshOverHTTP(t *testing.T) {
 	}
 }
 
-// Where the host says that a user may not, the session waits.
+// The session of a disabled user waits.
 func TestADisabledUserComesBack(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
@@ -719,7 +719,7 @@ func TestRevokeIsNotConfirmed(t *testing.T) {
 	e.do(t, http.MethodPost, "/auth/oauth/revoke", form("token", own.access)).want(t, 200)
 }
 
-// Signing out: what names the session, and what comes of it.
+// Signing out: how the session is named, and the results.
 func TestSignOutMatrix(t *testing.T) {
 	t.Parallel()
 	const gone = "401 REFRESH_TOKEN_NOT_FOUND_OR_EXPIRED"
@@ -835,7 +835,7 @@ func TestSignOutMatrix(t *testing.T) {
 	}
 }
 
-// Of two refresh tokens none is taken: which one was meant cannot be told.
+// Two refresh tokens are refused: it is unknown which one was meant.
 func TestTwoRefreshTokens(t *testing.T) {
 	t.Parallel()
 	for _, call := range []string{"POST /auth/sessions/current/refresh", "DELETE /auth/sessions/current"} {
@@ -909,8 +909,8 @@ func TestClientAddress(t *testing.T) {
 	})
 }
 
-// A database that is away is 503 on every endpoint, never "not found", and tells
-// nothing of itself.
+// An unavailable database is 503 on every endpoint, never "not found", and the answer shows
+// no details.
 func TestStoreFails(t *testing.T) {
 	t.Parallel()
 	failure := errors.New("dial tcp db.internal:5432: connection refused")
@@ -986,8 +986,8 @@ func TestStoreFails(t *testing.T) {
 	}
 }
 
-// Where the answer of the database is lost, the client is told that nothing is
-// known, and a repeat comes to the same end.
+// If the answer of the database is lost, the client learns that the result is unknown, and a
+// repeated request has the same result.
 func TestTheStoresAnswerIsLost(t *testing.T) {
 	t.Parallel()
 	for call, method := range map[string]sessionstest.Method{

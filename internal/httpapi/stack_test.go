@@ -177,7 +177,7 @@ func TestWriteError(t *testing.T) {
 	}
 }
 
-// Caching is not for outer middleware to decide where tokens are.
+// Outer middleware does not decide about caching of answers with tokens.
 func TestNoCacheKeepsAnAnswer(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)

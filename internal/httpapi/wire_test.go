@@ -17,8 +17,8 @@ import (
 	"time"
 )
 
-// patience is how long a test waits for an answer that should come at once. It is
-// long because machines are busy, and it only passes where something is wrong.
+// patience is how long a test waits for an answer that should come at once. It is long
+// because machines are busy, and it passes only if something is wrong.
 const patience = 30 * time.Second
 
 // serverLog is what net/http complains about: a panic that got through to it, a
@@ -40,7 +40,7 @@ func (l *serverLog) String() string {
 	return l.buf.String()
 }
 
-// listen puts the handler behind a real listener.
+// listen serves the handler on a real listener.
 func (e *env) listen(t testing.TB) (address string) {
 	t.Helper()
 	complaints := &serverLog{}
@@ -133,7 +133,7 @@ func TestBadInputOnTheWire(t *testing.T) {
 		name   string
 		write  func(net.Conn)
 		status []int
-		code   string // "" where net/http answers
+		code   string // "" if net/http answers
 	}
 	cases := func(fill *strings.Replacer) []wireCase {
 		f := fill.Replace

@@ -74,8 +74,7 @@ func TestEveryWiringThatWeShowServesEveryRoute(t *testing.T) {
 	}
 }
 
-// A parameter of the host's own mux around the handler is none of the handler's, whatever
-// its name.
+// The handler ignores parameters of the host's own mux around it, whatever their names.
 func TestPathValuesOfTheHost(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)

@@ -204,8 +204,8 @@ func (p *twoProcesses) end(t testing.TB, g sessions.Grant) {
 	}
 }
 
-// A session that one process ends is denied by another: at once where the route is
-// strict, soon where it is bounded, and its streams are closed.
+// A session that one process ends is denied by another: at once on strict routes, soon on
+// bounded ones, and its streams are closed.
 func TestWhatOneProcessEndsAnotherDenies(t *testing.T) {
 	t.Parallel()
 	p := startReplica(t)

@@ -68,7 +68,7 @@ func (f *family) end(s sessions.Session, reason sessions.EndReason) sessions.Ses
 	return s
 }
 
-// verdict is an error as a caller tells it from others.
+// verdict is an error as a caller distinguishes it from others.
 func verdict(err error) string {
 	switch {
 	case err == nil:

@@ -697,8 +697,8 @@ func dumpHolding(t testing.TB, w *dumpWorld, db *gorm.DB, st *store.Store) map[s
 	}
 }
 
-// dumpFill puts something into every exported field that is empty, and live secrets
-// where they could go, so that a field made later is rendered, too.
+// dumpFill fills every empty exported field, with live secrets if its type allows, so that
+// fields that are added later are rendered, too.
 func dumpFill(v reflect.Value, g sessions.Grant) {
 	switch v.Interface().(type) {
 	case sessions.Token:

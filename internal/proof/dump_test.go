@@ -406,7 +406,7 @@ func (w *dumpWorld) run(t testing.TB) {
 		w.clock.Advance(2 * time.Minute)
 		w.live = append(w.live, w.refresh(t, g)) // recovered
 
-		// Impersonations need not be told apart from others by their looks.
+		// Impersonations need not look different from others.
 		g = w.create(t, user("impersonated"),
 			`,"is_impersonation":true,"expires_in_millis":86400000,"actor":{"user_id":"support"},"reason":"ticket `+
 				`4711"`)
@@ -662,7 +662,7 @@ func (d dump) loot() []string {
 			for _, part := range dumpTokenLike.FindAll(run, -1) {
 				take(string(part))
 			}
-			// A column's value ends where the next begins, without a gap.
+			// The next column begins directly after a value, without a gap.
 			for _, prefix := range []string{"srt1_", "ssk_", "sak_", "ey"} {
 				for i := bytes.Index(run, []byte(prefix)); i >= 0 && i < len(run); i++ {
 					if bytes.HasPrefix(run[i:], []byte(prefix)) {
@@ -805,8 +805,7 @@ func TestADumpOpensNothing(t *testing.T) {
 	}
 }
 
-// plant shows that the search finds what there is, and that the attack opens with
-// it.
+// plant shows that the search finds a planted secret, and that the attack works with it.
 func (w *dumpWorld) plant(t *testing.T, db *gorm.DB, read func() dump) {
 	t.Helper()
 	token := w.live[0].RefreshToken.Reveal()

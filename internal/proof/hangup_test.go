@@ -202,8 +202,8 @@ func (h *hangUp) hangUpDuring(t *testing.T, request string) {
 	}
 }
 
-// look says whether a session has ended, and whether that was heard: as an event, and
-// where there is an audit log in there.
+// look reports whether a session has ended, and whether there was an event of it and, with an
+// audit log, an entry.
 func (h *hangUp) look(t *testing.T, g sessions.Grant) (heard, over bool) {
 	t.Helper()
 	s, err := h.store.Get(t.Context(), g.Session.ID)

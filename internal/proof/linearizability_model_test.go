@@ -37,8 +37,8 @@ const (
 	linIdle     linVerdict = "refused: idle"
 	linReplay   linVerdict = "refused: replay"
 	linLimit    linVerdict = "refused: recovery limit"
-	// linUnknown: the caller was told that it could not be told.
-	linUnknown linVerdict = "could not tell"
+	// linUnknown: the caller learned that the result is unknown.
+	linUnknown linVerdict = "unknown"
 )
 
 // linSlots is how many sessions a user of a history may have.
@@ -319,8 +319,8 @@ type linPartition struct {
 	ops   []porcupine.Operation
 }
 
-// linSplit sorts calls by user, gives sessions slots and, where an end of many is
-// a step for each session, splits those. The last calls of each user have to be
+// linSplit sorts calls by user, gives sessions slots and, if an end of many is a step for
+// each session, splits those. The last calls of each user have to be
 // reads of each session, without faults.
 func linSplit(rotation sessions.Rotation, calls []*linCall, splitEndMany bool) (map[string]linPartition, error) {
 	parts := make(map[string]linPartition)
@@ -426,7 +426,7 @@ func linPartitionOf(rotation sessions.Rotation, calls []*linCall, splitEndMany b
 	return p, nil
 }
 
-// linIdleTalk reports whether a call can only have been told no, and was: its
+// linIdleTalk reports whether a call could only be refused, and was: its
 // session was known to be over, or is expired at the time by the caller's clock,
 // which no order of calls can change. Such calls fit in anywhere, and several at
 // once are what takes the checker longest.
@@ -490,7 +490,7 @@ func linOneByOne(op porcupine.Operation, created []*linCall) []porcupine.Operati
 	return ops
 }
 
-// linOvers says for each session when the first caller was told that it had ended.
+// linOvers returns for each session when the first caller learned that it had ended.
 func linOvers(calls []*linCall) map[string]int64 {
 	overs := make(map[string]int64)
 	over := func(id string, at int64) {
@@ -514,9 +514,8 @@ func linOvers(calls []*linCall) map[string]int64 {
 	return overs
 }
 
-// linLate finds refreshes that succeeded although they began after somebody had
-// been told of the end of their session. The checker would, too; this says it
-// without a model.
+// linLate finds refreshes that succeeded although they began after somebody had learned of
+// the end of their session. The checker would find them, too; this needs no model.
 func linLate(calls []*linCall) error {
 	overs := linOvers(calls)
 	for _, c := range calls {

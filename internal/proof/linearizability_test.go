@@ -231,7 +231,7 @@ type linHistory struct {
 	calls    []*linCall
 	sessions [linUsers][]*linSession
 	troubles int // faults that happened
-	unknown  int // answers that could not tell
+	unknown  int // answers that were unknown
 }
 
 // linReplica is a process of the host.
@@ -244,7 +244,7 @@ type linReplica struct {
 type linSession struct {
 	id     string
 	tokens []string // in the order in which they arrived
-	over   bool     // a client was told so
+	over   bool     // a client has learned it
 }
 
 // linKey carries a *linCall to the store and to events.
@@ -532,7 +532,7 @@ type linCommand struct {
 	token   string
 }
 
-// choose makes up a call, and false where nothing is left that might change.
+// choose makes up a call, or returns false if nothing is left that might change.
 func (h *linHistory) choose(random *rand.Rand, w, i int) (linCommand, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -591,7 +591,7 @@ func (h *linHistory) choose(random *rand.Rand, w, i int) (linCommand, bool) {
 	return c, true
 }
 
-// do makes a call and notes what came of it.
+// do makes a call and records its result.
 func (h *linHistory) do(ctx context.Context, r *linReplica, c linCommand) {
 	ctx = context.WithValue(ctx, linKey{}, c.linCall)
 	var (
@@ -753,7 +753,7 @@ func (h *linHistory) check(splitEndMany bool) (unknown int, err error) {
 	return unknown, nil
 }
 
-// judge fails the test where there is no order, with a picture.
+// judge fails the test if there is no order, with a picture.
 func (h *linHistory) judge(t *testing.T, splitEndMany bool, sum *linSum) {
 	t.Helper()
 	began := time.Now()

@@ -76,8 +76,8 @@ func TestAWriteThatWaitsForALockIsGivenUp(t *testing.T) {
 					t.Errorf("%s: %v", what, err)
 				}
 			}
-			// A driver tells the server to give up a statement, and does not wait until it
-			// has. One that gets its lock before it hears of that goes through after all.
+			// A driver asks the server to cancel a statement and does not wait for it. A
+			// statement that gets its lock before the cancellation arrives is executed.
 			for deadline, waiting := time.Now().Add(time.Minute), 1; waiting > 0; {
 				if err := other.Raw(test.waiting).Scan(&waiting).Error; err != nil || time.Now().After(deadline) {
 					t.Fatalf("%d statements still wait: %v", waiting, err)

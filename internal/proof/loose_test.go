@@ -46,7 +46,7 @@ type looseFlaws struct {
 	lag bool
 	// forget loses every so many writes after they were answered.
 	forget int
-	// spare leaves one of many out where many are ended.
+	// spare leaves one session out when many are ended.
 	spare bool
 	// oneByOne ends many in as many steps.
 	oneByOne bool
@@ -233,7 +233,7 @@ func (st *looseStore) all() map[string]looseRow {
 	return maps.Clone(st.rows)
 }
 
-// EndDependents finds none: no session of the proofs stands behind another.
+// EndDependents returns an empty list: no session of the proofs has a parent.
 func (st *looseStore) EndDependents(context.Context, sessions.EndDependentsParams) ([]sessions.Session, error) {
 	return nil, nil
 }

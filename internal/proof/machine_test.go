@@ -164,7 +164,7 @@ func (s *machineSum) String() string {
 type machineWorld struct {
 	// handles are on one database.
 	handles []sessions.Store
-	// rows reads the rows of these users; nil where a store does not show them.
+	// rows reads the rows of these users; nil if a store does not show them.
 	rows func(ctx context.Context, users []string) (map[string]looseRow, error)
 	runs int
 }
@@ -353,8 +353,8 @@ func (m *machine) say(format string, args ...any) {
 	m.trace = append(m.trace, fmt.Sprintf("%12v  ", m.now.Sub(time.Unix(machineStart, 0)))+fmt.Sprintf(format, args...))
 }
 
-// machineRing are the secrets at a step: alone, with the next one behind it, behind
-// the next one, and so on.
+// machineRing returns the secrets at a step: one alone, then followed by the next one, then
+// after the next one, and so on.
 func machineRing(step int) []int {
 	switch k := step / 3; step % 3 {
 	case 0:
@@ -742,8 +742,8 @@ func (m *machine) present(t *rapid.T, r *machineReplica, s *machineSession, toke
 }
 
 // inside is the onlooker's reckoning of whether a duplicate of an answered
-// presentation comes in the window. Where an answer was lost and the window does
-// not restart, nobody outside knows when it began.
+// presentation comes in the window. If an answer was lost and the window does not restart,
+// nobody outside knows when it began.
 func (m *machine) inside(s *machineSession, token machineToken, a answered, now time.Time) bool {
 	if m.rotation.Overlap == sessions.NoOverlap || s.unsure[token.counter] && m.rotation.MaxRecoveries != 0 {
 		return false

@@ -69,8 +69,8 @@ type rotateDeploy struct {
 	keys    map[string]*ecdsa.PublicKey
 }
 
-// rotateFleet is two replicas on one database, and a host elsewhere that keeps the
-// JWK set for as long as it is told it may.
+// rotateFleet is two replicas on one database, and a host elsewhere that caches the JWK set
+// for as long as its max-age allows.
 type rotateFleet struct {
 	clock    *sessionstest.Clock
 	stores   [2]sessions.Store
@@ -182,8 +182,8 @@ func (f *rotateFleet) create(t testing.TB, replica, n int) {
 	}
 }
 
-// round lets every client refresh twice, at both replicas, all at once; meanwhile,
-// where deploy is given, it runs.
+// round lets every client refresh twice, at both replicas, all at once, while deploy runs if
+// it is not nil.
 func (f *rotateFleet) round(t testing.TB, deploy func() error) {
 	t.Helper()
 	var wg sync.WaitGroup
@@ -206,8 +206,8 @@ func (f *rotateFleet) round(t testing.TB, deploy func() error) {
 	wg.Wait()
 }
 
-// refresh is one refresh of a client. Where the store fails it tries again at the
-// other replica, as behind a load balancer.
+// refresh is one refresh of a client. If the store fails, it tries again at the other
+// replica, like a client of a load balancer.
 func (f *rotateFleet) refresh(ctx context.Context, c *rotateClient, replica int) error {
 	c.calls++
 	for attempt := range 20 {
@@ -328,7 +328,7 @@ func (f *rotateFleet) rotate(t *testing.T, old, fresh int) {
 	t.Helper()
 	refusedBefore := f.counts.refused
 
-	// 1. Append the new secret behind the old one, everywhere; wait an hour.
+	// 1. Append the new secret after the old one, everywhere; wait an hour.
 	f.step(t, old, fresh)
 	f.clock.Advance(rotateMaxAge - 34*time.Minute) // step takes 17 of them after the last deploy
 	f.round(t, nil)
@@ -513,7 +513,7 @@ func rotateKeys(set []byte) (map[string]*ecdsa.PublicKey, error) {
 	return keys, nil
 }
 
-// rotateVerify verifies an access token by a JWK set and nothing else of ours.
+// rotateVerify verifies an access token with a JWK set and nothing else.
 func rotateVerify(keys map[string]*ecdsa.PublicKey, token string) error {
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 {

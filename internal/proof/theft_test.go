@@ -22,7 +22,7 @@ import (
 
 // That SQLite and memory keep one table is held by other tests; what this one adds
 // is the HTTP API above it. So SQLite walks one use less, which takes a fifth of
-// the time, unless it is told to walk them all.
+// the time, unless the flag asks for all.
 var theftDepthSQLite = flag.Int("theft.sqlite", 4, "uses of a stolen token to interleave on SQLite")
 
 const theftDepth = 5
@@ -63,7 +63,7 @@ type theftSetup struct {
 var theftSetups = []theftSetup{
 	{"adopting victim, thief that keeps", sessions.Rotation{Overlap: time.Minute}, true, true, 3},
 	{"adopting victim, thief that adopts", sessions.Rotation{Overlap: time.Minute}, true, false, 2},
-	// Static against static is not told apart by anyone; the table says so too.
+	// Nobody can distinguish static from static; the table says so, too.
 	{"static victim, thief that keeps", sessions.Rotation{Overlap: time.Minute}, false, true, theftDepth},
 	{"static victim, thief that adopts", sessions.Rotation{Overlap: time.Minute}, false, false, 3},
 
@@ -90,7 +90,7 @@ func (u theftUse) String() string {
 }
 
 // theftPlans calls yield with every interleaving of at most depth uses. An
-// interleaving is shorter only where the table ends the session. The thief's first
+// interleaving is shorter only if the table ends the session. The thief's first
 // token is any one that the victim held up to then, so it stands for a theft at any
 // time before.
 //

@@ -86,8 +86,8 @@ func ExampleClock() {
 	// 08:01:30
 }
 
-// A handler is tested behind the real middleware: no database, no sign-in page, and
-// the clock goes where the test wants it.
+// A handler is tested with the real middleware, without a database or a sign-in page, and
+// with a clock that the test moves.
 func ExampleNew() {
 	t := &testing.T{} // yours
 	kit := sessionstest.New(t)

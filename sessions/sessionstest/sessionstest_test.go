@@ -25,7 +25,7 @@ func session() sessions.Session {
 	}
 }
 
-// dependent is the id of an impersonation behind the session.
+// dependent is the id of an impersonation that depends on the session.
 const dependent = "0195e000-0000-7000-8000-000000000003"
 
 func TestAClockMovesOnlyWhenTold(t *testing.T) {
@@ -90,7 +90,7 @@ func TestFaults(t *testing.T) {
 	ctx := t.Context()
 	at := sessions.Moment{Now: morning}
 
-	// Every method, with what tells whether it did anything.
+	// Every method, and whether it had an effect.
 	for _, c := range []struct {
 		method sessionstest.Method
 		call   func(st sessions.Store) (zero bool, err error)
