@@ -400,7 +400,8 @@ func (e *env) judge(t testing.TB, r *http.Request, sent []byte, response *http.R
 		slices.ContainsFunc(slices.Collect(keys(r.Header)), func(name string) bool {
 			return strings.HasPrefix(name, "X-Stack-") || strings.HasPrefix(name, "X-Hexclave-")
 		}))
-	overriding := hasProject && r.Header.Get("X-Stack-Override-Error-Status")+r.Header.Get("X-Hexclave-Override-Error-Status") != ""
+	overriding := hasProject && r.Header.Get("X-Stack-Override-Error-Status")+
+		r.Header.Get("X-Hexclave-Override-Error-Status") != ""
 	if text := a.header.Get("X-Stack-Actual-Status"); text != "" {
 		if !overriding || a.wire != http.StatusOK || !regexp.MustCompile(`^4[0-9]{2}$`).MatchString(text) {
 			t.Errorf("%s: status %d with actual status %q, override asked for: %v", where, a.wire, text, overriding)
