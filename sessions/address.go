@@ -2,12 +2,10 @@ package sessions
 
 import "net/netip"
 
-// plainAddr spells an address in one way: IPv4 as such, and without a zone, which means
-// nothing to anybody else.
+// plainAddr returns ip in its one spelling: IPv4 as such, and without a zone, which means nothing on other machines.
 func plainAddr(ip netip.Addr) netip.Addr { return ip.Unmap().WithZone("") }
 
-// plainPrefix is plainAddr for a network, or ok is false if it covers more of IPv6 than
-// IPv4 or is not one.
+// plainPrefix is plainAddr for a network. ok is false if p is not valid or covers IPv4 and more of IPv6.
 func plainPrefix(p netip.Prefix) (plain netip.Prefix, ok bool) {
 	if !p.IsValid() || !p.Addr().Is4In6() {
 		return p, p.IsValid()

@@ -5,20 +5,18 @@ import (
 	"time"
 )
 
-// How long a call of the store or of a hook may take, and who can cancel it:
+// This file limits how long a call of the store or of a hook may take, and decides who can cancel it:
 //
-//   - Each has [Config.StoreTimeout], or what its context allows if that is less.
-//     limited sees to it for all of them, in New.
-//   - A write begins only under a live context. From then on the caller cannot cancel
-//     it, nor what belongs to it: an end without its event, or without what this
-//     process remembers of it, would be an alarm that anybody can suppress by hanging
-//     up. The store's half of this is detached, the Manager's half is its effects.
-//   - A Joined does neither. Its calls have the context of the host's transaction and nothing else: a statement
-//     that is cancelled in one takes the connection with it, or rolls back silently, depending on the driver.
+//   - A call has [Config.StoreTimeout], or the time that its context allows if that is less. New limits all of them.
+//   - A write begins only under a live context. After that the caller cannot cancel the write or what belongs to it. An
+//     alarm must reach the host, and this process must remember what has ended, even if the caller has disconnected.
+//     detached does this for the store, and promptEffects for the Manager.
+//   - The calls of a Joined have the context of the host's transaction alone. If a statement is cancelled inside one,
+//     some drivers drop the connection and others roll back silently.
 //
 // Ended and Prune have limits of their own.
 
-// limited returns a copy of c whose store and hooks keep to [Config.StoreTimeout].
+// limited returns a copy of c whose store and hooks are limited to [Config.StoreTimeout].
 func (c Config) limited() Config {
 	host := c
 	c.Store = limitedStore{host.Store, host.StoreTimeout}
@@ -51,20 +49,20 @@ func (c Config) limited() Config {
 	return c
 }
 
-// limitedStore gives each call of a Store its time.
+// limitedStore limits each call of a Store.
 type limitedStore struct {
 	Store
 	limit time.Duration
 }
 
-// timed is one call, a read.
+// timed makes a call that reads.
 func timed[T any](ctx context.Context, s limitedStore, call func(context.Context) (T, error)) (T, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.limit)
 	defer cancel()
 	return call(ctx)
 }
 
-// detached is one call, a write.
+// detached makes a call that writes.
 func detached[T any](ctx context.Context, s limitedStore, call func(context.Context) (T, error)) (T, error) {
 	if err := ctx.Err(); err != nil {
 		var zero T

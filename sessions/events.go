@@ -15,33 +15,30 @@ const (
 	EventCreated EventType = "created"
 	// EventHandedOff: a session was created and a hand-off code was given.
 	EventHandedOff EventType = "handed_off"
-	// EventRedeemed: the code was redeemed and the tokens were given.
+	// EventRedeemed: the hand-off code was redeemed and the tokens were given.
 	EventRedeemed EventType = "redeemed"
-	// EventRotated, EventOverlap, EventRecovered and EventAhead are the outcomes
-	// of a refresh that gave tokens; see [Outcome]. The last two also come before an
-	// EventRefused of the same refresh.
+	// EventRotated, EventOverlap, EventRecovered and EventAhead: a refresh gave tokens, with this [Outcome]. The last
+	// two also come before an EventRefused of the same refresh.
 	EventRotated   EventType = "rotated"
 	EventOverlap   EventType = "overlap"
 	EventRecovered EventType = "recovered"
 	EventAhead     EventType = "ahead"
-	// EventRefused: a refresh token or a hand-off code was good, and no tokens were
-	// given, because the user is disabled or a hook has failed; see [Event.Refusal].
-	// The session goes on. Of a disabled user at most 10 in a minute.
+	// EventRefused: a refresh token or a hand-off code was good, but no tokens were given, because the user is disabled
+	// or a hook has failed; see [Event.Refusal]. The session goes on. There are at most 10 a minute of a disabled user.
 	EventRefused EventType = "refused"
 	// EventReplay and EventRecoveryLimit: a refresh has ended the session.
 	EventReplay        EventType = "replay"
 	EventRecoveryLimit EventType = "recovery_limit"
-	// EventHandoffReplay: a code was redeemed again, which has ended the session.
+	// EventHandoffReplay: a hand-off code was redeemed again, which has ended the session.
 	EventHandoffReplay EventType = "handoff_replay"
-	// EventEnded: the session was ended for the reason on it.
+	// EventEnded: the session was ended; Session.EndReason says why.
 	EventEnded EventType = "ended"
-	// EventForgedToken: the signature of an access token is good, but we did not issue
-	// it: a key or a secret has leaked, or one of the causes in docs/events.md. It was
-	// refused. At most 10 in a minute from each process for each [Event.Refusal].
+	// EventForgedToken: an access token with a good signature was refused, because we did not issue it. A key or a
+	// secret has leaked, or there is one of the other causes in docs/events.md. There are at most 10 a minute from each
+	// process for each [Event.Refusal].
 	EventForgedToken EventType = "forged_token"
-	// EventImpersonationRefused: somebody asked for an impersonation and was refused;
-	// nothing has changed. See [Event.Refusal]. A caller without a good credential
-	// makes none, and an actor at most 10 in a minute.
+	// EventImpersonationRefused: somebody requested an impersonation and was refused, and nothing has changed; see
+	// [Event.Refusal]. A caller without a good credential causes no event, and an actor at most 10 a minute.
 	EventImpersonationRefused EventType = "impersonation_refused"
 )
 
@@ -58,36 +55,30 @@ const (
 	refusalContradiction  = "contradiction"
 )
 
-// Event tells the host what happened to one session; see [Config.OnEvent]. It
-// holds no credential.
+// Event reports to the host what happened to one session; see [Config.OnEvent]. It holds no credential.
 type Event struct {
 	// Type says what happened.
 	Type EventType
-	// At is when, by the application's clock.
+	// At is when it happened, by the application's clock.
 	At time.Time
-	// Session is the session after it. Session.Client is the last client whose
-	// use succeeded.
+	// Session is the session after the event. Session.Client is the last client whose use succeeded.
 	Session Session
-	// Client is the client that made this call: for a replay the presenter.
+	// Client is the client that made this call. For a replay it is the client that presented the spent token.
 	Client Client
-	// Refusal is why, for [EventImpersonationRefused], [EventRefused] and
-	// [EventForgedToken]; it is empty for other events.
+	// Refusal is why, for three types of events. It is empty for the others.
 	//
-	// For the first, Session has what was asked for, as far as it is known, and no ID:
-	// "invalid" if the request is malformed, "user_not_found" and "user_disabled" by
-	// [Config.Users], "oneself" if the actor is the user, "chained" if the caller is an
-	// impersonation, "not_allowed" by [Config.MayImpersonate] or because there is none,
-	// "unavailable" if a hook or the store has failed.
+	// For [EventImpersonationRefused] it is "invalid" if the request is malformed, "user_not_found" or "user_disabled"
+	// as [Config.Users] says, "oneself" if the actor is the user, "chained" if the caller is an impersonation,
+	// "not_allowed" if [Config.MayImpersonate] refuses or is nil, and "unavailable" if a hook or the store has failed.
+	// Session holds the request, as far as it is known, and has no ID.
 	//
-	// For the second it is "user_disabled" or "unavailable".
+	// For [EventRefused] it is "user_disabled" or "unavailable".
 	//
-	// For the third, Session has what the token says: "unknown_session" if the store does
-	// not have its session, "contradiction" if the claims contradict each other or the row
-	// of the session.
+	// For [EventForgedToken] it is "unknown_session" if the store does not have the session, and "contradiction" if the
+	// claims contradict each other or the row of the session. Session holds the claims.
 	Refusal string
-	// OldSecret is true when a refresh token was presented that is not of the
-	// first secret: while such events come, dropping that secret signs out. A former
-	// audience does not count.
+	// OldSecret is true if the presented refresh token is of another secret than the first. While such events come,
+	// dropping that secret signs users out. A token of a former audience does not count.
 	OldSecret bool
 }
 
@@ -106,11 +97,10 @@ func (m *Manager) notify(ctx context.Context, events ...Event) {
 	}
 }
 
-// reports reports whether to send an event, and not to leave it out as one of too many:
-// they would fill the host's audit trail. They count when they are sent, because those of
-// a transaction that is rolled back never are.
+// reports reports whether to send an event. It leaves out events that are too many and would fill the host's audit
+// trail. Events count when they are sent, because those of a transaction that is rolled back never are.
 func (m *Manager) reports(ctx context.Context, e Event) bool {
-	switch e.Type { // nobody can cause any number of the others
+	switch e.Type { // the number of other events is bounded by itself
 	case EventForgedToken:
 		reported, _ := m.forgeries.count(e.Refusal, m.now())
 		return reported
@@ -138,7 +128,7 @@ func (m *Manager) reports(ctx context.Context, e Event) bool {
 	}
 }
 
-// refuseEnded makes this process refuse the access tokens of the sessions that ended.
+// refuseEnded makes this process refuse the access tokens of the sessions that have ended.
 func (m *Manager) refuseEnded(events []Event) {
 	for _, e := range events {
 		if !e.Session.EndedAt.IsZero() {
@@ -148,8 +138,7 @@ func (m *Manager) refuseEnded(events []Event) {
 	}
 }
 
-// emitEnds reports the ends of sessions, after it has marked their dependents, and
-// reports those, too. The tokens are refused from the start.
+// emitEnds refuses the tokens of sessions that have ended, marks their dependents, and reports the ends of both.
 func (m *Manager) emitEnds(ctx context.Context, events ...Event) error {
 	m.effects.refuse(events)
 	dependents, err := m.endDependents(ctx, events)

@@ -12,8 +12,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// A hand-off code is "shc1_" and the unpadded base64url form of the session id (16)
-// and 32 random bytes. The database has its hash, which covers the audience, too.
+// A hand-off code is "shc1_", followed by the unpadded base64url form of the session id (16 bytes) and 32 random bytes.
+// The database has a hash of the code and the audience.
 const (
 	handoffPrefix = "shc1_"
 	handoffLen    = 16 + 32
@@ -51,12 +51,12 @@ func parseHandoff(code string) (sessionID string, ok bool) {
 	return uuid.UUID(b[:16]).String(), true
 }
 
-// Redeem exchanges a hand-off code for the tokens of its session: once, within 60 s.
-// A second redemption, in a race too, ends the session, because two hold the code
-// (RFC 6749, section 4.1.2). So never retry it: ask for a new code.
+// Redeem exchanges a hand-off code for the tokens of its session, once and within 60 s. A second redemption ends the
+// session, even if the two race, because two parties hold the code (RFC 6749, section 4.1.2). Do not retry it, but
+// request a new code.
 //
-// Errors: [ErrInvalidHandoff]; [ErrRefused] for an answer of the host,
-// as at refresh; [ErrUnavailable], which may have used the code.
+// Errors: [ErrInvalidHandoff]; [ErrRefused] if the host does not allow the session any more, as at a refresh;
+// [ErrUnavailable], after which the code may be used up.
 func (m *Manager) Redeem(ctx context.Context, code string, client Client) (Grant, error) {
 	client = m.client(client)
 	now := m.now()
@@ -79,7 +79,7 @@ func (m *Manager) Redeem(ctx context.Context, code string, client Client) (Grant
 	ctx = m.effects.context(ctx)
 	switch {
 	case errors.Is(err, ErrNotFound):
-		return Grant{}, ErrInvalidHandoff // no event: anybody can present what is no code
+		return Grant{}, ErrInvalidHandoff // without an event, which anybody could cause
 	case err != nil:
 		return Grant{}, unavailable("redeem", err)
 	case !s.EndedAt.IsZero():

@@ -8,13 +8,12 @@ import (
 	"time"
 )
 
-// Impersonate creates a session in which the caller acts as the user p.UserID,
-// under [Config.MayImpersonate]. The caller is its actor, whatever p says; it ends
-// with the caller's session and never outlives it, idle or not. Caller is an
-// identity whose access token was checked, strictly: [Manager.Check].
+// Impersonate creates a session in which the caller acts as the user p.UserID, if [Config.MayImpersonate] allows it. It
+// sets p.Actor and p.By to the caller. The caller's session is the parent of the new one, which ends with it and never
+// outlives it. The caller must come from a strict check of the access token, as [Manager.Check] makes it.
 //
-// Errors: those of [Manager.Create], reported as events as there; [*ExpiredError] if the
-// caller's session has just ended, which is not.
+// Errors: those of [Manager.Create], which are reported as events; [*ExpiredError] if the caller's session has just
+// ended, which is not.
 func (m *Manager) Impersonate(ctx context.Context, caller Identity, p CreateParams) (Grant, error) {
 	p = p.impersonatedBy(caller)
 	if err := m.mayAsk(caller); err != nil {
@@ -40,8 +39,7 @@ func (m *Manager) mayAsk(caller Identity) error {
 	return nil
 }
 
-// mayImpersonate asks the host: whether the actor still is a user that may have
-// sessions, and then its policy.
+// mayImpersonate asks the host whether the actor is still a user who may have sessions, and then its policy.
 func (m *Manager) mayImpersonate(ctx context.Context, actor Identity, target User) error {
 	if m.cfg.MayImpersonate == nil {
 		return errNobody
@@ -63,8 +61,8 @@ func (m *Manager) mayImpersonate(ctx context.Context, actor Identity, target Use
 	return nil
 }
 
-// refuseImpersonation reports that an impersonation was asked for and refused, unless
-// the caller is nobody now.
+// refuseImpersonation reports that an impersonation was requested and refused, unless the caller has no good
+// credential.
 func (m *Manager) refuseImpersonation(ctx context.Context, p CreateParams, err error) {
 	if errors.Is(err, ErrUnauthenticated) || p.caller != nil && !p.caller.HasUser() && !p.caller.Trusted() {
 		return
@@ -89,8 +87,8 @@ func (m *Manager) refuseImpersonation(ctx context.Context, p CreateParams, err e
 	m.effects.report(ctx, []Event{e})
 }
 
-// refusals counts what was refused, by who asked, so that nobody can have any number of
-// events. Windows are the same for all: no timer, and one map.
+// refusals counts refusals by actor or by user, so that nobody can cause any number of events. All counts begin anew at
+// the same time, which takes one map and no timer.
 type refusals struct {
 	mu     sync.Mutex
 	began  time.Time
@@ -103,8 +101,7 @@ const (
 	maxRefusalActors = 4096 // in a window; more are not counted and not reported
 )
 
-// count counts a refusal, and returns whether to report it, and whether it is the last
-// one of this actor that is.
+// count counts a refusal. It returns whether to report it, and whether it is the last one of this actor to be reported.
 func (r *refusals) count(actor string, now time.Time) (report, last bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -136,49 +133,46 @@ func refusalOf(err error) string {
 	}
 }
 
-// parentOver reports whether the session of the actor of s has ended or expired. Being
-// idle is each session's own affair.
+// parentOver reports whether the parent of s has ended or expired. An idle parent does not end its dependents.
 func (m *Manager) parentOver(ctx context.Context, s Session, now time.Time) (bool, error) {
 	if s.ParentSessionID == "" {
 		return false, nil
 	}
-	actor, err := m.cfg.Store.Get(ctx, s.ParentSessionID)
+	parent, err := m.cfg.Store.Get(ctx, s.ParentSessionID)
 	switch {
 	case errors.Is(err, ErrNotFound):
 		return true, nil
 	case err != nil:
-		return false, unavailable("look up the actor's session", err)
+		return false, unavailable("look up the parent", err)
 	default:
-		return !actor.Live(Moment{Now: now}), nil
+		return !parent.Live(Moment{Now: now}), nil
 	}
 }
 
-// endDependents marks the impersonations that depend on actors' sessions that have
-// just ended, all by the same hand, and returns the events of that.
+// endDependents marks the dependents of sessions that one caller has just ended, and returns the events of that.
 func (m *Manager) endDependents(ctx context.Context, ends []Event) ([]Event, error) {
 	var (
-		actors []string
-		by     string
+		parents []string
+		by      string
 	)
 	for _, e := range ends {
-		if !e.Session.Impersonation { // nothing depends on an impersonation
-			actors, by = append(actors, e.Session.ID), e.Session.EndedBy
+		if !e.Session.Impersonation { // an impersonation has no dependents
+			parents, by = append(parents, e.Session.ID), e.Session.EndedBy
 		}
 	}
-	return m.markDependents(ctx, actors, by)
+	return m.markDependents(ctx, parents, by)
 }
 
-// markDependents marks the impersonations that depend on sessions that have ended. They
-// have been dead since: this makes them say so, in the list of ended sessions, to this
-// process and as events. So a failure is no reason to deny the end, unless it may have
-// broken the host's transaction.
-func (m *Manager) markDependents(ctx context.Context, actorSessionIDs []string, by string) ([]Event, error) {
-	if m.cfg.MayImpersonate == nil || len(actorSessionIDs) == 0 {
+// markDependents marks the dependents of parents that have ended. They are over since then. The marks bring them into
+// the list of ended sessions, to this process and to the host's events. So the end of the parents holds even if the
+// marks fail, unless that may have broken the host's transaction.
+func (m *Manager) markDependents(ctx context.Context, parentIDs []string, by string) ([]Event, error) {
+	if m.cfg.MayImpersonate == nil || len(parentIDs) == 0 {
 		return nil, nil // no session has a dependent
 	}
 	now := m.now()
 	ended, err := m.cfg.Store.EndDependents(ctx, EndDependentsParams{
-		ParentSessionIDs: actorSessionIDs, Now: now, Reason: EndParentEnded, By: by,
+		ParentSessionIDs: parentIDs, Now: now, Reason: EndParentEnded, By: by,
 	})
 	if err != nil {
 		return nil, m.effects.unmarked(ctx, err)
@@ -186,7 +180,7 @@ func (m *Manager) markDependents(ctx context.Context, actorSessionIDs []string, 
 	return endings(ended, now), nil
 }
 
-// endings are the events of sessions that were ended by somebody.
+// endings returns the events of sessions that somebody has ended.
 func endings(ended []Session, now time.Time) []Event {
 	events := make([]Event, len(ended))
 	for i, s := range ended {

@@ -9,14 +9,13 @@ import (
 	"time"
 )
 
-// Manager creates, refreshes, verifies and ends sessions. It is safe for
-// concurrent use; any number of them, in any number of processes, may share one
-// store and one set of secrets.
+// Manager creates, refreshes, verifies and ends sessions. It is safe for concurrent use. Any number of Managers, in any
+// number of processes, may share one store and one set of secrets.
 type Manager struct {
 	cfg      Config // limited
 	host     Config // the same without limits, for Join
 	clientID string
-	// audiences are all whose tokens are taken. The first one's are given.
+	// audiences are those whose tokens are accepted. New tokens are for the first.
 	audiences []string
 	keys      keySet
 	ring      *ring
@@ -29,12 +28,11 @@ type Manager struct {
 	cookies   *cookieMode // nil if it is off
 	refusals  *refusals   // by who asks for impersonations
 	disabled  *refusals   // by user
-	// effects are prompt but for a Joined.
+	// effects are prompt, except for the Manager inside a Joined.
 	effects effects
 }
 
-// New makes a Manager. It does no I/O and starts nothing. The error joins every
-// fault of cfg.
+// New makes a Manager. It does no I/O and starts no goroutine. The error joins every fault of cfg.
 func New(cfg Config) (*Manager, error) {
 	cfg = cfg.withDefaults()
 	ring, ringErr := newRing(cfg.Secrets, cfg.Signers, cfg.audiences())
@@ -46,7 +44,7 @@ func New(cfg Config) (*Manager, error) {
 	if err != nil {
 		return nil, err
 	}
-	cfg.Secrets, cfg.Signers = nil, nil // the ring has what is needed of them
+	cfg.Secrets, cfg.Signers = nil, nil // the ring has their keys
 	tokenLife := max(cfg.AccessTokenTTL, minFreshness) + cfg.ClockSkew
 	m := &Manager{
 		cfg:       cfg.limited(),
@@ -75,10 +73,10 @@ func New(cfg Config) (*Manager, error) {
 	return m, nil
 }
 
-// Format shows no field whatever the verb: keys are among them.
+// Format writes the name of the type whatever the verb. The fields hold keys.
 func (*Manager) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "sessions.Manager") }
 
-// now is the clock at the resolution of the store.
+// now returns the time at the resolution of the store.
 func (m *Manager) now() time.Time { return m.cfg.Now().UTC().Truncate(time.Microsecond) }
 
 func (m *Manager) moment(now time.Time) Moment {
@@ -95,11 +93,11 @@ func (m *Manager) client(c Client) Client {
 	return Client{IP: clipText(c.IP, maxIP), UserAgent: clipText(c.UserAgent, maxUserAgent)}
 }
 
-// errOtherID: the host answered with another user than the one that was asked for.
-var errOtherID = errors.New("Config.Users answered with another id than the one that it was asked for")
+// errOtherID: the host returned another user than the requested one.
+var errOtherID = errors.New("Config.Users returned a User with another ID than the requested one")
 
-// user asks the host. What it returns has the id that was asked for: a policy that
-// compares ids must never see another spelling, or none.
+// user asks the host for a user. The user that it returns has exactly the requested id: a policy that compares ids
+// must never see another spelling, or an empty one.
 func (m *Manager) user(ctx context.Context, id string) (User, error) {
 	user, err := m.cfg.Users(ctx, id)
 	switch {
@@ -110,14 +108,14 @@ func (m *Manager) user(ctx context.Context, id string) (User, error) {
 	case err != nil:
 		return User{}, unavailable("look up the user", err)
 	case user.ID == "":
-		return User{}, unavailable("look up the user", errors.New("Config.Users answered with a User that has no ID"))
+		return User{}, unavailable("look up the user", errors.New("Config.Users returned a User without an ID"))
 	case user.ID != id:
 		return User{}, unavailable("look up the user", errOtherID)
 	}
 	return user, nil
 }
 
-// grant mints both tokens.
+// grant makes both tokens of a session.
 func (m *Manager) grant(ctx context.Context, s Session, user User, counter int64, now time.Time) (Grant, error) {
 	var extra map[string]any
 	if m.cfg.Claims != nil {
@@ -134,16 +132,18 @@ func (m *Manager) grant(ctx context.Context, s Session, user User, counter int64
 	if err != nil {
 		return Grant{}, unavailable("issue", err)
 	}
-	return Grant{Session: s, RefreshToken: refresh, AccessToken: access, AccessTokenIssuedAt: issued, AccessTokenExpiresAt: expires}, nil
+	return Grant{
+		Session: s, RefreshToken: refresh,
+		AccessToken: access, AccessTokenIssuedAt: issued, AccessTokenExpiresAt: expires,
+	}, nil
 }
 
-// Refresh runs the refresh protocol on a refresh token; docs/refresh.md explains
-// it. The client stores the grant's refresh token in place of the one it had; one
-// that keeps its first token instead goes on working, unless
-// [Rotation.MaxRecoveries] says otherwise.
+// Refresh exchanges a refresh token for new tokens; docs/refresh.md explains the protocol. The client stores the
+// grant's refresh token in place of the one that it had. A client that keeps its first token goes on working, unless
+// [Rotation.MaxRecoveries] forbids it.
 //
-// Errors: the leaves of [ErrRefused], after which the user has to sign in again;
-// [ErrUnavailable], after which token still works as it says.
+// Errors: the leaves of [ErrRefused], after which the user must sign in again; [ErrUnavailable], after which the client
+// may try again with the same token.
 func (m *Manager) Refresh(ctx context.Context, token string, client Client) (Grant, error) {
 	presented, err := m.ring.parseRefresh(token)
 	if err != nil {
@@ -183,14 +183,14 @@ func (m *Manager) Refresh(ctx context.Context, token string, client Client) (Gra
 	return m.regrant(ctx, e, result.State.Current)
 }
 
-// regrant mints tokens for a session that goes on, if the host still says that it may,
-// and reports e, or what came of it instead. EventRecovered and EventAhead are alarms, and
-// reported next to a refusal: the row has moved on, and no later refresh would raise them.
+// regrant makes tokens for a session that goes on, if the host still allows it, and reports e. If there are no
+// tokens, it reports the refusal instead. EventRecovered and EventAhead are alarms and are reported next to a
+// refusal: the row has moved on, and no later refresh would raise them.
 func (m *Manager) regrant(ctx context.Context, e Event, counter int64) (Grant, error) {
 	grant, err := m.grantAgain(ctx, e.Session, counter, e.At)
 	switch {
 	case errors.Is(err, errUserGone), errors.Is(err, errNotAllowed):
-		return Grant{}, err // the session has ended, which is an event of its own
+		return Grant{}, err // the end of the session is an event already
 	case err != nil:
 		if e.Type == EventRecovered || e.Type == EventAhead {
 			m.notify(ctx, e)
@@ -201,13 +201,12 @@ func (m *Manager) regrant(ctx context.Context, e Event, counter int64) (Grant, e
 	return grant, err
 }
 
-// grantAgain is grant if the host still says that the session may go on; else it ends
-// it.
+// grantAgain makes tokens if the host still allows the session to go on, and ends the session otherwise.
 func (m *Manager) grantAgain(ctx context.Context, s Session, counter int64, now time.Time) (Grant, error) {
 	user, err := m.user(ctx, s.UserID)
 	switch {
 	case errors.Is(err, ErrUserNotFound):
-		// Ended for good: a user made again under this id must not inherit it.
+		// The end is final: a user that is created again under this id must not inherit the session.
 		return Grant{}, m.endFor(ctx, s, EndUserGone, errUserGone)
 	case errors.Is(err, ErrUserDisabled):
 		return Grant{}, errUserRefused
@@ -234,8 +233,8 @@ func (m *Manager) endFor(ctx context.Context, s Session, reason EndReason, why e
 	return why
 }
 
-// whyRefused says why a refresh found no live session. Those states are final, so
-// asking after the fact cannot tell a wrong reason.
+// whyRefused returns why a refresh found no live session. The states of a session that is over are final, so the answer
+// is right although it is looked up later.
 func (m *Manager) whyRefused(ctx context.Context, id string, moment Moment) error {
 	s, err := m.cfg.Store.Get(ctx, id)
 	if errors.Is(err, ErrNotFound) {
@@ -269,13 +268,12 @@ func (m *Manager) whyRefused(ctx context.Context, id string, moment Moment) erro
 	case s.Impersonation:
 		return ErrSessionExpired // in its last 30 s
 	default:
-		return unavailable("refresh", errors.New("the session came back to life: the database went back in time"))
+		return unavailable("refresh", errors.New("the session is live again: the database has lost commits"))
 	}
 }
 
-// Verify checks an access token without the database: form, signature, issuer,
-// audience and times, and that its session was not ended by this process. A
-// session that another process has ended is found by [Manager.Check].
+// Verify checks an access token without the database: form, signature, issuer, audience and times, and that this
+// process has not ended its session. [Manager.Check] also detects a session that another process has ended.
 //
 // Errors: [ErrInvalidToken]; [*ExpiredError].
 func (m *Manager) Verify(token string) (Identity, error) {
@@ -301,10 +299,9 @@ func (m *Manager) verify(ctx context.Context, token string) (Identity, error) {
 	return id, nil
 }
 
-// Check looks up the session of an identity and returns it if it is live and of the same
-// user and actor: the strict setting of the revocation dial, one statement. Give it what
-// [Manager.Verify] returned. A row that says something else than a token which is good
-// otherwise is reported as [EventForgedToken].
+// Check looks up the session of an identity from [Manager.Verify], with one statement, and returns it if it is live
+// and of the same user and actor. This is the strict setting of the revocation dial. If the row contradicts the
+// token, Check reports an [EventForgedToken].
 //
 // Errors: [*ExpiredError], [ErrUnavailable].
 func (m *Manager) Check(ctx context.Context, id Identity) (Session, error) {
@@ -345,8 +342,9 @@ func (m *Manager) Check(ctx context.Context, id Identity) (Session, error) {
 	return Session{}, expired
 }
 
-// Get returns a session of a user of the host, live or not. Errors: [ErrNotFound],
-// [ErrUnavailable].
+// Get returns the session with an id, live or not.
+//
+// Errors: [ErrNotFound], [ErrUnavailable].
 func (m *Manager) Get(ctx context.Context, id string) (Session, error) {
 	if !validSessionID(id) {
 		return Session{}, ErrNotFound
@@ -399,8 +397,8 @@ func (m *Manager) EndMany(ctx context.Context, p EndManyParams) ([]Session, erro
 	return ended, nil
 }
 
-// EndByRefreshToken ends the session of a refresh token, which may be spent, under the conditions of p as [Manager.End]
-// does; p.ID is ignored. It is for the sign-out, and the RFC 7009 revocation, of a client that has no access token.
+// EndByRefreshToken ends the session of a refresh token as [Manager.End] does. The token may be spent, and p.ID is
+// ignored. It serves the sign-out and the revocation (RFC 7009) of a client that has no access token.
 //
 // Errors: [ErrMalformed]; those of [Manager.End].
 func (m *Manager) EndByRefreshToken(ctx context.Context, token string, p EndParams) (Session, error) {
@@ -442,13 +440,12 @@ func (f *faults) cause(reason *EndReason, by string) {
 
 const pruneBatch = 1000
 
-// Prune deletes sessions that have been over for longer than [Config.Retention],
-// in batches, and returns how many. A host calls it from time to time, once an
-// hour or a day; several at once do no harm. On error it returns how many were
-// deleted before.
+// Prune deletes the sessions that have been over for longer than [Config.Retention], in batches, and returns how many
+// it has deleted, on error too. [Manager.Run] calls it once an hour. Several calls at once do no harm.
 //
-// Errors: those of [Manager.CheckClock], which it asks first, because a clock far ahead
-// would delete live sessions; [ErrUnavailable], also for a batch that takes 5 min.
+// Prune calls [Manager.CheckClock] first, because a clock that is far ahead would delete live sessions.
+//
+// Errors: those of [Manager.CheckClock]; [ErrUnavailable], also for a batch that takes 5 min.
 func (m *Manager) Prune(ctx context.Context) (int, error) {
 	if err := m.CheckClock(ctx); err != nil {
 		return 0, err
@@ -471,7 +468,7 @@ func (m *Manager) Prune(ctx context.Context) (int, error) {
 	}
 }
 
-// pruneLimit is for one batch, which may read the table for idle rows.
+// pruneLimit is the time of one batch, which may read the whole table for idle rows.
 const pruneLimit = 5 * time.Minute
 
 func (m *Manager) pruneOnce(ctx context.Context, p PruneParams) (int, error) {
@@ -480,15 +477,15 @@ func (m *Manager) pruneOnce(ctx context.Context, p PruneParams) (int, error) {
 	return m.cfg.Store.Prune(ctx, p)
 }
 
-// The clock differences that CheckClock minds.
+// clockWarning is the difference above which CheckClock logs a warning.
 const clockWarning = 5 * time.Second
 
-// CheckClock compares the application's clock with the database's. A host calls it
-// at start: replicas that disagree by more than the overlap fork sessions, and a
-// replica a year ahead would sign everybody out. It logs a warning above 5 s.
+// CheckClock compares the application's clock with the database's and logs a warning if they are more than 5 s apart.
+// [Manager.Run] calls it at the start. Replicas that disagree by more than the overlap fork sessions, and a replica
+// whose clock is a year ahead would sign everybody out.
 //
-// Errors: more than half of [Rotation.Overlap] apart (of the default one where
-// there is no overlap); [ErrUnavailable].
+// Errors: the clocks are more than half of [Rotation.Overlap] apart, or half of its default if there is no overlap;
+// [ErrUnavailable].
 func (m *Manager) CheckClock(ctx context.Context) error {
 	before := m.now()
 	database, err := m.cfg.Store.Now(ctx)
@@ -516,6 +513,5 @@ func (m *Manager) CheckClock(ctx context.Context) error {
 	return nil
 }
 
-// JWKSet returns the public keys of access tokens as a JWK set (RFC 7517), for
-// hosts that publish them elsewhere, too.
+// JWKSet returns the public keys of access tokens as a JWK set (RFC 7517), for hosts that also publish them elsewhere.
 func (m *Manager) JWKSet() []byte { return slices.Clone(m.jwks) }

@@ -6,23 +6,19 @@ import (
 	"time"
 )
 
-// What callers may do with the sessions of the user they speak for. The HTTP API
-// does no more for an access token, so a host's own pages are as safe with these as
-// it is; List, End and EndMany ask nobody who is calling. A caller is an identity from
-// our middlewares, and is not checked again.
+// This file holds what callers may do with the sessions of their own user. The HTTP API does no more for an access
+// token, so the host's own pages are as safe with these methods as the API is. List, End and EndMany, in contrast,
+// trust whoever calls them. A caller is an identity from our middlewares, and is not checked again.
 
-// ListOwn returns the sessions of the caller's user that the caller may see, newest
-// first: an impersonation sees itself alone, others see impersonations only where
-// [Impersonation].ShowToUser is set. Of o, Limit and Cursor count. A list is never
-// longer than 200: a user with many sessions must not be able to ask for all at once.
+// ListOwn returns the sessions of the caller's user that the caller may see, newest first. An impersonation sees only
+// itself. Others see impersonations only if [Impersonation].ShowToUser is set. ListOwn reads Limit and Cursor of o. A
+// list is never longer than 200, so that nobody can request all sessions of a user who has many.
 //
-// The sessions are without what their user is not to know: who began them, actor and
-// reason of an impersonation, the hand-off. LastUsedAt is rounded down to the hour,
-// but not below CreatedAt: a thief who holds the same token could watch the exact
-// time for the moment at which his own use goes unnoticed.
+// The sessions lack everything that their user must not learn: who created them, the actor and the reason of an
+// impersonation, and the hand-off. LastUsedAt is rounded down to the hour, but not below CreatedAt. A thief who holds
+// the same token could otherwise watch it for the moment at which another use stays unnoticed.
 //
-// Errors: [ErrNoCredentials] where the caller has no user or no session; those of
-// [Manager.List].
+// Errors: [ErrNoCredentials] if the caller has no user or no session; those of [Manager.List].
 func (m *Manager) ListOwn(ctx context.Context, caller Identity, o ListOptions) (SessionList, error) {
 	if !caller.HasUser() || caller.SessionID == "" {
 		return SessionList{}, ErrNoCredentials
@@ -39,7 +35,7 @@ func (m *Manager) ListOwn(ctx context.Context, caller Identity, o ListOptions) (
 	return list, err
 }
 
-// listAs returns what a caller over HTTP sees of a user: a key that user's sessions, a user only the own ones.
+// listAs returns the sessions of a user that a caller over HTTP may see.
 func (m *Manager) listAs(ctx context.Context, caller Identity, userID string, o ListOptions) (SessionList, error) {
 	if !caller.Trusted() {
 		return m.ListOwn(ctx, caller, o)
@@ -48,7 +44,7 @@ func (m *Manager) listAs(ctx context.Context, caller Identity, userID string, o 
 	return m.List(ctx, userID, o)
 }
 
-// shownTo is s as a caller may see it. An impersonation knows its own actor.
+// shownTo returns s as a caller may see it. An impersonation knows its own actor.
 func (s Session) shownTo(caller Identity) Session {
 	s.LastUsedAt = s.roundedUse()
 	s.CreatedBy, s.HandoffHash, s.HandoffExpiresAt = "", "", time.Time{}
@@ -58,6 +54,7 @@ func (s Session) shownTo(caller Identity) Session {
 	return s
 }
 
+// roundedUse returns LastUsedAt as its user may see it; see ListOwn.
 func (s Session) roundedUse() time.Time {
 	if rounded := s.LastUsedAt.Truncate(time.Hour); rounded.After(s.CreatedAt) {
 		return rounded
@@ -67,9 +64,8 @@ func (s Session) roundedUse() time.Time {
 
 // EndOwn ends one of the other sessions that [Manager.ListOwn] shows the caller.
 //
-// Errors: [ErrNotFound] where there is none of that id, another user's included, and
-// always for an impersonation; [ErrInvalidParams] for the caller's current session,
-// which is ended by signing out; [ErrNoCredentials]; [ErrUnavailable].
+// Errors: [ErrNotFound] if the caller's user has no such session, and always for an impersonation; [ErrInvalidParams]
+// for the caller's current session, for which there is [Manager.SignOut]; [ErrNoCredentials]; [ErrUnavailable].
 func (m *Manager) EndOwn(ctx context.Context, caller Identity, id string) (Session, error) {
 	switch {
 	case !caller.HasUser(), caller.SessionID == "":
@@ -88,11 +84,11 @@ func (m *Manager) EndOwn(ctx context.Context, caller Identity, id string) (Sessi
 	return s.shownTo(caller), nil
 }
 
-// EndOthers ends all sessions of the caller's user but the caller's own, hidden
-// impersonations included, and returns those that [Manager.ListOwn] would have shown.
+// EndOthers ends all sessions of the caller's user except the caller's own. It ends hidden impersonations, too, and
+// returns the sessions that [Manager.ListOwn] would have shown.
 //
-// Errors: [ErrImpersonationNotAllowed] for an impersonation, which ends only itself;
-// [ErrNoCredentials]; those of [Manager.EndMany].
+// Errors: [ErrImpersonationNotAllowed] for an impersonation, which may end only itself; [ErrNoCredentials]; those of
+// [Manager.EndMany].
 func (m *Manager) EndOthers(ctx context.Context, caller Identity) ([]Session, error) {
 	switch {
 	case !caller.HasUser(), caller.SessionID == "":
@@ -109,8 +105,7 @@ func (m *Manager) EndOthers(ctx context.Context, caller Identity) ([]Session, er
 	}
 	var shown []Session
 	for _, s := range ended {
-		// Nobody learns of what they may not see, nor of what was idle, which no list
-		// has shown.
+		// The caller does not learn of hidden sessions, nor of idle ones, which no list has shown.
 		if (!s.Impersonation || m.showsImpersonations()) && !s.idle(moment) {
 			shown = append(shown, s.shownTo(caller))
 		}
@@ -118,11 +113,10 @@ func (m *Manager) EndOthers(ctx context.Context, caller Identity) ([]Session, er
 	return shown, nil
 }
 
-// SignOut ends the session of the caller, by whoever really acts, and returns it. For
-// a browser in cookie mode see [Manager.SignOutBrowser].
+// SignOut ends the session of the caller and returns it. Its EndedBy is the actor if the caller is an impersonation,
+// and the user otherwise. For a browser in cookie mode see [Manager.SignOutBrowser].
 //
-// Errors: [ErrNotFound] where it is over already; [ErrNoCredentials];
-// [ErrUnavailable].
+// Errors: [ErrNotFound] if the session is over already; [ErrNoCredentials]; [ErrUnavailable].
 func (m *Manager) SignOut(ctx context.Context, caller Identity) (Session, error) {
 	if !caller.HasUser() {
 		return Session{}, ErrNoCredentials

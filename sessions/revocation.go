@@ -9,29 +9,25 @@ import (
 	"time"
 )
 
-// Revocation is the setting of the revocation dial: how soon a route refuses the
-// access tokens of a session that has ended. In the process that ended it they are
-// refused at once whatever the setting.
+// Revocation is a setting of the revocation dial: how soon a route refuses the access tokens of a session that has
+// ended. The process that ended the session refuses them at once, whatever the setting.
 type Revocation int
 
 // The settings of the revocation dial.
 const (
-	// DefaultRevocation is Bounded from the moment [Manager.WatchRevocations] was
-	// called, also after it has returned, and Stateless where the host never calls
-	// it.
+	// DefaultRevocation is Bounded once [Manager.Run] or [Manager.WatchRevocations] was called, even if it has
+	// returned, and Stateless otherwise.
 	DefaultRevocation Revocation = iota
-	// Stateless refuses them when they expire: signature and times are looked at,
-	// and nothing else.
+	// Stateless refuses the tokens when they expire. It checks their signature and times, and nothing else.
 	Stateless
-	// Bounded refuses them within [RevocationBound] of the end, without database
-	// work on the request: by what [Manager.WatchRevocations] has read. Where that
-	// does not run, or is behind, [Config.RevocationFallback] decides.
+	// Bounded refuses the tokens within [RevocationBound] of the end, without database work on the request: it asks the
+	// revocation feed. If the feed does not run or is not current, [Config.RevocationFallback] decides.
 	Bounded
-	// Strict looks up the session on every request: one statement.
+	// Strict refuses the tokens at once. It looks up the session on every request, with one statement.
 	Strict
 )
 
-// checkOf is what a setting of the dial does.
+// checkOf returns the check of a setting of the dial.
 func (m *Manager) checkOf(dial Revocation) tokenCheck {
 	if dial == DefaultRevocation {
 		dial = Stateless
@@ -52,7 +48,7 @@ func (m *Manager) checkOf(dial Revocation) tokenCheck {
 // tokenCheck checks an access token.
 type tokenCheck func(ctx context.Context, token string) (Identity, error)
 
-// verifyStrict is what our own endpoints do.
+// verifyStrict is the strict setting of the dial, which our own endpoints use.
 func (m *Manager) verifyStrict(ctx context.Context, token string) (Identity, error) {
 	id, err := m.verify(ctx, token)
 	if err != nil {
@@ -64,41 +60,38 @@ func (m *Manager) verifyStrict(ctx context.Context, token string) (Identity, err
 	return id, nil
 }
 
-// RevocationBound is how soon bounded routes refuse the access tokens of an ended
-// session, counted from the commit of its end, where the clocks of all replicas
-// agree within 5 s and the commit comes within 5 s of the call that ended it. A
-// commit that comes later, at the end of a long transaction of the host, is heard of
-// within 30 s more.
+// RevocationBound is how soon bounded routes refuse the access tokens of a session after the commit of its end, if the
+// clocks of all replicas agree within 5 s and the commit comes within 5 s of the call that ended the session. If the
+// commit comes later, at the end of a long transaction, it takes up to 30 s more.
 const RevocationBound = 5 * time.Second
 
 const (
-	// feedPause is between two polls.
+	// feedPause is the time between two polls.
 	feedPause = time.Second
-	// feedOverlap is how far behind the last poll the next one begins to read: what
-	// was stamped before that poll by another clock, or committed after it.
+	// feedOverlap is how long before the last poll the next one begins to read. An end may have been stamped before
+	// that poll by another clock, or committed after it.
 	feedOverlap = 10 * time.Second
-	// feedWhole is how often the whole life of an access token is read instead, for
-	// commits that came later than the overlap, and to forget what is over.
+	// feedWhole is how often a poll reads the whole life of an access token instead, for commits that came later than
+	// the overlap, and to forget sessions whose tokens have expired.
 	feedWhole = 30 * time.Second
 )
 
 var errSlowPoll = errors.New("sessions: the poll took too long")
 
-// WatchRevocations keeps this process informed of the sessions that others end, until
-// ctx is done. Where it runs already it returns at once. The host starts it beside
-// its server, and stops it after the server:
+// WatchRevocations runs the revocation feed, which informs this process of the sessions that other processes end, until
+// ctx is done. If the feed runs already, it returns at once. [Manager.Run] includes it. A host that calls it by itself
+// starts it next to its server and stops it after the server:
 //
 //	go manager.WatchRevocations(ctx)
 //
-// It asks the store once a second for what has ended lately, one indexed statement,
-// and keeps it in memory for as long as an access token may live. Routes that are
-// [Bounded] then refuse within [RevocationBound], without database work, and
-// contexts from [Manager.Watch] are cancelled. It goes on through errors of the
-// store; [Manager.Health] reports them, and so does the log, once each time.
+// Once a second it reads from the store which sessions have ended lately, with one indexed statement, and keeps them
+// in memory for as long as an access token may live. Routes that are [Bounded] then refuse within [RevocationBound]
+// without database work, and contexts from [Manager.Watch] are cancelled. WatchRevocations goes on through errors of
+// the store. [Manager.Health] reports them, and the log has a line when they begin and when they end.
 //
-// Every half a minute it also ends the impersonations whose actor's session has ended in
-// a process that died before it could end them, too. That calls [Config.OnEvent], next
-// to the polls and not between them; a hook that panics there is logged.
+// Every 30 s it also ends the dependents whose parent was ended by a process that died before it could end them. That
+// calls [Config.OnEvent] in another goroutine, so that a slow hook does not delay the polls. If a hook panics there,
+// the panic is logged.
 func (m *Manager) WatchRevocations(ctx context.Context) {
 	f := m.feed
 	if !f.start() {
@@ -112,19 +105,19 @@ func (m *Manager) WatchRevocations(ctx context.Context) {
 func (m *Manager) keepFeed(ctx context.Context) {
 	var marking sync.WaitGroup
 	defer marking.Wait()
-	idle := make(chan struct{}, 1) // one at a time
+	idle := make(chan struct{}, 1) // one goroutine at a time
 	idle <- struct{}{}
 	ticker := time.NewTicker(feedPause)
 	defer ticker.Stop()
 	for {
-		if actors := m.pollEnded(ctx); len(actors) > 0 {
+		if parents := m.pollEnded(ctx); len(parents) > 0 {
 			select {
 			case <-idle:
 				marking.Go(func() {
-					m.endLeft(ctx, actors)
+					m.endLeft(ctx, parents)
 					idle <- struct{}{}
 				})
-			default: // the next whole poll finds them again
+			default: // the next poll of everything reads them again
 			}
 		}
 		select {
@@ -135,10 +128,9 @@ func (m *Manager) keepFeed(ctx context.Context) {
 	}
 }
 
-// pollEnded reads what has ended since the last poll that went well. It returns the
-// sessions that have ended and whose impersonations nobody has marked, if it was a poll of
-// all of them.
-func (m *Manager) pollEnded(ctx context.Context) (actors []string) {
+// pollEnded reads which sessions have ended since the last successful poll. If it has read the whole window, it returns
+// the parents that have ended and whose dependents nobody has marked.
+func (m *Manager) pollEnded(ctx context.Context) (parents []string) {
 	f := m.feed
 	began := m.cfg.Now()
 	since, whole := f.next(began)
@@ -150,7 +142,7 @@ func (m *Manager) pollEnded(ctx context.Context) (actors []string) {
 	defer cancel()
 	ended, err := m.cfg.Store.Ended(pollCtx, since)
 	if ctx.Err() != nil {
-		return nil // stopped, which is no failure
+		return nil // stopped, which is not a failure
 	}
 	failedBefore, fresh := f.done(began, whole, ended, err)
 	switch {
@@ -165,23 +157,21 @@ func (m *Manager) pollEnded(ctx context.Context) (actors []string) {
 	if err != nil || !whole || m.cfg.MayImpersonate == nil {
 		return nil
 	}
-	for _, e := range ended { // a process that lives has had time enough to mark them
+	for _, e := range ended { // a process that lives has had enough time to mark them
 		if e.ParentSessionID != "" && began.Sub(e.EndedAt) > RevocationBound {
-			actors = append(actors, e.ParentSessionID)
+			parents = append(parents, e.ParentSessionID)
 		}
 	}
-	slices.Sort(actors)
-	return slices.Compact(actors)
+	slices.Sort(parents)
+	return slices.Compact(parents)
 }
 
-// leftBatch bounds a statement that has to succeed within [Config.StoreTimeout], or it
-// would fail again each time.
+// leftBatch bounds a statement that must succeed within [Config.StoreTimeout], or it would fail again each time.
 const leftBatch = 1000
 
-// endLeft marks the impersonations that depend on sessions that have ended: the process
-// that ended those has died before it came to that.
-func (m *Manager) endLeft(ctx context.Context, actorSessionIDs []string) {
-	for batch := range slices.Chunk(actorSessionIDs, leftBatch) {
+// endLeft marks the dependents of parents that were ended by a process which died before it could mark them.
+func (m *Manager) endLeft(ctx context.Context, parentIDs []string) {
+	for batch := range slices.Chunk(parentIDs, leftBatch) {
 		if ctx.Err() != nil {
 			return
 		}
@@ -193,33 +183,32 @@ func (m *Manager) endLeft(ctx context.Context, actorSessionIDs []string) {
 	}
 }
 
-// notifyAlone is notify where nobody recovers from the panic of a hook: it would end the
-// process.
+// notifyAlone is notify in our own goroutine. It recovers from the panic of a hook, which would end the process.
 func (m *Manager) notifyAlone(ctx context.Context, e Event) {
 	defer func() {
 		if p := recover(); p != nil {
-			_ = m.logPanic(ctx, p) // there is nobody to answer
+			_ = m.logPanic(ctx, p) // there is no caller to return it to
 		}
 	}()
 	m.notify(ctx, e)
 }
 
-// Health reports the state of the revocation feed, for the host's health endpoint. A
-// Manager without a feed has no other state: whether its store answers is for the host to ask.
+// Health is the state of the revocation feed, for the host's health endpoint. It does not say whether the store
+// answers.
 type Health struct {
 	// FeedRunning is true while [Manager.Run] or [Manager.WatchRevocations] runs.
 	FeedRunning bool `json:"feed_running"`
-	// FeedCurrent is true while the feed runs and is no older than [RevocationBound], so
-	// that bounded routes rely on it. Otherwise [Config.RevocationFallback] decides.
+	// FeedCurrent is true while the feed runs and is no older than [RevocationBound], so that bounded routes rely on
+	// it. Otherwise [Config.RevocationFallback] decides.
 	FeedCurrent bool `json:"feed_current"`
-	// FeedReadAt is when the last poll that went well began; zero before the first.
+	// FeedReadAt is when the last successful poll began; zero before the first.
 	FeedReadAt time.Time `json:"feed_read_at,omitzero"`
-	// FeedError is why the last poll failed, nil where it did not. It is an error of
-	// the store, for the log and not for the public.
+	// FeedError is why the last poll failed; nil if it succeeded. It is an error of the store, for the log and not
+	// for the public.
 	FeedError error `json:"-"`
 }
 
-// Health returns how the Manager is now, without asking the store.
+// Health returns the state of the revocation feed now. It does not ask the store.
 func (m *Manager) Health() Health { return m.feed.health(m.cfg.Now()) }
 
 // verifyBounded is the bounded setting of the dial.
@@ -240,20 +229,20 @@ func (m *Manager) verifyBounded(ctx context.Context, token string) (Identity, er
 	return id, nil
 }
 
-// feed is what WatchRevocations knows.
+// feed is what the revocation feed has read.
 type feed struct {
-	// window is how long before now an end matters: no access token of a session
-	// lives longer than that behind its end, whichever clock stamped it.
+	// window is how long before now an end matters. No access token of a session lives longer than that after its end,
+	// whichever clock stamped it.
 	window time.Duration
 
 	mu      sync.RWMutex
 	running bool
-	// started stays when it no longer runs: what the host relies on must not become
-	// laxer because something has stopped.
+	// started stays true when the feed no longer runs. The default dial must not become laxer because something has
+	// stopped.
 	started bool
 	ended   map[string]time.Time
-	// readAt is when the last good poll began, with the monotonic clock where there
-	// is one; wholeAt when the last good one of the whole window did.
+	// readAt is when the last successful poll began, with its monotonic clock reading, and wholeAt when the last
+	// successful one of the whole window did.
 	readAt, wholeAt time.Time
 	err             error
 }
@@ -284,9 +273,8 @@ func (f *feed) wasStarted() bool {
 	return f.started
 }
 
-// next says from when on a poll that begins now reads, and whether that is the
-// whole window. After an outage nothing is left out, however long it was: contexts
-// from Watch outlive access tokens.
+// next returns since when a poll that begins now reads, and whether that is the whole window. After an outage of any
+// length it leaves nothing out, because contexts from Watch outlive access tokens.
 func (f *feed) next(now time.Time) (since time.Time, whole bool) {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
@@ -304,10 +292,10 @@ func (f *feed) next(now time.Time) (since time.Time, whole bool) {
 	return since, whole
 }
 
-// done takes what a poll has read, and returns what is new of it, and whether the
-// poll before had failed.
-func (f *feed) done(began time.Time, whole bool, read []EndedSession,
-	err error) (failedBefore bool, fresh []EndedSession) {
+// done records what a poll has read. It returns what is new, and whether the poll before had failed.
+func (f *feed) done(
+	began time.Time, whole bool, read []EndedSession, err error,
+) (failedBefore bool, fresh []EndedSession) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	failedBefore = f.err != nil
@@ -332,8 +320,7 @@ func (f *feed) done(began time.Time, whole bool, read []EndedSession,
 	return failedBefore, fresh
 }
 
-// at says whether a session is known to have ended, and since when, and whether what
-// is known can be relied on.
+// at returns whether a session is known to have ended, and when, and whether the feed is current.
 func (f *feed) at(id string, now time.Time) (at time.Time, ended, current bool) {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
@@ -352,14 +339,14 @@ func (f *feed) health(now time.Time) Health {
 	return Health{FeedRunning: f.running, FeedCurrent: f.current(now), FeedReadAt: f.readAt.UTC(), FeedError: f.err}
 }
 
-// recentlyEnded remembers the sessions that this process has ended for as long as
-// an access token of theirs may live, so that it refuses those at once.
+// recentlyEnded remembers the sessions that this process has ended for as long as their access tokens may live, so that
+// it refuses those at once.
 type recentlyEnded struct {
 	keep time.Duration
 
 	mu sync.RWMutex
-	// Two generations, swapped after keep: each entry is kept for keep at least
-	// and 2 × keep at most, without a timer and without a scan.
+	// Two generations are swapped after keep. So each entry is kept for at least keep and at most 2 × keep, without a
+	// timer and without a scan.
 	young, old map[string]time.Time // when they ended
 	swapped    time.Time
 }
@@ -372,7 +359,7 @@ func (r *recentlyEnded) add(id string, at, now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	switch {
-	case now.Before(r.swapped): // the clock was set back: nothing is old, but it gets old from here on
+	case now.Before(r.swapped): // the clock was set back
 		r.swapped = now
 	case now.Sub(r.swapped) >= r.keep:
 		r.old, r.young, r.swapped = r.young, map[string]time.Time{}, now
