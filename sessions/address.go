@@ -1,5 +1,7 @@
 package sessions
 
+// Tested in http_client_test.go.
+
 import "net/netip"
 
 // plainAddr returns ip in its one spelling: IPv4 as such, and without a zone, which means nothing on other machines.

@@ -1,5 +1,7 @@
 package sessions
 
+// Tested in cookies_request_test.go and in package httpapi.
+
 import (
 	"context"
 	"errors"

@@ -1,5 +1,7 @@
 package sessions
 
+// Tested in create_test.go and in package httpapi.
+
 import (
 	"errors"
 	"fmt"

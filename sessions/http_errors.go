@@ -1,5 +1,7 @@
 package sessions
 
+// Tested in errors_test.go and in package httpapi.
+
 import (
 	"encoding/json"
 	"errors"

@@ -1,5 +1,7 @@
 package sessions
 
+// Tested in http_test.go and in package httpapi.
+
 import (
 	"errors"
 	"net/http"

@@ -1,5 +1,7 @@
 package sessions
 
+// Tested in handoff_test.go and in package httpapi.
+
 import (
 	"errors"
 	"net/http"

@@ -1,5 +1,7 @@
 package sessions
 
+// Tested in package httpapi.
+
 import (
 	"encoding/json"
 	"net/http"

@@ -1,5 +1,7 @@
 package sessions
 
+// Tested in packages httpapi and middlewaretest.
+
 import (
 	"net/http"
 	"slices"

@@ -1,5 +1,7 @@
 package sessions
 
+// Tested in package httpapi.
+
 import (
 	"context"
 	"errors"

@@ -1,5 +1,7 @@
 package sessions
 
+// Tested in manager_test.go and in package storetest.
+
 import (
 	"strings"
 	"time"

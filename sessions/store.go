@@ -1,5 +1,7 @@
 package sessions
 
+// Tested in package storetest.
+
 import (
 	"context"
 	"time"
