@@ -56,7 +56,9 @@ func newInterrupted(t *testing.T, change ...func(*sessions.Config)) *interrupted
 	w.spent = first.RefreshToken
 	w.alice = w.refresh(t, w.kit.refresh(t, first.RefreshToken).RefreshToken)
 	var err error
-	if w.acting, err = w.Manager.Impersonate(t.Context(), w.identity(t, w.alice), sessions.CreateParams{UserID: "bob"}); err != nil {
+	if w.acting, err = w.Manager.Impersonate(t.Context(), w.identity(t, w.alice), sessions.CreateParams{
+		UserID: "bob",
+	}); err != nil {
 		t.Fatal(err)
 	}
 	w.handed = w.create(t, sessions.CreateParams{UserID: "bob", Handoff: true})
@@ -91,29 +93,34 @@ var writes = []struct {
 		_, err := w.Refresh(ctx, w.alice.RefreshToken.Reveal(), sessions.Client{})
 		return err
 	}},
-	{"refresh of an impersonation", sessionstest.MethodRefresh, func(ctx context.Context, _ *testing.T, w *interrupted) error {
-		_, err := w.Refresh(ctx, w.acting.RefreshToken.Reveal(), sessions.Client{})
-		return err
-	}},
+	{"refresh of an impersonation", sessionstest.MethodRefresh,
+		func(ctx context.Context, _ *testing.T, w *interrupted) error {
+			_, err := w.Refresh(ctx, w.acting.RefreshToken.Reveal(), sessions.Client{})
+			return err
+		}},
 	{"replay", sessionstest.MethodRefresh, func(ctx context.Context, _ *testing.T, w *interrupted) error {
 		_, err := w.Refresh(ctx, w.spent.Reveal(), sessions.Client{})
 		return err
 	}},
-	{"refresh for a user who is gone", sessionstest.MethodRefresh, func(ctx context.Context, _ *testing.T, w *interrupted) error {
-		w.gone = true
-		_, err := w.Refresh(ctx, w.alice.RefreshToken.Reveal(), sessions.Client{})
-		return err
-	}},
-	{"refresh that the policy forbids", sessionstest.MethodRefresh, func(ctx context.Context, _ *testing.T, w *interrupted) error {
-		w.forbidden = true
-		_, err := w.Refresh(ctx, w.acting.RefreshToken.Reveal(), sessions.Client{})
-		return err
-	}},
+	{"refresh for a user who is gone", sessionstest.MethodRefresh,
+		func(ctx context.Context, _ *testing.T, w *interrupted) error {
+			w.gone = true
+			_, err := w.Refresh(ctx, w.alice.RefreshToken.Reveal(), sessions.Client{})
+			return err
+		}},
+	{"refresh that the policy forbids", sessionstest.MethodRefresh,
+		func(ctx context.Context, _ *testing.T, w *interrupted) error {
+			w.forbidden = true
+			_, err := w.Refresh(ctx, w.acting.RefreshToken.Reveal(), sessions.Client{})
+			return err
+		}},
 	{"refresh by cookie", sessionstest.MethodRefresh, func(ctx context.Context, t *testing.T, w *interrupted) error {
 		return w.byCookie(ctx, t, w.alice)
 	}},
 	{"replay by cookie", sessionstest.MethodRefresh, func(ctx context.Context, t *testing.T, w *interrupted) error {
-		return w.byCookie(ctx, t, sessions.Grant{Session: w.alice.Session, AccessToken: w.alice.AccessToken, RefreshToken: w.spent})
+		return w.byCookie(ctx, t, sessions.Grant{
+			Session: w.alice.Session, AccessToken: w.alice.AccessToken, RefreshToken: w.spent,
+		})
 	}},
 	{"end", sessionstest.MethodEnd, func(ctx context.Context, _ *testing.T, w *interrupted) error {
 		_, err := w.End(ctx, sessions.EndParams{ID: w.alice.Session.ID, By: "console"})
@@ -124,7 +131,9 @@ var writes = []struct {
 		return err
 	}},
 	{"end by refresh token", sessionstest.MethodEnd, func(ctx context.Context, _ *testing.T, w *interrupted) error {
-		_, err := w.EndByRefreshToken(ctx, w.alice.RefreshToken.Reveal(), sessions.EndParams{Reason: sessions.EndSignedOut})
+		_, err := w.EndByRefreshToken(ctx, w.alice.RefreshToken.Reveal(), sessions.EndParams{
+			Reason: sessions.EndSignedOut,
+		})
 		return err
 	}},
 	{"sign out", sessionstest.MethodEnd, func(ctx context.Context, t *testing.T, w *interrupted) error {
@@ -177,9 +186,12 @@ type aftermath struct {
 
 func (w *interrupted) aftermath(err error) aftermath {
 	a := aftermath{Err: fmt.Sprint(err)}
-	names := map[string]string{w.alice.Session.ID: "alice", w.acting.Session.ID: "acting", w.handed.Session.ID: "handed"}
+	names := map[string]string{
+		w.alice.Session.ID: "alice", w.acting.Session.ID: "acting", w.handed.Session.ID: "handed",
+	}
 	for _, e := range w.TakeEvents() {
-		a.Events = append(a.Events, fmt.Sprint(e.Type, " ", names[e.Session.ID], " ", e.Session.EndReason, " ", e.Session.EndedBy))
+		a.Events = append(a.Events, fmt.Sprint(e.Type, " ", names[e.Session.ID], " ", e.Session.EndReason, " ",
+			e.Session.EndedBy))
 	}
 	_, err = w.Verify(w.alice.AccessToken.Reveal())
 	a.Alice = err == nil
@@ -201,8 +213,12 @@ func TestWhoDisconnectsDuringAWriteChangesNothing(t *testing.T) {
 				t.Fatalf("no event of an undisturbed call: %+v", want)
 			}
 			for point, set := range map[string]func(*sessionstest.Faults, sessionstest.Fault){
-				"before the store has written": func(f *sessionstest.Faults, cancel sessionstest.Fault) { f.Before = cancel },
-				"after the store has written":  func(f *sessionstest.Faults, cancel sessionstest.Fault) { f.After = cancel },
+				"before the store has written": func(f *sessionstest.Faults, cancel sessionstest.Fault) {
+					f.Before = cancel
+				},
+				"after the store has written": func(f *sessionstest.Faults, cancel sessionstest.Fault) {
+					f.After = cancel
+				},
 			} {
 				leaves := newInterrupted(t)
 				ctx, cancel := context.WithCancel(t.Context())
@@ -310,7 +326,9 @@ func TestWhatHangsIsGivenUp(t *testing.T) {
 			}
 		},
 		"MayImpersonate": func(c *sessions.Config, hook func(context.Context) error) {
-			c.MayImpersonate = func(ctx context.Context, _ sessions.Identity, _ sessions.User) error { return hook(ctx) }
+			c.MayImpersonate = func(ctx context.Context, _ sessions.Identity, _ sessions.User) error {
+				return hook(ctx)
+			}
 		},
 		"Claims": func(c *sessions.Config, hook func(context.Context) error) {
 			c.Claims = func(ctx context.Context, _ sessions.Session, _ sessions.User) (map[string]any, error) {
@@ -319,14 +337,15 @@ func TestWhatHangsIsGivenUp(t *testing.T) {
 		},
 	} {
 		broken := false
-		try(t, name, named["refresh of an impersonation"], func(*interrupted) { broken = true }, func(c *sessions.Config) {
-			set(c, func(ctx context.Context) error {
-				if !broken {
-					return nil
-				}
-				return hang(ctx)
+		try(t, name, named["refresh of an impersonation"], func(*interrupted) { broken = true },
+			func(c *sessions.Config) {
+				set(c, func(ctx context.Context) error {
+					if !broken {
+						return nil
+					}
+					return hang(ctx)
+				})
 			})
-		})
 	}
 }
 
@@ -422,10 +441,11 @@ func TestNoHookAndNoCallOfTheStoreIsWithoutALimit(t *testing.T) {
 			fields.FieldByIndex(field.Index).Set(spy(field.Name, f))
 		}
 	}
-	faults := &sessionstest.Faults{Store: sessionstest.NewStore(), Before: func(ctx context.Context, c sessionstest.Call) error {
-		_, seen[string(c.Method)] = ctx.Deadline()
-		return errors.New("seen")
-	}}
+	faults := &sessionstest.Faults{Store: sessionstest.NewStore(),
+		Before: func(ctx context.Context, c sessionstest.Call) error {
+			_, seen[string(c.Method)] = ctx.Deadline()
+			return errors.New("seen")
+		}}
 	config.Store = faults
 	limited := reflect.ValueOf(sessions.Limited(config))
 	for _, name := range hooks {

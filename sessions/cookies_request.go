@@ -87,7 +87,8 @@ func (m *Manager) cookieIdentity(w http.ResponseWriter, r *http.Request, check t
 	}
 	if w != nil && m.cookies.through && h.pair == m.cookies.acting {
 		if err := m.keepOwn(w, r); errors.Is(err, ErrUnauthenticated) {
-			check = m.verifyStrict // the parent of the impersonation may have ended, so look it up whatever the dial says
+			// the parent of the impersonation may have ended, so look it up whatever the dial says
+			check = m.verifyStrict
 		}
 	}
 	id, err := m.checkHeld(r, h, check)

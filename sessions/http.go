@@ -83,7 +83,10 @@ func (h *Handler) Register(mux *http.ServeMux, prefix string) {
 }
 
 func methodNotAllowed(allow []string) error {
-	return &APIError{Status: 405, Code: codeMethodNotAllowed, Message: "The method is not allowed here.", allow: strings.Join(allow, ", ")}
+	return &APIError{
+		Status: 405, Code: codeMethodNotAllowed, Message: "The method is not allowed here.",
+		allow: strings.Join(allow, ", "),
+	}
 }
 
 // endpoint makes a handler of a function that answers, or returns an error before
@@ -115,7 +118,8 @@ func (h *Handler) endpointWith(
 			if p == nil {
 				return
 			}
-			if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) { // asks net/http to drop the connection
+			// asks net/http to drop the connection
+			if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 				panic(p)
 			}
 			e := NewAPIError(h.m.logPanic(r.Context(), p, slog.String("request_id", id)))

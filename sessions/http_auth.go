@@ -107,8 +107,9 @@ func (m *Manager) headerIdentity(r *http.Request, check tokenCheck) (Identity, e
 	return m.bearerIdentity(r, check)
 }
 
-// otherCredentials checks the headers of the x-stack family that come with a refresh token or a hand-off code, except for
-// an access token, which may well have expired. It reports whether there are credentials in headers, good or not.
+// otherCredentials checks the headers of the x-stack family that come with a refresh token or a
+// hand-off code, except for an access token, which may well have expired. It reports whether there
+// are credentials in headers, good or not.
 func (m *Manager) otherCredentials(r *http.Request) (present bool, err error) {
 	_, named, err := m.stackIdentity(r, nil)
 	if err != nil || named {
@@ -135,7 +136,8 @@ func (m *Manager) explain(err error) error {
 		return e
 	case isStack && errors.Is(err, ErrNoCredentials):
 		e := NewAPIError(err)
-		e.Message = "Credentials are required: a server key or an access token as Authorization: Bearer, or an access type."
+		e.Message = "Credentials are required: a server key or an access token as Authorization: Bearer, or an " +
+			"access type."
 		return e
 	}
 	return err
@@ -255,5 +257,7 @@ func (m *Manager) insufficientAccess(caller Identity, allowed ...AccessType) err
 }
 
 func cannotGetOwnUser() error {
-	return &APIError{Status: 400, Code: codeCannotGetOwnUserWithoutUser, Message: "This needs an access token of a user."}
+	return &APIError{
+		Status: 400, Code: codeCannotGetOwnUserWithoutUser, Message: "This needs an access token of a user.",
+	}
 }

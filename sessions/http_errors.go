@@ -56,8 +56,10 @@ const (
 // unknownToSDK are the codes that go without the known-error header: the
 // published SDK answers a code it does not know with an appeal to update it.
 var unknownToSDK = map[string]bool{
-	codeSessionNotFound: true, codeForbidden: true, codeImpersonationNotAllowed: true, codeHandoffCodeNotFoundOrExpired: true, codeInsufficientUserAuthentication: true, codeNotFound: true, codeMethodNotAllowed: true,
-	codeBodyTooLarge: true, codeUnsupportedMediaType: true, codeTemporarilyUnavailable: true, codeInternal: true,
+	codeSessionNotFound: true, codeForbidden: true, codeImpersonationNotAllowed: true,
+	codeHandoffCodeNotFoundOrExpired: true, codeInsufficientUserAuthentication: true, codeNotFound: true,
+	codeMethodNotAllowed: true,
+	codeBodyTooLarge:     true, codeUnsupportedMediaType: true, codeTemporarilyUnavailable: true, codeInternal: true,
 }
 
 // APIError is an error as the HTTP API answers it: {"code", "error", "details"?}.
@@ -120,23 +122,36 @@ var answers = []struct {
 	// challenge is the error code of the Bearer challenge.
 	challenge string
 }{
-	{ErrMalformed, 401, codeRefreshTokenNotFoundOrExpired, "The refresh token is not valid.", "malformed", "invalid_token"},
-	{ErrUnknownSession, 401, codeRefreshTokenNotFoundOrExpired, "The session does not exist.", "unknown", "invalid_token"},
+	{ErrMalformed, 401, codeRefreshTokenNotFoundOrExpired, "The refresh token is not valid.", "malformed",
+		"invalid_token"},
+	{ErrUnknownSession, 401, codeRefreshTokenNotFoundOrExpired, "The session does not exist.", "unknown",
+		"invalid_token"},
 	{ErrSessionEnded, 401, codeRefreshTokenNotFoundOrExpired, "The session has ended.", "ended", "invalid_token"},
 	{ErrSessionExpired, 401, codeRefreshTokenNotFoundOrExpired, "The session has expired.", "expired", "invalid_token"},
-	{ErrSessionIdle, 401, codeRefreshTokenNotFoundOrExpired, "The session was not used for too long.", "idle", "invalid_token"},
-	{ErrReplay, 401, codeRefreshTokenNotFoundOrExpired, "The refresh token was used before, so the session was ended.", "replay", "invalid_token"},
-	{ErrRecoveryLimit, 401, codeRefreshTokenNotFoundOrExpired, "The refresh token was repeated too often, so the session was ended.", "recovery_limit", "invalid_token"},
-	{errUserGone, 401, codeRefreshTokenNotFoundOrExpired, "The user does not exist any more.", "user_gone", "invalid_token"},
-	{ErrParentEnded, 401, codeRefreshTokenNotFoundOrExpired, "The session of the actor has ended.", "actor_ended", "invalid_token"},
-	{errNotAllowed, 401, codeRefreshTokenNotFoundOrExpired, "The impersonation is no longer allowed.", "not_allowed", "invalid_token"},
-	{errUserRefused, 401, codeRefreshTokenNotFoundOrExpired, "The user may not have sessions now.", "user_disabled", "invalid_token"},
-	{ErrNoCredentials, 401, codeAccessTypeRequired, "Credentials are required: a server key or an access token as Authorization: Bearer.", "", ""},
+	{ErrSessionIdle, 401, codeRefreshTokenNotFoundOrExpired, "The session was not used for too long.", "idle",
+		"invalid_token"},
+	{ErrReplay, 401, codeRefreshTokenNotFoundOrExpired, "The refresh token was used before, so the session was ended.",
+		"replay", "invalid_token"},
+	{ErrRecoveryLimit, 401, codeRefreshTokenNotFoundOrExpired,
+		"The refresh token was repeated too often, so the session was ended.", "recovery_limit", "invalid_token"},
+	{errUserGone, 401, codeRefreshTokenNotFoundOrExpired, "The user does not exist any more.", "user_gone",
+		"invalid_token"},
+	{ErrParentEnded, 401, codeRefreshTokenNotFoundOrExpired, "The session of the actor has ended.", "actor_ended",
+		"invalid_token"},
+	{errNotAllowed, 401, codeRefreshTokenNotFoundOrExpired, "The impersonation is no longer allowed.", "not_allowed",
+		"invalid_token"},
+	{errUserRefused, 401, codeRefreshTokenNotFoundOrExpired, "The user may not have sessions now.", "user_disabled",
+		"invalid_token"},
+	{ErrNoCredentials, 401, codeAccessTypeRequired,
+		"Credentials are required: a server key or an access token as Authorization: Bearer.", "", ""},
 	{ErrInvalidToken, 401, codeUnparsableAccessToken, "The access token is not valid.", "", "invalid_token"},
-	{ErrInvalidHandoff, 401, codeHandoffCodeNotFoundOrExpired, "The hand-off code is not valid, has expired, or was used before.", "", "invalid_token"},
+	{ErrInvalidHandoff, 401, codeHandoffCodeNotFoundOrExpired,
+		"The hand-off code is not valid, has expired, or was used before.", "", "invalid_token"},
 	{ErrImpersonationNotAllowed, 403, codeImpersonationNotAllowed, "This impersonation is not allowed.", "", ""},
-	{ErrCrossOrigin, 403, codeForbidden, "A request of another origin cannot change anything by cookie.", "cross_origin", ""},
-	{ErrExpired, 401, codeAccessTokenExpired, "The access token has expired, or its session has ended.", "", "invalid_token"},
+	{ErrCrossOrigin, 403, codeForbidden, "A request of another origin cannot change anything by cookie.",
+		"cross_origin", ""},
+	{ErrExpired, 401, codeAccessTokenExpired, "The access token has expired, or its session has ended.", "",
+		"invalid_token"},
 	{ErrUnauthenticated, 401, codeAccessTypeRequired, "Credentials are required.", "", ""},
 	{ErrInvalidParams, 400, codeSchemaError, "A parameter is not valid.", "", ""},
 	{ErrUserNotFound, 404, codeUserNotFound, "The user does not exist.", "", ""},
@@ -157,7 +172,8 @@ func NewAPIError(err error) *APIError {
 		seconds := int64(old.MaxAge / time.Second)
 		return &APIError{
 			Status: 401, Code: codeInsufficientUserAuthentication, Message: "The user has to authenticate again.",
-			Details: map[string]any{"max_age": seconds}, cause: err, challenge: "insufficient_user_authentication", maxAge: seconds,
+			Details: map[string]any{"max_age": seconds}, cause: err, challenge: "insufficient_user_authentication",
+			maxAge: seconds,
 		}
 	}
 	var wrong *wiringError
@@ -349,5 +365,7 @@ func newSchemaError(r *http.Request, path, format string, args ...any) *APIError
 
 func bodyParsingError(format string, args ...any) *APIError {
 	message := "The request body " + fmt.Sprintf(format, args...) + "."
-	return &APIError{Status: 400, Code: codeBodyParsingError, Message: message, Details: map[string]any{"message": message}}
+	return &APIError{
+		Status: 400, Code: codeBodyParsingError, Message: message, Details: map[string]any{"message": message},
+	}
 }

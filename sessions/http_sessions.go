@@ -71,7 +71,10 @@ func (h *Handler) endOne(w http.ResponseWriter, r *http.Request) error {
 	}
 	switch {
 	case id == caller.SessionID:
-		return &APIError{Status: 400, Code: codeCannotDeleteCurrentSession, Message: "This is the session of the access token: sign out instead."}
+		return &APIError{
+			Status: 400, Code: codeCannotDeleteCurrentSession,
+			Message: "This is the session of the access token: sign out instead.",
+		}
 	case caller.Trusted():
 		_, err = h.m.end(r.Context(), EndParams{ID: id, By: caller.KeyName})
 	case !caller.HasUser():

@@ -181,7 +181,9 @@ func (m *Manager) stackIdentity(r *http.Request, check tokenCheck) (id Identity,
 	case AccessClient, AccessServer, AccessAdmin:
 	case "":
 		if clientKey != "" || serverKey != "" || adminKey != "" {
-			return Identity{}, false, &APIError{Status: 400, Code: codeProjectKeyWithoutAccessType, Message: "A key came without x-stack-access-type."}
+			return Identity{}, false, &APIError{
+				Status: 400, Code: codeProjectKeyWithoutAccessType, Message: "A key came without x-stack-access-type.",
+			}
 		}
 		return Identity{}, false, m.checkProject(project, "")
 	default:
@@ -192,7 +194,8 @@ func (m *Manager) stackIdentity(r *http.Request, check tokenCheck) (id Identity,
 	}
 	if project == "" {
 		return Identity{}, false, &APIError{
-			Status: 400, Code: codeAccessTypeWithoutProjectID, Message: "x-stack-access-type came without x-stack-project-id.",
+			Status: 400, Code: codeAccessTypeWithoutProjectID,
+			Message: "x-stack-access-type came without x-stack-project-id.",
 			Details: map[string]any{"request_type": string(access)},
 		}
 	}
@@ -234,8 +237,11 @@ func (m *Manager) checkProject(project, sessionID string) error {
 		return nil
 	case sessionID != "":
 		return &APIError{
-			Status: 401, Code: codeInvalidProjectForAccessToken, Message: "The access token is of another project.", challenge: "invalid_token",
-			Details: map[string]any{"expected_project_id": clipText(project, 128), "actual_project_id": m.cfg.ProjectID},
+			Status: 401, Code: codeInvalidProjectForAccessToken, Message: "The access token is of another project.",
+			challenge: "invalid_token",
+			Details: map[string]any{
+				"expected_project_id": clipText(project, 128), "actual_project_id": m.cfg.ProjectID,
+			},
 		}
 	default:
 		return &APIError{

@@ -131,8 +131,10 @@ func TestAnOutageIsALineASecondOfEachKind(t *testing.T) {
 func TestWhatTheHostsRoutesAnswerIsLogged(t *testing.T) {
 	t.Parallel()
 	for name, hook := range map[string]func(http.ResponseWriter, *http.Request, *sessions.APIError){
-		"our form":       nil,
-		"the app's form": func(w http.ResponseWriter, _ *http.Request, err *sessions.APIError) { w.WriteHeader(err.Status) },
+		"our form": nil,
+		"the app's form": func(w http.ResponseWriter, _ *http.Request, err *sessions.APIError) {
+			w.WriteHeader(err.Status)
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -140,12 +142,15 @@ func TestWhatTheHostsRoutesAnswerIsLogged(t *testing.T) {
 			k := newKit(t, func(c *sessions.Config) {
 				c.Logger, c.WriteError = slog.New(slog.NewTextHandler(&buf, nil)), hook
 			})
-			k.Faults.Before = func(context.Context, sessionstest.Call) error { return errors.New("no route to the database") }
+			k.Faults.Before = func(context.Context, sessionstest.Call) error {
+				return errors.New("no route to the database")
+			}
 			r := httptest.NewRequest(http.MethodPost, "/sign-in", nil)
 			_, err := k.Create(r.Context(), sessions.CreateParams{UserID: "alice"})
 			w := httptest.NewRecorder()
 			k.WriteError(w, r, err)
-			if got := buf.String(); w.Code != 503 || strings.Count(got, "\n") != 1 || !strings.Contains(got, "no route to the database") {
+			if got := buf.String(); w.Code != 503 || strings.Count(got, "\n") != 1 ||
+				!strings.Contains(got, "no route to the database") {
 				t.Errorf("%d, logged %q", w.Code, got)
 			}
 			buf.Reset()
@@ -225,7 +230,8 @@ func TestAPanicIsOneLine(t *testing.T) {
 		t.Fatalf("answered %d %s", answer.Code, answer.Body)
 	}
 	got := buf.String()
-	if strings.Count(got, "\n") != 1 || !strings.Contains(got, "log_test.go") || strings.Contains(got, "secret of bob") {
+	if strings.Count(got, "\n") != 1 || !strings.Contains(got, "log_test.go") ||
+		strings.Contains(got, "secret of bob") {
 		t.Errorf("logged %q", got)
 	}
 }
@@ -312,7 +318,9 @@ func TestThePanicOfOneHookDoesNotHideAnothers(t *testing.T) {
 // What has panicked while it wrote an answer is not asked for another one.
 func TestAPanicOfWriteErrorDropsTheConnection(t *testing.T) {
 	t.Parallel()
-	for name, path := range map[string]string{"a refusal": "/nothing", "another hook has panicked": "/auth/sessions/current/refresh"} {
+	for name, path := range map[string]string{
+		"a refusal": "/nothing", "another hook has panicked": "/auth/sessions/current/refresh",
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var buf bytes.Buffer

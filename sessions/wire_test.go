@@ -157,7 +157,8 @@ func wireCases() []wireCase {
 
 		{name: "the family: a client", call: current, headers: client},
 		{name: "the family: a client in the newer spelling", call: current, headers: []string{
-			"x-hexclave-project-id: " + wireProject, "x-hexclave-access-type: client", "x-hexclave-access-token: {access}",
+			"x-hexclave-project-id: " + wireProject, "x-hexclave-access-type: client",
+			"x-hexclave-access-token: {access}",
 		}},
 		{name: "the family: a client without a user", call: current, headers: family("-access-type: client")},
 		{
@@ -315,14 +316,16 @@ func newWireHost(t *testing.T, mode func(*sessions.Config), c wireCase) *wireHos
 		}
 	})
 	h.SetUser(sessions.User{
-		ID: wireUser, Name: "Ada Lovelace", Email: "ada@example.com", EmailVerified: true, SignedUpAt: start.Add(-time.Hour),
+		ID: wireUser, Name: "Ada Lovelace", Email: "ada@example.com", EmailVerified: true,
+		SignedUpAt: start.Add(-time.Hour),
 	}, nil)
 	h.SetUser(sessions.User{ID: "dora"}, nil)
 	h.own = h.create(t, sessions.CreateParams{UserID: wireUser})
 	otherOwn := h.create(t, sessions.CreateParams{UserID: wireUser})
 	acting := h.create(t, sessions.CreateParams{UserID: wireUser, Impersonation: true, Actor: "bob"})
 	h.fill = strings.NewReplacer(
-		"{server}", h.serverKey, "{admin}", h.adminKey, "{id}", h.own.Session.ID, "{acting}", acting.AccessToken.Reveal(),
+		"{server}", h.serverKey, "{admin}", h.adminKey, "{id}", h.own.Session.ID, "{acting}",
+		acting.AccessToken.Reveal(),
 		"{access}", h.own.AccessToken.Reveal(), "{refresh}", h.own.RefreshToken.Reveal(),
 		"{other refresh}", otherOwn.RefreshToken.Reveal(),
 	)
@@ -354,7 +357,8 @@ func newWireHost(t *testing.T, mode func(*sessions.Config), c wireCase) *wireHos
 func (h *wireHost) end(t *testing.T) {
 	t.Helper()
 	if _, err := h.SignOut(t.Context(), sessions.Identity{
-		Access: sessions.AccessClient, UserID: wireUser, SessionID: h.own.Session.ID, ExpiresAt: h.own.AccessTokenExpiresAt,
+		Access: sessions.AccessClient, UserID: wireUser, SessionID: h.own.Session.ID,
+		ExpiresAt: h.own.AccessTokenExpiresAt,
 	}); err != nil {
 		t.Fatal(err)
 	}

@@ -15,8 +15,9 @@
 // Every answer is then held against a sequential model, whose refresh is
 // [github.com/sessile-go/sessile/sessions.Rotation.Next]: there has to be one order of
 // all calls, in keeping with real time, that gives every caller what it saw. A call
-// with an unknown result may have happened at any time after it began, or never. The unit of a history is a user: lists and ends of many are judged over all
-// sessions of the user, as one step each.
+// with an unknown result may have happened at any time after it began, or never. The unit of a
+// history is a user: lists and ends of many are judged over all sessions of the user, as one step
+// each.
 //
 // Postgres gets one allowance. Its UPDATE of several rows has one snapshot and takes
 // the rows one after another, so an end of many is a step for each session, not for

@@ -182,19 +182,24 @@ func dumpRequests(t testing.TB, w *dumpWorld, sinks *dumpSinks, g sessions.Grant
 	refresh, access := g.RefreshToken.Reveal(), g.AccessToken.Reveal()
 	credentials := []string{
 		refresh, access, w.serverKey, w.adminKey,
-		refresh + "x", refresh[:len(refresh)-1], access + "x", access[:len(access)-2], w.serverKey + "x", w.adminKey[:len(w.adminKey)-1],
+		refresh + "x", refresh[:len(refresh)-1], access + "x", access[:len(access)-2], w.serverKey + "x",
+		w.adminKey[:len(w.adminKey)-1],
 		strings.ToUpper(refresh), " " + access, "Bearer " + access,
 	}
 	var headers [][]string
 	for _, c := range credentials {
 		headers = append(headers,
-			[]string{"Authorization", "Bearer " + c}, []string{"Authorization", "Basic " + c}, []string{"Authorization", c},
+			[]string{"Authorization", "Bearer " + c}, []string{"Authorization", "Basic " + c},
+			[]string{"Authorization", c},
 			[]string{"X-Stack-Refresh-Token", c},
 			[]string{"X-Stack-Access-Type", "client", "X-Stack-Project-Id", "app", "X-Stack-Access-Token", c},
 			[]string{"X-Stack-Access-Type", "server", "X-Stack-Project-Id", "app", "X-Stack-Secret-Server-Key", c},
 			[]string{"X-Stack-Access-Type", "admin", "X-Stack-Project-Id", "app", "X-Stack-Super-Secret-Admin-Key", c},
 			[]string{"X-Stack-Access-Type", "client", "X-Stack-Project-Id", "app", "X-Stack-Publishable-Client-Key", c},
-			[]string{"X-Hexclave-Access-Type", "server", "X-Hexclave-Project-Id", "app", "X-Hexclave-Secret-Server-Key", w.serverKey, "X-Hexclave-Access-Token", c},
+			[]string{
+				"X-Hexclave-Access-Type", "server", "X-Hexclave-Project-Id", "app", "X-Hexclave-Secret-Server-Key",
+				w.serverKey, "X-Hexclave-Access-Token", c,
+			},
 		)
 	}
 	note := func(answer *httptest.ResponseRecorder) {
@@ -205,7 +210,9 @@ func dumpRequests(t testing.TB, w *dumpWorld, sinks *dumpSinks, g sessions.Grant
 			AccessToken  string `json:"access_token"`
 		}
 		if answer.Code == http.StatusOK && json.Unmarshal(body, &grant) == nil && grant.RefreshToken != "" {
-			w.issued(t, sessions.Grant{RefreshToken: sessions.NewToken(grant.RefreshToken), AccessToken: sessions.NewToken(grant.AccessToken)})
+			w.issued(t, sessions.Grant{
+				RefreshToken: sessions.NewToken(grant.RefreshToken), AccessToken: sessions.NewToken(grant.AccessToken),
+			})
 			return
 		}
 		_, _ = sinks.answers.Write(body)
@@ -316,8 +323,10 @@ func TestLogsErrorsEventsAndAnswersHoldNoSecret(t *testing.T) {
 				on, off func()
 			}{
 				{func() { talkative.set(true) }, func() { talkative.set(false) }},
-				{func() { faults.Before = func(context.Context, sessionstest.Call) error { return failed } }, func() { faults.Before = nil }},
-				{func() { faults.After = func(context.Context, sessionstest.Call) error { return failed } }, func() { faults.After = nil }},
+				{func() { faults.Before = func(context.Context, sessionstest.Call) error { return failed } },
+					func() { faults.Before = nil }},
+				{func() { faults.After = func(context.Context, sessionstest.Call) error { return failed } },
+					func() { faults.After = nil }},
 				{func() { hooks.users = say }, func() { hooks.users = nil }},
 				{func() { hooks.users = shout }, func() { hooks.users = nil }},
 				{func() { hooks.claims = say }, func() { hooks.claims = nil }},
@@ -327,10 +336,13 @@ func TestLogsErrorsEventsAndAnswersHoldNoSecret(t *testing.T) {
 				trouble.on()
 				for range 2 {
 					for _, r := range [][]string{
-						{http.MethodPost, "/auth/sessions", `{"user_id":"alice"}`, "Authorization", "Bearer " + w.serverKey},
+						{http.MethodPost, "/auth/sessions", `{"user_id":"alice"}`, "Authorization",
+							"Bearer " + w.serverKey},
 						{http.MethodGet, "/auth/sessions?user_id=alice", "", "Authorization", "Bearer " + w.adminKey},
-						{http.MethodGet, "/auth/sessions/current", "", "Authorization", "Bearer " + g.AccessToken.Reveal()},
-						{http.MethodPost, "/auth/sessions/current/refresh", "", "X-Stack-Refresh-Token", g.RefreshToken.Reveal()},
+						{http.MethodGet, "/auth/sessions/current", "", "Authorization",
+							"Bearer " + g.AccessToken.Reveal()},
+						{http.MethodPost, "/auth/sessions/current/refresh", "", "X-Stack-Refresh-Token",
+							g.RefreshToken.Reveal()},
 						{http.MethodDelete, "/auth/sessions?user_id=bob", "", "Authorization", "Bearer " + w.adminKey},
 					} {
 						if answer := w.serve(r[0], r[1], r[2], r[3:]...); answer.Code >= http.StatusBadRequest {
@@ -405,7 +417,9 @@ func dumpManagerErrors(t testing.TB, w *dumpWorld, sinks *dumpSinks, g sessions.
 				broken := w.config
 				broken.Issuer, broken.Store = "", nil
 				broken.Secrets = [][]byte{dumpSecrets[0], dumpSecrets[0], dumpSecrets[1][:31]}
-				broken.ServerKeys = []sessions.ServerKey{{Name: "backend", Access: sessions.AccessServer, SHA256: w.serverKey}}
+				broken.ServerKeys = []sessions.ServerKey{
+					{Name: "backend", Access: sessions.AccessServer, SHA256: w.serverKey},
+				}
 				_, err := sessions.New(broken)
 				return err
 			},
@@ -462,7 +476,8 @@ func TestErrorsHoldNoPassword(t *testing.T) {
 	c := newDumpCanaries()
 	c.add("the password", []byte(password))
 	// Nothing listens on port 1 of this machine.
-	db, err := gorm.Open(postgres.Open("postgres://host:"+password+"@127.0.0.1:1/app?sslmode=disable&connect_timeout=5"), &gorm.Config{
+	db, err := gorm.Open(postgres.Open("postgres://host:"+password+
+		"@127.0.0.1:1/app?sslmode=disable&connect_timeout=5"), &gorm.Config{
 		DisableAutomaticPing: true, Logger: logger.Discard,
 	})
 	if err != nil {
@@ -480,7 +495,8 @@ func TestErrorsHoldNoPassword(t *testing.T) {
 	}
 	sinks.error(err)
 	sinks.error(st.Migrate(t.Context()))
-	if answer := w.serve(http.MethodPost, "/auth/sessions", `{"user_id":"alice"}`, "Authorization", "Bearer "+w.serverKey); answer.Code != http.StatusServiceUnavailable {
+	if answer := w.serve(http.MethodPost, "/auth/sessions", `{"user_id":"alice"}`, "Authorization",
+		"Bearer "+w.serverKey); answer.Code != http.StatusServiceUnavailable {
 		t.Errorf("answered %d", answer.Code)
 	}
 	dumpRender(st, func(_ string, text []byte) { _, _ = sinks.errors.Write(text) })
@@ -509,13 +525,17 @@ func dumpRender(v any, show func(how string, text []byte)) (renderings int) {
 	pointer.Elem().Set(reflect.ValueOf(v))
 	err, isError := v.(error)
 	shapes := map[string]any{
-		"itself": v, "a pointer to it": pointer.Interface(), "in a struct": exported{v}, dumpHidden: hidden{v}, "in a slice": []any{v}, "in a map": map[string]any{"key": v},
+		"itself": v, "a pointer to it": pointer.Interface(), "in a struct": exported{v}, dumpHidden: hidden{v},
+		"in a slice": []any{v}, "in a map": map[string]any{"key": v},
 	}
 	if isError {
 		shapes["wrapped"] = fmt.Errorf("wrapped: %w", errors.Join(err, io.EOF))
 	}
 	for shape, s := range shapes {
-		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "% x", "%#x", "%d", "%b", "%o", "%U", "%c", "%e", "%t", "%T", "%08v", "%-20s", "%+q"} {
+		for _, verb := range []string{
+			"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "% x", "%#x", "%d", "%b", "%o", "%U", "%c", "%e", "%t", "%T",
+			"%08v", "%-20s", "%+q",
+		} {
 			render(verb+" of "+shape, fmt.Appendf(nil, verb, s))
 		}
 		render("Sprint of "+shape, fmt.Append(nil, s))
@@ -536,7 +556,8 @@ func dumpRender(v any, show func(how string, text []byte)) (renderings int) {
 			"slog JSON": func(w io.Writer) slog.Handler { return slog.NewJSONHandler(w, nil) },
 		} {
 			var buffer bytes.Buffer
-			slog.New(handler(&buffer)).With("with", s).WithGroup("group").Error("message", "value", s, slog.Group("inner", "value", s))
+			slog.New(handler(&buffer)).With("with", s).WithGroup("group").Error("message", "value", s,
+				slog.Group("inner", "value", s))
 			render(name+" of "+shape, buffer.Bytes())
 		}
 		buffer.Reset()
@@ -548,7 +569,8 @@ func dumpRender(v any, show func(how string, text []byte)) (renderings int) {
 
 // dumpPackages are those that hosts import, with their folders.
 var dumpPackages = map[string]string{
-	"sessions": "../../sessions", "store": "../../store", "middleware": "../../middleware", "echov4": "../../middleware/echov4",
+	"sessions": "../../sessions", "store": "../../store", "middleware": "../../middleware",
+	"echov4": "../../middleware/echov4",
 }
 
 // dumpExportedTypes reads the names of the types that a package exports.
@@ -591,13 +613,17 @@ func dumpExportedTypes(t testing.TB) (names []string) {
 func dumpHolding(t testing.TB, w *dumpWorld, db *gorm.DB, st *store.Store) map[string][]any {
 	t.Helper()
 	g := w.create(t, "alice", "")
-	ended, err := w.manager.End(t.Context(), sessions.EndParams{ID: g.Session.ID, Reason: sessions.EndRevoked, By: "backend"})
+	ended, err := w.manager.End(t.Context(), sessions.EndParams{
+		ID: g.Session.ID, Reason: sessions.EndRevoked, By: "backend",
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	g = w.create(t, "alice", `,"is_impersonation":true,"actor":{"user_id":"support"},"reason":"ticket 4711"`)
 	handed := w.handOff(t, "alice")
-	again, err := w.manager.Refresh(t.Context(), g.RefreshToken.Reveal(), sessions.Client{IP: "203.0.113.7", UserAgent: "Browser/1.0"})
+	again, err := w.manager.Refresh(t.Context(), g.RefreshToken.Reveal(), sessions.Client{
+		IP: "203.0.113.7", UserAgent: "Browser/1.0",
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -643,57 +669,73 @@ func dumpHolding(t testing.TB, w *dumpWorld, db *gorm.DB, st *store.Store) map[s
 	event := w.events[len(w.events)-1]
 
 	return map[string][]any{
-		"sessions.AccessType":                {identity.Access},
-		"sessions.APIError":                  {*sessions.NewAPIError(err), sessions.NewAPIError(fmt.Errorf("%w: %+v", sessions.ErrUnavailable, again))},
+		"sessions.AccessType": {identity.Access},
+		"sessions.APIError": {
+			*sessions.NewAPIError(err), sessions.NewAPIError(fmt.Errorf("%w: %+v", sessions.ErrUnavailable, again)),
+		},
 		"sessions.AuthenticationTooOldError": {sessions.AuthenticationTooOldError{MaxAge: time.Minute}},
 		"sessions.Client":                    {again.Session.Client},
 		"sessions.Config":                    {config},
 		"sessions.Cookies":                   {config.Cookies},
 		"sessions.CreateParams":              {sessions.CreateParams{UserID: "alice", Client: again.Session.Client}},
-		"sessions.EndDependentsParams":       {sessions.EndDependentsParams{ParentSessionIDs: []string{g.Session.ID}, Now: theftStart}},
-		"sessions.EndManyParams":             {sessions.EndManyParams{UserID: "alice", ExceptID: g.Session.ID, Now: moment.Now}},
-		"sessions.EndParams":                 {sessions.EndParams{ID: g.Session.ID, Now: moment.Now}},
-		"sessions.EndReason":                 {ended.EndReason},
-		"sessions.EndedSession":              {sessions.EndedSession{ID: g.Session.ID, EndedAt: theftStart}},
-		"sessions.Event":                     {event, sessions.Event{Session: ended, Client: again.Session.Client, OldSecret: true}},
-		"sessions.EventType":                 {event.Type},
-		"sessions.ExpiredError":              {sessions.ExpiredError{UserID: "alice", SessionID: g.Session.ID}},
-		"sessions.Grant":                     {g, again, handed},
-		"sessions.Handler":                   {w.handler, sessions.NewHandler(withKMS), *w.handler},
-		"sessions.Health":                    {w.manager.Health()},
-		"sessions.Identity":                  {identity},
-		"sessions.Impersonation":             {sessions.Impersonation{TTL: time.Hour, MaxTTL: time.Hour}},
-		"sessions.ListOptions":               {sessions.ListOptions{Cursor: list.Next, Limit: 1}},
-		"sessions.ListParams":                {sessions.ListParams{UserID: "alice", Moment: moment}},
-		"sessions.ListPosition":              {sessions.ListPosition{CreatedAt: theftStart, ID: g.Session.ID}},
-		"sessions.Joined":                    {joined, *joined},
-		"sessions.Manager":                   {w.manager, withKMS, *w.manager, *withKMS},
-		"sessions.Moment":                    {moment},
-		"sessions.Need":                      {sessions.NeedServer},
-		"sessions.Outcome":                   {sessions.OutcomeReplay},
-		"sessions.PruneParams":               {sessions.PruneParams{EndedBefore: theftStart, Limit: 1}},
-		"sessions.RedeemParams":              {sessions.RedeemParams{ID: handed.Session.ID, Hash: handed.Session.HandoffHash, Moment: moment}},
-		"sessions.RefreshParams":             {sessions.RefreshParams{ID: g.Session.ID, Presented: 2, Moment: moment, Client: again.Session.Client}},
-		"sessions.RefreshResult":             {sessions.RefreshResult{Session: again.Session, State: state, Outcome: sessions.OutcomeRotated}},
-		"sessions.RefreshState":              {state},
-		"sessions.Revocation":                {sessions.Strict},
-		"sessions.Rotation":                  {sessions.StrictRotation()},
-		"sessions.Route":                     {w.handler.Routes()[0]},
-		"sessions.ServerKey":                 {w.config.ServerKeys[0]},
-		"sessions.Session":                   {again.Session, ended},
-		"sessions.SessionList":               {list},
-		"sessions.Store":                     {w.config.Store},
-		"sessions.Token":                     {g.RefreshToken, g.AccessToken, sessions.NewToken(w.serverKey)},
-		"sessions.User":                      {sessions.User{ID: "alice"}},
-		"store.AuditEntry":                   {store.AuditEntry{SessionID: g.Session.ID, UserID: "alice", Client: again.Session.Client}},
-		"store.AuditPosition":                {store.AuditPosition{At: theftStart, ID: g.Session.ID}},
-		"store.AuditQuery":                   {store.AuditQuery{UserID: "alice"}},
-		"store.Config":                       {store.Config{Table: store.DefaultTable}},
-		"store.Row":                          {rows[0]},
-		"store.Store":                        {st},
-		"middleware.Config":                  {middleware.Config{Manager: w.manager}},
-		"echov4.Config":                      {echov4.Config{Manager: w.manager}},
-		"echov4.Router":                      {struct{ echov4.Router }{}},
+		"sessions.EndDependentsParams": {
+			sessions.EndDependentsParams{ParentSessionIDs: []string{g.Session.ID}, Now: theftStart},
+		},
+		"sessions.EndManyParams": {
+			sessions.EndManyParams{UserID: "alice", ExceptID: g.Session.ID, Now: moment.Now},
+		},
+		"sessions.EndParams":    {sessions.EndParams{ID: g.Session.ID, Now: moment.Now}},
+		"sessions.EndReason":    {ended.EndReason},
+		"sessions.EndedSession": {sessions.EndedSession{ID: g.Session.ID, EndedAt: theftStart}},
+		"sessions.Event": {
+			event, sessions.Event{Session: ended, Client: again.Session.Client, OldSecret: true},
+		},
+		"sessions.EventType":     {event.Type},
+		"sessions.ExpiredError":  {sessions.ExpiredError{UserID: "alice", SessionID: g.Session.ID}},
+		"sessions.Grant":         {g, again, handed},
+		"sessions.Handler":       {w.handler, sessions.NewHandler(withKMS), *w.handler},
+		"sessions.Health":        {w.manager.Health()},
+		"sessions.Identity":      {identity},
+		"sessions.Impersonation": {sessions.Impersonation{TTL: time.Hour, MaxTTL: time.Hour}},
+		"sessions.ListOptions":   {sessions.ListOptions{Cursor: list.Next, Limit: 1}},
+		"sessions.ListParams":    {sessions.ListParams{UserID: "alice", Moment: moment}},
+		"sessions.ListPosition":  {sessions.ListPosition{CreatedAt: theftStart, ID: g.Session.ID}},
+		"sessions.Joined":        {joined, *joined},
+		"sessions.Manager":       {w.manager, withKMS, *w.manager, *withKMS},
+		"sessions.Moment":        {moment},
+		"sessions.Need":          {sessions.NeedServer},
+		"sessions.Outcome":       {sessions.OutcomeReplay},
+		"sessions.PruneParams":   {sessions.PruneParams{EndedBefore: theftStart, Limit: 1}},
+		"sessions.RedeemParams": {
+			sessions.RedeemParams{ID: handed.Session.ID, Hash: handed.Session.HandoffHash, Moment: moment},
+		},
+		"sessions.RefreshParams": {
+			sessions.RefreshParams{ID: g.Session.ID, Presented: 2, Moment: moment, Client: again.Session.Client},
+		},
+		"sessions.RefreshResult": {
+			sessions.RefreshResult{Session: again.Session, State: state, Outcome: sessions.OutcomeRotated},
+		},
+		"sessions.RefreshState": {state},
+		"sessions.Revocation":   {sessions.Strict},
+		"sessions.Rotation":     {sessions.StrictRotation()},
+		"sessions.Route":        {w.handler.Routes()[0]},
+		"sessions.ServerKey":    {w.config.ServerKeys[0]},
+		"sessions.Session":      {again.Session, ended},
+		"sessions.SessionList":  {list},
+		"sessions.Store":        {w.config.Store},
+		"sessions.Token":        {g.RefreshToken, g.AccessToken, sessions.NewToken(w.serverKey)},
+		"sessions.User":         {sessions.User{ID: "alice"}},
+		"store.AuditEntry": {
+			store.AuditEntry{SessionID: g.Session.ID, UserID: "alice", Client: again.Session.Client},
+		},
+		"store.AuditPosition": {store.AuditPosition{At: theftStart, ID: g.Session.ID}},
+		"store.AuditQuery":    {store.AuditQuery{UserID: "alice"}},
+		"store.Config":        {store.Config{Table: store.DefaultTable}},
+		"store.Row":           {rows[0]},
+		"store.Store":         {st},
+		"middleware.Config":   {middleware.Config{Manager: w.manager}},
+		"echov4.Config":       {echov4.Config{Manager: w.manager}},
+		"echov4.Router":       {struct{ echov4.Router }{}},
 	}
 }
 
@@ -785,9 +827,12 @@ func TestNoExportedTypeShowsASecret(t *testing.T) {
 		}
 	}
 	if !limit {
-		t.Error("a Config behind an unexported field shows nothing now: take the exception and the warning in Config out")
+		t.Error(
+			"a Config behind an unexported field shows nothing now: take the exception and the warning in Config out",
+		)
 	}
-	t.Logf("%d types, %d values, %d renderings of %d bytes, %d secrets in %d spellings", len(holding), values, renderings, size, w.canaries.secrets, w.canaries.strings)
+	t.Logf("%d types, %d values, %d renderings of %d bytes, %d secrets in %d spellings", len(holding), values,
+		renderings, size, w.canaries.secrets, w.canaries.strings)
 
 	// The same search finds a host's own type that does not redact.
 	type careless struct {
@@ -797,7 +842,8 @@ func TestNoExportedTypeShowsASecret(t *testing.T) {
 	}
 	found := map[string]bool{}
 	for _, v := range []any{
-		careless{Token: g.RefreshToken.Reveal()}, careless{Secret: dumpSecrets[0]}, careless{Token: w.serverKey}, errors.New(g.AccessToken.Reveal()),
+		careless{Token: g.RefreshToken.Reveal()}, careless{Secret: dumpSecrets[0]}, careless{Token: w.serverKey},
+		errors.New(g.AccessToken.Reveal()),
 	} {
 		dumpRender(v, func(how string, text []byte) {
 			if len(w.canaries.find(text)) > 0 {
@@ -805,7 +851,10 @@ func TestNoExportedTypeShowsASecret(t *testing.T) {
 			}
 		})
 	}
-	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "% x", "%d", "JSON", "XML", "gob", "slog text", "slog JSON", "log", "Sprint"} {
+	for _, verb := range []string{
+		"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "% x", "%d", "JSON", "XML", "gob", "slog text", "slog JSON",
+		"log", "Sprint",
+	} {
 		if !found[verb+" of itself"] {
 			t.Errorf("a secret shown by %s is not found", verb)
 		}

@@ -82,7 +82,8 @@ func TestHistoriesOnSQLiteAreLinearizable(t *testing.T) {
 		t.Run(fmt.Sprintf("%d %s", i, f.name), func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "sessions.db")
 			p := migratedPlace(t, func() gorm.Dialector { return sqlite.Open(documentedDSN(file)) })
-			h := newLinHistory(t, f, uint64(i), linSettings[i/len(faults)%len(linSettings)], func() sessions.Store { return p.handle(t) })
+			h := newLinHistory(t, f, uint64(i), linSettings[i/len(faults)%len(linSettings)],
+				func() sessions.Store { return p.handle(t) })
 			h.run(t)
 			h.judge(t, false, &sum)
 		})
@@ -109,7 +110,8 @@ func TestHistoriesOnPostgresAreLinearizable(t *testing.T) {
 			admin := openStore(t, postgres.Open(dsn))
 			named := linNamed(t, dsn)
 			p := migratedPlace(t, func() gorm.Dialector { return postgres.Open(named) })
-			h := newLinHistory(t, f, uint64(i), linSettings[i/len(faults)%len(linSettings)], func() sessions.Store { return p.handle(t) })
+			h := newLinHistory(t, f, uint64(i), linSettings[i/len(faults)%len(linSettings)],
+				func() sessions.Store { return p.handle(t) })
 			h.kill = func(ctx context.Context, limit int) {
 				// Those that are at work first: an idle connection that dies is only replaced.
 				err := admin.db.WithContext(ctx).Exec(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity
@@ -162,7 +164,8 @@ func TestBrokenStoresAreNotLinearizable(t *testing.T) {
 			s.ExpiresAt = m.Now.Add(time.Hour)
 			return live(s, m)
 		}},
-		"a window of no length": {next: func(r sessions.Rotation, s sessions.RefreshState, presented int64, now time.Time) (sessions.RefreshState, sessions.Outcome) {
+		"a window of no length": {next: func(r sessions.Rotation, s sessions.RefreshState, presented int64,
+			now time.Time) (sessions.RefreshState, sessions.Outcome) {
 			r.Overlap = time.Nanosecond
 			return r.Next(s, presented, now)
 		}},
@@ -316,7 +319,8 @@ func (s linTap) EndMany(ctx context.Context, p sessions.EndManyParams) ([]sessio
 
 var errLinLost = errors.New("the answer is lost")
 
-func newLinHistory(t *testing.T, f linFaults, seed uint64, rotation sessions.Rotation, newStore func() sessions.Store) *linHistory {
+func newLinHistory(t *testing.T, f linFaults, seed uint64, rotation sessions.Rotation,
+	newStore func() sessions.Store) *linHistory {
 	t.Helper()
 	h := &linHistory{
 		faults:   f,
@@ -343,7 +347,8 @@ func newLinHistory(t *testing.T, f linFaults, seed uint64, rotation sessions.Rot
 		},
 	}
 	if seed%3 == 0 {
-		h.config.IdleTimeout = h.config.AccessTokenTTL + max(h.rotation.Overlap, time.Second) + time.Second // nearly the shortest
+		// nearly the shortest
+		h.config.IdleTimeout = h.config.AccessTokenTTL + max(h.rotation.Overlap, time.Second) + time.Second
 	}
 	h.disturb.Store(true)
 	for i := range h.replicas {
@@ -359,16 +364,17 @@ func (h *linHistory) newReplica(t *testing.T, i int, seed uint64) *linReplica {
 	cfg := h.config
 	random := rand.New(rand.NewPCG(seed, uint64(1000+i)))
 	var mu sync.Mutex
-	cfg.Store = linTap{&sessionstest.Faults{Store: r.store, After: func(ctx context.Context, _ sessionstest.Call) error {
-		mu.Lock()
-		lost := h.faults.lose && h.disturb.Load() && random.IntN(25) == 0 && !h.doubtful()
-		mu.Unlock()
-		if _, ours := ctx.Value(linKey{}).(*linCall); !lost || !ours {
-			return nil
-		}
-		h.trouble()
-		return errLinLost
-	}}}
+	cfg.Store = linTap{&sessionstest.Faults{Store: r.store,
+		After: func(ctx context.Context, _ sessionstest.Call) error {
+			mu.Lock()
+			lost := h.faults.lose && h.disturb.Load() && random.IntN(25) == 0 && !h.doubtful()
+			mu.Unlock()
+			if _, ours := ctx.Value(linKey{}).(*linCall); !lost || !ours {
+				return nil
+			}
+			h.trouble()
+			return errLinLost
+		}}}
 	skew := time.Duration(i-1) * 5 * time.Second
 	cfg.Now = func() time.Time { return h.clock.Now().Add(skew) }
 	var err error
@@ -536,7 +542,8 @@ type linCommand struct {
 func (h *linHistory) choose(random *rand.Rand, w, i int) (linCommand, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if !slices.ContainsFunc(h.sessions[:], func(s []*linSession) bool { return len(s) < linSlots }) && h.exhausted(0) && h.exhausted(1) {
+	if !slices.ContainsFunc(h.sessions[:], func(s []*linSession) bool { return len(s) < linSlots }) && h.exhausted(0) &&
+		h.exhausted(1) {
 		return linCommand{}, false
 	}
 	u := random.IntN(linUsers)
@@ -617,7 +624,9 @@ func (h *linHistory) do(ctx context.Context, r *linReplica, c linCommand) {
 		}
 	case linEnd:
 		if c.token != "" {
-			one, c.err = r.EndByRefreshToken(ctx, c.token, sessions.EndParams{Reason: sessions.EndSignedOut, By: c.in.by})
+			one, c.err = r.EndByRefreshToken(ctx, c.token, sessions.EndParams{
+				Reason: sessions.EndSignedOut, By: c.in.by,
+			})
 		} else {
 			one, c.err = r.End(ctx, sessions.EndParams{ID: c.id, Reason: sessions.EndRevoked, By: c.in.by})
 		}
@@ -629,7 +638,9 @@ func (h *linHistory) do(ctx context.Context, r *linReplica, c linCommand) {
 			c.seen = []sessions.Session{one}
 		}
 	case linEndMany:
-		c.seen, c.err = r.EndMany(ctx, sessions.EndManyParams{UserID: c.user, ExceptID: c.id, Reason: sessions.EndRevoked, By: c.in.by})
+		c.seen, c.err = r.EndMany(ctx, sessions.EndManyParams{
+			UserID: c.user, ExceptID: c.id, Reason: sessions.EndRevoked, By: c.in.by,
+		})
 	case linList:
 		var list sessions.SessionList
 		list, c.err = r.List(ctx, c.user, sessions.ListOptions{})
@@ -701,7 +712,10 @@ func (h *linHistory) finish() {
 		}
 		for _, s := range h.sessions[u] {
 			if s.id != "" {
-				h.do(context.Background(), r, linCommand{linCall: &linCall{user: user, id: s.id, in: linInput{kind: linRefresh}}, session: s, token: s.tokens[len(s.tokens)-1]})
+				h.do(context.Background(), r, linCommand{
+					linCall: &linCall{user: user, id: s.id, in: linInput{kind: linRefresh}}, session: s,
+					token: s.tokens[len(s.tokens)-1],
+				})
 			}
 		}
 		h.do(context.Background(), r, linCommand{linCall: &linCall{user: user, in: linInput{kind: linList}}})

@@ -30,7 +30,8 @@ type looseRow struct {
 	state   sessions.RefreshState
 }
 
-type looseNext func(r sessions.Rotation, s sessions.RefreshState, presented int64, now time.Time) (sessions.RefreshState, sessions.Outcome)
+type looseNext func(r sessions.Rotation, s sessions.RefreshState, presented int64,
+	now time.Time) (sessions.RefreshState, sessions.Outcome)
 
 // looseFlaws are the ways to break it.
 type looseFlaws struct {

@@ -61,60 +61,75 @@ func TestRandomRunsNoticeABrokenProtocol(t *testing.T) {
 		check machineCheck
 		flaws looseFlaws
 	}{
-		"no lost reply is forgiven": {checkHonest, looseFlaws{next: func(r sessions.Rotation, s sessions.RefreshState, presented int64, now time.Time) (sessions.RefreshState, sessions.Outcome) {
-			r.MaxRecoveries = sessions.NoRecovery
-			return next(r, s, presented, now)
-		}}},
-		"the window counts from the rotation": {checkHonest, looseFlaws{next: func(r sessions.Rotation, s sessions.RefreshState, presented int64, now time.Time) (sessions.RefreshState, sessions.Outcome) {
-			after, outcome := next(r, s, presented, now)
-			if outcome == sessions.OutcomeOverlap {
-				after.AnsweredAt = s.AnsweredAt
-			}
-			return after, outcome
-		}}},
-		"a recovery opens no window": {checkHonest, looseFlaws{next: func(r sessions.Rotation, s sessions.RefreshState, presented int64, now time.Time) (sessions.RefreshState, sessions.Outcome) {
-			after, outcome := next(r, s, presented, now)
-			if outcome == sessions.OutcomeRecovered {
-				after.AnsweredAt = s.AnsweredAt
-			}
-			return after, outcome
-		}}},
-		"older tokens go on working": {checkSpent, looseFlaws{next: func(r sessions.Rotation, s sessions.RefreshState, presented int64, now time.Time) (sessions.RefreshState, sessions.Outcome) {
-			return next(r, s, max(presented, s.Parent), now)
-		}}},
-		"displaced tokens go on working": {checkSpent, looseFlaws{next: func(r sessions.Rotation, s sessions.RefreshState, presented int64, now time.Time) (sessions.RefreshState, sessions.Outcome) {
-			if presented > s.Parent {
-				presented = max(presented, s.Current)
-			}
-			return next(r, s, presented, now)
-		}}},
+		"no lost reply is forgiven": {checkHonest,
+			looseFlaws{next: func(r sessions.Rotation, s sessions.RefreshState, presented int64,
+				now time.Time) (sessions.RefreshState, sessions.Outcome) {
+				r.MaxRecoveries = sessions.NoRecovery
+				return next(r, s, presented, now)
+			}}},
+		"the window counts from the rotation": {checkHonest,
+			looseFlaws{next: func(r sessions.Rotation, s sessions.RefreshState, presented int64,
+				now time.Time) (sessions.RefreshState, sessions.Outcome) {
+				after, outcome := next(r, s, presented, now)
+				if outcome == sessions.OutcomeOverlap {
+					after.AnsweredAt = s.AnsweredAt
+				}
+				return after, outcome
+			}}},
+		"a recovery opens no window": {checkHonest,
+			looseFlaws{next: func(r sessions.Rotation, s sessions.RefreshState, presented int64,
+				now time.Time) (sessions.RefreshState, sessions.Outcome) {
+				after, outcome := next(r, s, presented, now)
+				if outcome == sessions.OutcomeRecovered {
+					after.AnsweredAt = s.AnsweredAt
+				}
+				return after, outcome
+			}}},
+		"older tokens go on working": {checkSpent,
+			looseFlaws{next: func(r sessions.Rotation, s sessions.RefreshState, presented int64,
+				now time.Time) (sessions.RefreshState, sessions.Outcome) {
+				return next(r, s, max(presented, s.Parent), now)
+			}}},
+		"displaced tokens go on working": {checkSpent,
+			looseFlaws{next: func(r sessions.Rotation, s sessions.RefreshState, presented int64,
+				now time.Time) (sessions.RefreshState, sessions.Outcome) {
+				if presented > s.Parent {
+					presented = max(presented, s.Current)
+				}
+				return next(r, s, presented, now)
+			}}},
 		"ended sessions are refreshed": {checkOver, looseFlaws{judge: func(s sessions.Session, m sessions.Moment) bool {
 			s.EndedAt = time.Time{}
 			return looseLive(s, m)
 		}}},
-		"expired sessions are refreshed": {checkOver, looseFlaws{judge: func(s sessions.Session, m sessions.Moment) bool {
-			s.ExpiresAt = m.Now.Add(time.Hour)
-			return looseLive(s, m)
-		}}},
+		"expired sessions are refreshed": {checkOver,
+			looseFlaws{judge: func(s sessions.Session, m sessions.Moment) bool {
+				s.ExpiresAt = m.Now.Add(time.Hour)
+				return looseLive(s, m)
+			}}},
 		"idle sessions are refreshed": {checkOver, looseFlaws{judge: func(s sessions.Session, m sessions.Moment) bool {
 			m.IdleCutoff = time.Time{}
 			return looseLive(s, m)
 		}}},
-		"a recovery hands out what it displaced": {checkBack, looseFlaws{next: func(r sessions.Rotation, s sessions.RefreshState, presented int64, now time.Time) (sessions.RefreshState, sessions.Outcome) {
-			after, outcome := next(r, s, presented, now)
-			if outcome == sessions.OutcomeRecovered && s.Recoveries > 0 {
-				after.Current = s.Current - 1
-			}
-			return after, outcome
-		}}},
+		"a recovery hands out what it displaced": {checkBack,
+			looseFlaws{next: func(r sessions.Rotation, s sessions.RefreshState, presented int64,
+				now time.Time) (sessions.RefreshState, sessions.Outcome) {
+				after, outcome := next(r, s, presented, now)
+				if outcome == sessions.OutcomeRecovered && s.Recoveries > 0 {
+					after.Current = s.Current - 1
+				}
+				return after, outcome
+			}}},
 		"each token is a row": {checkRows, looseFlaws{rowPerToken: true}},
-		"duplicates get successors of their own": {checkSame, looseFlaws{next: func(r sessions.Rotation, s sessions.RefreshState, presented int64, now time.Time) (sessions.RefreshState, sessions.Outcome) {
-			after, outcome := next(r, s, presented, now)
-			if outcome == sessions.OutcomeOverlap {
-				after.Current++
-			}
-			return after, outcome
-		}}},
+		"duplicates get successors of their own": {checkSame,
+			looseFlaws{next: func(r sessions.Rotation, s sessions.RefreshState, presented int64,
+				now time.Time) (sessions.RefreshState, sessions.Outcome) {
+				after, outcome := next(r, s, presented, now)
+				if outcome == sessions.OutcomeOverlap {
+					after.Current++
+				}
+				return after, outcome
+			}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -122,7 +137,8 @@ func TestRandomRunsNoticeABrokenProtocol(t *testing.T) {
 			for _, judged := range []string{string(broken.check), string(checkModel)} {
 				runs := rapid.Custom(func(rt *rapid.T) error {
 					st := newLooseStore(broken.flaws)
-					return machineRun(t.Context(), rt, &machineWorld{handles: []sessions.Store{st}, rows: machineLooseRows(st)}, judged, new(machineSum))
+					return machineRun(t.Context(), rt, &machineWorld{handles: []sessions.Store{st},
+						rows: machineLooseRows(st)}, judged, new(machineSum))
 				})
 				found := -1
 				for seed := 0; seed < tries && found < 0; seed++ {
@@ -157,7 +173,8 @@ func TestRandomRunsPassAStoreThatKeepsTheRules(t *testing.T) {
 type machineSum struct{ runs, steps, calls, refused atomic.Int64 }
 
 func (s *machineSum) String() string {
-	return fmt.Sprintf("%d runs, %d steps, %d refreshes, %d of them refused", s.runs.Load(), s.steps.Load(), s.calls.Load(), s.refused.Load())
+	return fmt.Sprintf("%d runs, %d steps, %d refreshes, %d of them refused", s.runs.Load(), s.steps.Load(),
+		s.calls.Load(), s.refused.Load())
 }
 
 // machineWorld is what outlives a run.
@@ -322,7 +339,8 @@ func machineRun(ctx context.Context, t *rapid.T, w *machineWorld, judged string,
 		sessions.StrictRotation(),
 	}).Draw(t, "rotation")
 	m.peaceful = rapid.Bool().Draw(t, "peaceful")
-	m.idle = rapid.SampledFrom([]time.Duration{90 * 24 * time.Hour, sessions.NoIdleTimeout, 20 * time.Minute}).Draw(t, "idle")
+	m.idle = rapid.SampledFrom([]time.Duration{90 * 24 * time.Hour, sessions.NoIdleTimeout, 20 * time.Minute}).
+		Draw(t, "idle")
 	m.patience, m.skew = overlap/3, overlap/8
 	for i := range m.replicas {
 		m.replicas[i] = &machineReplica{handle: i % len(w.handles)}
@@ -382,7 +400,9 @@ func (m *machine) start(r *machineReplica) {
 	}
 	var err error
 	r.manager, err = sessions.New(sessions.Config{
-		Store:       &sessionstest.Faults{Store: m.world.handles[r.handle], Before: failing(machineNotAsked), After: failing(machineNotTold)},
+		Store: &sessionstest.Faults{
+			Store: m.world.handles[r.handle], Before: failing(machineNotAsked), After: failing(machineNotTold),
+		},
 		Users:       func(_ context.Context, id string) (sessions.User, error) { return sessions.User{ID: id}, nil },
 		Secrets:     secrets,
 		Issuer:      "https://app.example/auth",
@@ -430,7 +450,9 @@ func (m *machine) one(t *rapid.T) {
 		what = "client"
 	}
 	r := m.replicas[rapid.IntRange(0, len(m.replicas)-1).Draw(t, "replica")]
-	if !slices.ContainsFunc(m.sessions, func(s *machineSession) bool { return s.over == "" && m.now.Before(s.expires) }) {
+	if !slices.ContainsFunc(m.sessions, func(s *machineSession) bool {
+		return s.over == "" && m.now.Before(s.expires)
+	}) {
 		what = "create"
 	}
 	switch what {
@@ -445,7 +467,8 @@ func (m *machine) one(t *rapid.T) {
 	case "time":
 		m.pass(t)
 	case "skew":
-		r.off = time.Duration(rapid.Int64Range(-int64(m.skew), int64(m.skew)).Draw(t, "skew")).Truncate(time.Microsecond)
+		r.off = time.Duration(rapid.Int64Range(-int64(m.skew), int64(m.skew)).Draw(t, "skew")).
+			Truncate(time.Microsecond)
 		m.say("a clock is off by %v", r.off)
 	case "restart":
 		r.handle = rapid.IntRange(0, len(m.world.handles)-1).Draw(t, "handle")
@@ -480,7 +503,8 @@ func (m *machine) deploy(r *machineReplica) {
 	}
 	if r.step%3 == 2 {
 		for _, s := range m.sessions {
-			if s.kind != machineStatic && s.over == "" && (s.held.secret != machineRing(r.step)[0] || len(s.flights) > 0) {
+			if s.kind != machineStatic && s.over == "" && (s.held.secret != machineRing(r.step)[0] ||
+				len(s.flights) > 0) {
 				return
 			}
 		}
@@ -496,8 +520,10 @@ func (m *machine) create(t *rapid.T, r *machineReplica) {
 		return
 	}
 	s := &machineSession{
-		name:      fmt.Sprintf("s%d", len(m.sessions)),
-		kind:      rapid.SampledFrom([]machineKind{machineTabs, machineTabs, machineLossy, machineStatic, machinePushy}).Draw(t, "kind"),
+		name: fmt.Sprintf("s%d", len(m.sessions)),
+		kind: rapid.SampledFrom([]machineKind{
+			machineTabs, machineTabs, machineLossy, machineStatic, machinePushy,
+		}).Draw(t, "kind"),
 		answers:   make(map[int64]answered),
 		displaced: make(map[int64]bool),
 		unsure:    make(map[int64]bool),
@@ -517,7 +543,8 @@ func (m *machine) create(t *rapid.T, r *machineReplica) {
 	}
 	m.sessions = append(m.sessions, s)
 	s.row = looseRow{grant.Session, sessions.NewRefreshState(grant.Session.CreatedAt)}
-	s.issued, s.lastUse, s.knownUse, s.expires = 1, grant.Session.CreatedAt, grant.Session.CreatedAt, grant.Session.ExpiresAt
+	s.issued, s.lastUse, s.knownUse, s.expires = 1, grant.Session.CreatedAt, grant.Session.CreatedAt,
+		grant.Session.ExpiresAt
 	s.held = m.token(s, r, grant.RefreshToken.Reveal(), 1)
 	s.storedAt = m.now.Add(-time.Hour)
 	s.all = []machineToken{s.held}
@@ -545,7 +572,8 @@ func (m *machine) client(t *rapid.T, r *machineReplica) {
 	}
 	// An honest client waits, after storing an answer, until none of its requests
 	// can be under way.
-	if rested := s.kind == machinePushy || m.now.Sub(s.storedAt) > m.patience; rested && len(s.flights) < tabs && (len(s.flights) == 0 || rapid.Bool().Draw(t, "send")) {
+	if rested := s.kind == machinePushy || m.now.Sub(s.storedAt) > m.patience; rested && len(s.flights) < tabs &&
+		(len(s.flights) == 0 || rapid.Bool().Draw(t, "send")) {
 		s.flights = append(s.flights, machineFlight{token: s.held, deadline: m.now.Add(m.patience)})
 		m.say("%s sends %d", s.name, s.held.counter)
 		return
@@ -596,7 +624,9 @@ func (m *machine) end(t *rapid.T, r *machineReplica) {
 	case "id", "token":
 		var err error
 		if token := s.all[0]; how == "token" {
-			_, err = r.manager.EndByRefreshToken(m.ctx, m.texts[token], sessions.EndParams{Reason: sessions.EndSignedOut, By: "host"})
+			_, err = r.manager.EndByRefreshToken(m.ctx, m.texts[token], sessions.EndParams{
+				Reason: sessions.EndSignedOut, By: "host",
+			})
 			if !slices.Contains(machineRing(r.step), token.secret) {
 				if !errors.Is(err, sessions.ErrMalformed) {
 					m.wrong(checkModel, "sign-out with a dropped secret: %v", err)
@@ -604,7 +634,9 @@ func (m *machine) end(t *rapid.T, r *machineReplica) {
 				return
 			}
 		} else {
-			_, err = r.manager.End(m.ctx, sessions.EndParams{ID: s.row.session.ID, Reason: sessions.EndSignedOut, By: "host"})
+			_, err = r.manager.End(m.ctx, sessions.EndParams{
+				ID: s.row.session.ID, Reason: sessions.EndSignedOut, By: "host",
+			})
 		}
 		m.say("end of %s by %s: %v", s.name, how, err)
 		switch {
@@ -619,7 +651,9 @@ func (m *machine) end(t *rapid.T, r *machineReplica) {
 		if how == "others" {
 			except = s.row.session.ID
 		}
-		ended, err := r.manager.EndMany(m.ctx, sessions.EndManyParams{UserID: s.row.session.UserID, ExceptID: except, Reason: sessions.EndRevoked, By: "host"})
+		ended, err := r.manager.EndMany(m.ctx, sessions.EndManyParams{
+			UserID: s.row.session.UserID, ExceptID: except, Reason: sessions.EndRevoked, By: "host",
+		})
 		m.must(err)
 		m.say("end of %s of %s: %d", how, s.row.session.UserID, len(ended))
 		for _, other := range m.sessions {
@@ -709,7 +743,8 @@ func (m *machine) present(t *rapid.T, r *machineReplica, s *machineSession, toke
 	m.fault, m.event = fault, ""
 	grant, err := r.manager.Refresh(m.ctx, m.texts[token], sessions.Client{})
 	m.fault = machineNoFault
-	m.say("%s presents %d, fault %q, clock off by %v: %s %d %v", s.name, token.counter, fault, r.off, m.event, linCounter(grant.RefreshToken.Reveal()), err)
+	m.say("%s presents %d, fault %q, clock off by %v: %s %d %v", s.name, token.counter, fault, r.off, m.event,
+		linCounter(grant.RefreshToken.Reveal()), err)
 
 	if fault != machineNoFault && !errors.Is(err, sessions.ErrMalformed) {
 		if !errors.Is(err, sessions.ErrUnavailable) {
@@ -728,7 +763,8 @@ func (m *machine) present(t *rapid.T, r *machineReplica, s *machineSession, toke
 	}
 	s.row = row
 	if !errors.Is(err, want) || m.event != machineEvents[outcome] {
-		m.wrong(checkModel, "%s presents %d: %s, %v; want %s, %v", s.name, token.counter, m.event, err, machineEvents[outcome], want)
+		m.wrong(checkModel, "%s presents %d: %s, %v; want %s, %v", s.name, token.counter, m.event, err,
+			machineEvents[outcome], want)
 	}
 	if err != nil {
 		m.sum.refused.Add(1)
@@ -755,10 +791,12 @@ func (m *machine) inside(s *machineSession, token machineToken, a answered, now 
 func (m *machine) accepted(s *machineSession, token, answer machineToken, now time.Time) {
 	idle := m.idle != sessions.NoIdleTimeout && now.Sub(s.lastUse) >= m.idle
 	if s.over != "" || !now.Before(s.expires) || idle {
-		m.wrong(checkOver, "%s was refreshed: over %q, expired %t, idle %t", s.name, s.over, !now.Before(s.expires), idle)
+		m.wrong(checkOver, "%s was refreshed: over %q, expired %t, idle %t", s.name, s.over,
+			!now.Before(s.expires), idle)
 	}
 	if s.used > token.counter || s.displaced[token.counter] {
-		m.wrong(checkSpent, "%s: %d was taken although %d had been used; displaced %v", s.name, token.counter, s.used, s.displaced[token.counter])
+		m.wrong(checkSpent, "%s: %d was taken although %d had been used; displaced %v", s.name, token.counter, s.used,
+			s.displaced[token.counter])
 	}
 	if answer.counter < s.issued {
 		m.wrong(checkBack, "%s: %d was handed out after %d", s.name, answer.counter, s.issued)
@@ -794,7 +832,8 @@ func (m *machine) refused(s *machineSession, token machineToken, now time.Time, 
 	deserved := s.over != "" ||
 		!now.Before(s.expires) ||
 		m.idle != sessions.NoIdleTimeout && now.Sub(s.knownUse) >= m.idle
-	if a, known := s.answers[token.counter]; known && m.inside(s, token, a, now) && !deserved && !s.maybeOver && s.maybe <= token.counter && !errors.Is(err, sessions.ErrMalformed) {
+	if a, known := s.answers[token.counter]; known && m.inside(s, token, a, now) && !deserved && !s.maybeOver &&
+		s.maybe <= token.counter && !errors.Is(err, sessions.ErrMalformed) {
 		m.wrong(checkSame, "%s: a duplicate of %d inside the window: %v", s.name, token.counter, err)
 	}
 	adopts := s.kind == machineTabs || s.kind == machineLossy
@@ -863,7 +902,8 @@ func (m *machine) look() {
 			m.wrong(checkRows, "%s has no row", s.name)
 			continue
 		}
-		if b := m.before[s.row.session.ID]; row.state.Current < b.state.Current || row.state.Parent < b.state.Parent || row.session.LastUsedAt.Before(b.session.LastUsedAt) {
+		if b := m.before[s.row.session.ID]; row.state.Current < b.state.Current || row.state.Parent < b.state.Parent ||
+			row.session.LastUsedAt.Before(b.session.LastUsedAt) {
 			m.wrong(checkBack, "%s went from %+v to %+v", s.name, b, row)
 		}
 		if row != s.row {

@@ -86,7 +86,8 @@ type theftUse struct {
 }
 
 func (u theftUse) String() string {
-	return fmt.Sprintf("%v presents %d after %v: outcome %d, current %d", u.by, u.presented, u.wait, u.outcome, u.current)
+	return fmt.Sprintf("%v presents %d after %v: outcome %d, current %d", u.by, u.presented, u.wait,
+		u.outcome, u.current)
 }
 
 // theftPlans calls yield with every interleaving of at most depth uses. An
@@ -183,9 +184,10 @@ func newTheftStage(t *testing.T, setup theftSetup, store sessions.Store) *theftS
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/", sessions.NewHandler(st.manager))
-	mux.Handle("GET /hosts-own", middleware.Require(st.manager)(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.WriteHeader(http.StatusNoContent)
-	})))
+	mux.Handle("GET /hosts-own",
+		middleware.Require(st.manager)(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusNoContent)
+		})))
 	st.server = httptest.NewServer(mux)
 	t.Cleanup(st.server.Close)
 	return st
@@ -252,14 +254,16 @@ func (st *theftStage) refreshInProcess(holder theftHolder, token string) (a thef
 		return a, err
 	}
 	a.status = http.StatusOK
-	a.body.SessionID, a.body.RefreshToken, a.body.AccessToken = g.Session.ID, g.RefreshToken.Reveal(), g.AccessToken.Reveal()
+	a.body.SessionID, a.body.RefreshToken, a.body.AccessToken = g.Session.ID, g.RefreshToken.Reveal(),
+		g.AccessToken.Reveal()
 	return a, nil
 }
 
 // open asks our own endpoint and the host's with an access token.
 func (st *theftStage) open(holder theftHolder, token string) (own, hosts theftAnswer, err error) {
 	bearer := "Bearer " + token
-	if own, err = st.hand(st.request(holder, http.MethodGet, "/auth/sessions/current", "Authorization", bearer)); err != nil {
+	if own, err = st.hand(st.request(holder, http.MethodGet, "/auth/sessions/current", "Authorization",
+		bearer)); err != nil {
 		return own, hosts, err
 	}
 	hosts, err = st.hand(st.request(holder, http.MethodGet, "/hosts-own", "Authorization", bearer))
@@ -341,16 +345,19 @@ func (p *theftPlay) use(u theftUse, refresh func(theftHolder, string) (theftAnsw
 		return fmt.Errorf("event %+v, want %+v", e, want)
 	}
 	if e.Session.ID != p.session || e.Session.UserID != p.user || e.Session.Client != theftClients[p.last] {
-		return fmt.Errorf("the event's session is %+v, want id %s, user %s, client %+v", e.Session, p.session, p.user, theftClients[p.last])
+		return fmt.Errorf("the event's session is %+v, want id %s, user %s, client %+v", e.Session, p.session, p.user,
+			theftClients[p.last])
 	}
 
 	if u.outcome.EndReason() != "" {
 		if e.Session.EndReason != sessions.EndReplay || !e.Session.EndedAt.Equal(want.At) {
-			return fmt.Errorf("the event's session ended at %v by %q, want %v by replay", e.Session.EndedAt, e.Session.EndReason, want.At)
+			return fmt.Errorf("the event's session ended at %v by %q, want %v by replay", e.Session.EndedAt,
+				e.Session.EndReason, want.At)
 		}
 		return p.wantRefused(a, "replay")
 	}
-	if a.status != http.StatusOK || a.body.SessionID != p.session || a.body.RefreshToken == "" || a.body.AccessToken == "" {
+	if a.status != http.StatusOK || a.body.SessionID != p.session || a.body.RefreshToken == "" ||
+		a.body.AccessToken == "" {
 		return fmt.Errorf("answered %d %+v, want 200 and tokens of session %s", a.status, a.body, p.session)
 	}
 	for counter, token := range p.tokens {
@@ -367,7 +374,8 @@ func (p *theftPlay) use(u theftUse, refresh func(theftHolder, string) (theftAnsw
 }
 
 func (p *theftPlay) wantRefused(a theftAnswer, reason string) error {
-	if a.status != http.StatusUnauthorized || a.body.Code != "REFRESH_TOKEN_NOT_FOUND_OR_EXPIRED" || a.body.Details.Reason != reason ||
+	if a.status != http.StatusUnauthorized || a.body.Code != "REFRESH_TOKEN_NOT_FOUND_OR_EXPIRED" ||
+		a.body.Details.Reason != reason ||
 		a.body.RefreshToken != "" || a.body.AccessToken != "" {
 		return fmt.Errorf("answered %d %+v, want 401 with reason %s and no token", a.status, a.body, reason)
 	}
@@ -389,7 +397,8 @@ func (p *theftPlay) allDead(ctx context.Context) error {
 		}
 	}
 	for counter, token := range p.tokens {
-		if _, err := p.manager.Refresh(ctx, token, theftClients[theftThief]); !errors.Is(err, sessions.ErrSessionEnded) {
+		if _, err := p.manager.Refresh(ctx, token, theftClients[theftThief]); !errors.Is(err,
+			sessions.ErrSessionEnded) {
 			return fmt.Errorf("token %d after the replay: %w", counter, err)
 		}
 	}
@@ -403,7 +412,8 @@ func (p *theftPlay) allDead(ctx context.Context) error {
 		}
 		for _, a := range []theftAnswer{own, hosts} {
 			if a.status != http.StatusUnauthorized || a.body.Code != "ACCESS_TOKEN_EXPIRED" {
-				return fmt.Errorf("%v's access token after the replay: answered %d %+v", theftHolder(holder), a.status, a.body)
+				return fmt.Errorf("%v's access token after the replay: answered %d %+v", theftHolder(holder),
+					a.status, a.body)
 			}
 		}
 	}
@@ -426,7 +436,8 @@ func (p *theftPlay) allAlive(ctx context.Context, access bool) error {
 			return err
 		}
 		if own.status != http.StatusOK || hosts.status != http.StatusNoContent {
-			return fmt.Errorf("%v's access token: answered %d and %d, want 200 and 204", theftHolder(holder), own.status, hosts.status)
+			return fmt.Errorf("%v's access token: answered %d and %d, want 200 and 204", theftHolder(holder),
+				own.status, hosts.status)
 		}
 	}
 	return p.wantRow(ctx, "", time.Time{})
@@ -438,7 +449,8 @@ func (p *theftPlay) wantRow(ctx context.Context, reason sessions.EndReason, at t
 		return err
 	}
 	if row.EndReason != reason || !row.EndedAt.Equal(at) || row.EndedBy != "" || row.Client != theftClients[p.last] {
-		return fmt.Errorf("the row ended at %v by %q of %q, client %+v; want %v by %q, client %+v", row.EndedAt, row.EndReason, row.EndedBy, row.Client, at, reason, theftClients[p.last])
+		return fmt.Errorf("the row ended at %v by %q of %q, client %+v; want %v by %q, client %+v", row.EndedAt,
+			row.EndReason, row.EndedBy, row.Client, at, reason, theftClients[p.last])
 	}
 	return nil
 }
@@ -514,7 +526,8 @@ func TestTheft(t *testing.T) {
 				if want := min(setup.most, depth); most != want {
 					t.Errorf("at most %d successful uses in turn, want %d", most, want)
 				}
-				t.Logf("%d interleavings of at most %d uses, %d uses, %d replays, at most %d uses in turn", plans, depth, uses, replays, most)
+				t.Logf("%d interleavings of at most %d uses, %d uses, %d replays, at most %d uses in turn", plans,
+					depth, uses, replays, most)
 			})
 		}
 	}

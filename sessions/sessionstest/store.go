@@ -48,7 +48,9 @@ func (st *Store) Create(ctx context.Context, s sessions.Session) error {
 		return fmt.Errorf("sessionstest: create: %w", sessions.ErrConflict)
 	}
 
-	for _, t := range []*time.Time{&s.CreatedAt, &s.LastUsedAt, &s.ExpiresAt, &s.AuthTime, &s.EndedAt, &s.HandoffExpiresAt} {
+	for _, t := range []*time.Time{
+		&s.CreatedAt, &s.LastUsedAt, &s.ExpiresAt, &s.AuthTime, &s.EndedAt, &s.HandoffExpiresAt,
+	} {
 		*t = micro(*t)
 	}
 	if s.ParentSessionID != "" {
