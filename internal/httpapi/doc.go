@@ -1,8 +1,6 @@
-// Package httpapi holds the HTTP API of package sessions against its OpenAPI
-// document and its contract: every answer of these tests is validated. It ships
-// nothing.
+// Package httpapi tests the HTTP API of package sessions against its contract and its
+// OpenAPI document, which validates every answer. It contains only tests.
 //
-// The tests are not in package sessions because a host's go.sum lists what the
-// tests of its dependencies import, and the OpenAPI library would bring two dozen
-// modules there.
+// The tests are not in package sessions because the go.sum of a host lists the imports of
+// the tests of its dependencies, and the OpenAPI library imports two dozen modules.
 package httpapi

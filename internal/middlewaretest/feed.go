@@ -12,8 +12,7 @@ import (
 	"github.com/sessile-go/sessile/sessions/sessionstest"
 )
 
-// feed is what a route knows of the sessions that another process has ended, and
-// what it does with it.
+// feed checks routes with sessions that another process has ended.
 func (s *suite) feed(t *testing.T) {
 	if !s.NoDial {
 		for _, test := range []struct {
@@ -68,8 +67,8 @@ func (s *suite) feed(t *testing.T) {
 		s.endedElsewhere(t, sessions.DefaultRevocation, false, http.StatusOK)
 	})
 
-	// The context that a handler has in this framework is the request's, and what it
-	// flushes arrives while the request goes on.
+	// A handler of this framework has the context of the request, and flushed data arrives
+	// before the request ends.
 	s.run(t, "a stream is closed when its session ends", func(t *testing.T) {
 		h := newHost(t)
 		alice := h.SignIn(t, "alice")
@@ -112,7 +111,7 @@ func (s *suite) feed(t *testing.T) {
 	})
 }
 
-// endedElsewhere asks a route for what another process has ended.
+// endedElsewhere sends a route the token of a session that another process has ended.
 func (s *suite) endedElsewhere(t *testing.T, dial sessions.Revocation, watching bool, status int) {
 	t.Helper()
 	h := newHost(t)
@@ -133,7 +132,7 @@ func (s *suite) endedElsewhere(t *testing.T, dial sessions.Revocation, watching 
 	}
 }
 
-// watch starts the feed of m, and returns when it has read.
+// watch starts the feed of m, and returns after its first poll.
 func watch(t *testing.T, m *sessions.Manager) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))

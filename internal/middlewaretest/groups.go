@@ -8,13 +8,13 @@ import (
 
 type contextKey struct{}
 
-// groups is middlewares that stand at different heights of an app.
+// groups checks middlewares at different levels of an app.
 func (s *suite) groups(t *testing.T) {
 	h := newHost(t)
 	user, acting := bearer(token(h.SignIn(t, "alice"))), bearer(token(h.Impersonate(t, "root", "alice")))
 	require := Middleware{Kind: Require, Manager: h.Manager}
 
-	// A guard on a group holds for what is in it.
+	// A guard of a group applies to everything in it.
 	for _, test := range []struct {
 		name, method, header string
 		status               int

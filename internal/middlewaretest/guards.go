@@ -18,13 +18,13 @@ func isSafe(method string) bool {
 	return slices.Contains([]string{"GET", "HEAD", "OPTIONS", "TRACE"}, method)
 }
 
-// caller is who makes a request.
+// caller is the caller of a request.
 type caller struct {
 	name    string
 	headers []string // name: value
-	// acts is whether somebody else acts as the user.
+	// acts is true if somebody else acts as the user.
 	acts bool
-	// Who is let through by Require, Optional and RequireServer.
+	// Whether Require, Optional and RequireServer let the caller pass.
 	require, optional, requireServer bool
 }
 
@@ -69,7 +69,7 @@ func callersOf(t *testing.T, h *host) []caller {
 	}
 }
 
-// everyMethod is an app whose one path has a route of its own for every method.
+// everyMethod returns an app with one path and a route for each method.
 func (s *suite) everyMethod(t *testing.T, handler http.HandlerFunc, with ...Middleware) http.Handler {
 	t.Helper()
 	var app Group
@@ -84,8 +84,8 @@ func (s *suite) everyMethod(t *testing.T, handler http.HandlerFunc, with ...Midd
 // body of an answer, without the line break that Echo puts there.
 func body(w *httptest.ResponseRecorder) string { return strings.TrimSpace(w.Body.String()) }
 
-// guards is the guards against impersonation, after each middleware, for each kind
-// of caller and each method.
+// guards checks the guards against impersonation, after each middleware, for each kind of
+// caller and each method.
 func (s *suite) guards(t *testing.T) {
 	h := newHost(t)
 	callers := callersOf(t, h)
@@ -150,7 +150,7 @@ func (s *suite) guards(t *testing.T) {
 		}
 	}
 
-	// Without a middleware in front a guard knows nobody, so nothing passes.
+	// Without a middleware before it a guard does not know the caller, so nothing passes.
 	for name, with := range map[string][]Middleware{
 		"ForbidImpersonation":   {forbid},
 		"ReadOnlyImpersonation": {readOnly},
@@ -189,8 +189,8 @@ func (s *suite) guards(t *testing.T) {
 	}
 }
 
-// holdImpersonation holds an answer against the refusal of an impersonation. Whether
-// an answer to HEAD has a body is between the framework and net/http.
+// holdImpersonation compares an answer with the refusal of an impersonation. Whether an
+// answer to HEAD has a body is up to the framework and net/http.
 func holdImpersonation(t *testing.T, w *httptest.ResponseRecorder, method string) {
 	t.Helper()
 	holdRefusal(
@@ -202,7 +202,7 @@ func holdImpersonation(t *testing.T, w *httptest.ResponseRecorder, method string
 	}
 }
 
-// What a mistake in the host's wiring is answered with: its developer has to see it.
+// The answers to a mistake in the wiring, which the developer must see.
 const (
 	noMiddleware = "None of Require, Optional and RequireServer has run before."
 	noMaxAge     = "RequireRecent needs a second at least."
@@ -212,7 +212,7 @@ const (
 		"values, call http.Request.SetPathValue."
 )
 
-// holdMiswired holds an answer against the refusal of what is wired wrong.
+// holdMiswired compares an answer with the refusal of a wrong wiring.
 func holdMiswired(t *testing.T, w *httptest.ResponseRecorder, method, message string) {
 	t.Helper()
 	holdRefusal(t, w, method, http.StatusInternalServerError, `{"code":"INTERNAL","error":"`+message+`"}`)

@@ -76,8 +76,8 @@ func newHost(t testing.TB, change ...func(*sessions.Config)) *host {
 // withoutProject is a host that has no clients of the x-stack family.
 func withoutProject(c *sessions.Config) { c.ProjectID, c.Audience = "", "test" }
 
-// asked returns the token of an impersonation of alice that root has asked for, and
-// the session that root has done so from.
+// asked returns the token of an impersonation of alice by root, and the session of root that
+// is its parent.
 func (h *host) asked(t testing.TB) (token, actorsSession string) {
 	t.Helper()
 	root := h.SignIn(t, "root").Identity(t)
@@ -116,7 +116,7 @@ func who(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.WriteString(w, strings.Join(parts, "|"))
 }
 
-// me is an app of one route, /me, that answers who it is.
+// me returns an app with one route, /me, that answers with the caller's identity.
 func (s *suite) me(t testing.TB, with ...Middleware) http.Handler {
 	t.Helper()
 	return s.Build(t, Group{Routes: []Route{{Path: "/me", With: with, Handler: who}}})
@@ -153,7 +153,7 @@ func addHeaders(r *http.Request, lines []string) {
 	}
 }
 
-// codeOf is the code of one of our refusals, or nothing if it is another answer.
+// codeOf returns the code of a refusal, or "" for another answer.
 func codeOf(w *httptest.ResponseRecorder) string {
 	var body struct {
 		Code  string `json:"code"`

@@ -2,10 +2,10 @@
 // requests have the same answers in every framework. The tests of
 // each adapter call [Run].
 //
-// An app is data here, a [Group], and an [Adapter] builds it with its own router, so
-// that no case knows a framework. Cases go in sections, one file each, with a row in
-// the table of Run. What frameworks do differently by design (who writes a refusal,
-// for instance) is tested next to the adapter.
+// An app is data, a [Group], and an [Adapter] builds it with its own router, so that no case
+// knows a framework. Each section of cases has a file and a row in the table of Run.
+// Intended differences of frameworks, such as who writes a refusal, are tested next to the
+// adapter.
 package middlewaretest
 
 import (
@@ -21,9 +21,9 @@ import (
 type Adapter struct {
 	// Name is the framework, for the names of the tests.
 	Name string
-	// Build makes an app. It reports to t what it sees of the framework's own
-	// rules, as that refusals are returned errors, and may do so until the app's
-	// last request is answered.
+	// Build makes an app. It may check the framework's own rules, for instance that
+	// refusals are returned errors, and report to t until the app's last request is
+	// answered.
 	Build func(t testing.TB, app Group) http.Handler
 	// NoDial is set if the middlewares take no [sessions.Revocation].
 	NoDial bool
@@ -52,7 +52,7 @@ type Group struct {
 	WriteError func(w http.ResponseWriter, r *http.Request, err *sessions.APIError)
 	// With are the middlewares, the outermost first.
 	With []Middleware
-	// Routes, Mounts and Groups are what is in it.
+	// Routes, Mounts and Groups are its content.
 	Routes []Route
 	Mounts []Mount
 	Groups []Group
@@ -60,13 +60,13 @@ type Group struct {
 
 // Route is a route of the host.
 type Route struct {
-	// Method is the only one that it serves. Empty are all that the router knows.
+	// Method is the only method that the route serves; "" is all that the router knows.
 	Method string
-	// Path begins with a slash and is without parameters.
+	// Path begins with a slash and has no parameters.
 	Path string
 	// With are middlewares of this route alone, the outermost first.
 	With []Middleware
-	// Handler serves it, with the request and the writer that the framework has.
+	// Handler serves the route, with the request and the writer of the framework.
 	Handler http.HandlerFunc
 }
 
@@ -81,7 +81,7 @@ type Mount struct {
 
 // Middleware is a middleware of the adapter.
 type Middleware struct {
-	// Kind is which.
+	// Kind selects the middleware.
 	Kind Kind
 	// Manager and Revocation are for [Require], [Optional] and [RequireServer].
 	Manager    *sessions.Manager
@@ -103,8 +103,8 @@ const (
 	RequireRecent         Kind = "RequireRecent"
 )
 
-// Surface is what the package of an adapter exports, with M its framework's type for
-// a middleware.
+// Surface has the exported middlewares of an adapter; M is the framework's type of a
+// middleware.
 type Surface[M any] struct {
 	Require, Optional, RequireServer           func(*sessions.Manager, sessions.Revocation) M
 	ForbidImpersonation, ReadOnlyImpersonation M
@@ -143,7 +143,7 @@ type suite struct {
 	cases, requests atomic.Int64
 }
 
-// Run holds every adapter to the contract, and logs how many cases each of them ran.
+// Run checks every adapter against the contract, and logs how many cases each of them ran.
 func Run(t *testing.T, adapters ...Adapter) {
 	t.Helper()
 	for _, a := range adapters {
@@ -189,8 +189,8 @@ func (s *suite) run(t *testing.T, name string, test func(t *testing.T)) {
 	})
 }
 
-// dials are the settings of the dial that the adapter has. A file about another
-// setting adds its own cases; here are those that every Manager has.
+// dials returns the settings of the dial that the adapter has and that every Manager has.
+// Other settings have files and cases of their own.
 func (s *suite) dials() map[string]sessions.Revocation {
 	if s.NoDial {
 		return map[string]sessions.Revocation{"by default": sessions.DefaultRevocation}

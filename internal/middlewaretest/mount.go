@@ -22,7 +22,7 @@ var mounts = []struct {
 	{"whole under a prefix", "/api/v1", true},
 }
 
-// mounted is an app with the API under a prefix, and routes of its own.
+// mounted returns an app with the API under a prefix and its own routes.
 func (s *suite) mounted(t *testing.T, h *host, prefix string, whole bool) http.Handler {
 	t.Helper()
 	return s.Build(t, Group{
@@ -35,7 +35,7 @@ func (s *suite) mounted(t *testing.T, h *host, prefix string, whole bool) http.H
 	})
 }
 
-// mount is the HTTP API in the router of the framework.
+// mount checks the HTTP API in the router of the framework.
 func (s *suite) mount(t *testing.T) {
 	for _, m := range mounts {
 		s.run(t, m.name+"/every route", func(t *testing.T) {
@@ -67,7 +67,7 @@ func (s *suite) mount(t *testing.T) {
 		})
 	}
 
-	// A group has parameters of its own, and with names that ours might have had.
+	// The parameters of a group have names that the API might use.
 	for _, prefix := range []string{
 		"/{id}", "/orgs/{id}", "/projects/{project_id}", "/{project_id}/{id}", "/{session_id}/x/{sid}",
 	} {
@@ -116,7 +116,7 @@ func (s *suite) mount(t *testing.T) {
 		}
 	})
 
-	// As under a wrapper of the framework's that sets no path values.
+	// Like under a wrapper of the framework that sets no path values.
 	s.run(t, "an endpoint whose path value nobody sets", func(t *testing.T) {
 		h := newHost(t)
 		handler := sessions.NewHandler(h.Manager)
@@ -171,7 +171,7 @@ func (s *suite) mount(t *testing.T) {
 		}
 	})
 
-	// Two hosts in one process: neither takes what the other has issued.
+	// Two hosts in one process: each refuses the tokens of the other.
 	s.run(t, "two managers in one app", func(t *testing.T) {
 		other := bytes.Repeat([]byte("other"), 8)
 		a, b := newHost(t), newHost(t, func(c *sessions.Config) { c.Secrets = [][]byte{other} })
@@ -201,10 +201,10 @@ func (s *suite) mount(t *testing.T) {
 	})
 }
 
-// ours reports whether an answer is one of the HTTP API.
+// ours reports whether an answer comes from the HTTP API.
 func ours(w *httptest.ResponseRecorder) bool { return w.Header().Get("X-Request-Id") != "" }
 
-// everyRoute calls each route, good and bad, under a prefix.
+// everyRoute calls each route under a prefix, with valid and invalid requests.
 func (s *suite) everyRoute(t *testing.T, h *host, app http.Handler, prefix string) {
 	t.Helper()
 	alice, other := h.SignIn(t, "alice"), h.SignIn(t, "alice")

@@ -10,7 +10,7 @@ import (
 	"github.com/sessile-go/sessile/sessions"
 )
 
-// proxies is an app that is not reached directly.
+// proxies checks an app that clients reach through proxies.
 func (s *suite) proxies(t *testing.T) {
 	trusted := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")}
 	const agent = "Mozilla/5.0"
@@ -54,7 +54,7 @@ func (s *suite) proxies(t *testing.T) {
 		}
 	})
 
-	// What a client may write in these headers changes no answer.
+	// These headers of a client change no answer.
 	for _, m := range mounts {
 		for _, path := range []string{
 			"/me", m.prefix + "/auth/sessions/current", m.prefix + "/auth/sessions?user_id=me",

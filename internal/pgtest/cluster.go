@@ -31,11 +31,11 @@ type Cluster struct {
 
 // keeper owns the cluster. It reads one order per line and answers each with one
 // line. Its standard input ends when the test process does, by whatever cause,
-// SIGKILL included: then it stops the server and removes the directory. It has a
-// session of its own, so that an interrupt on the terminal leaves it to that.
+// SIGKILL included: then it stops the server and removes the directory. It runs in its own
+// session, so that an interrupt on the terminal does not stop it.
 //
-// pg_ctl waits until the server accepts connections, so nothing has to poll. The
-// server keeps no file of the keeper's open, or the pipes would never close.
+// pg_ctl waits until the server accepts connections, so nothing needs to poll. The server
+// inherits no open file of the keeper, or the pipes would never close.
 //
 // It ignores SIGPIPE: if the test process dies while an order is carried out, the answer
 // finds no reader, and the keeper must live on to clean up.
@@ -111,14 +111,14 @@ func start() (_ *Cluster, err error) {
 	return c, nil
 }
 
-// DSN is like the function of that name, on this cluster.
+// DSN is [DSN] on this cluster.
 func (c *Cluster) DSN(t testing.TB) string {
 	t.Helper()
 	return c.server.schema(t)
 }
 
-// Restart stops the server as a crash would, without a farewell to its clients,
-// and starts it again: what was committed is there, connections are not.
+// Restart stops the server like a crash and starts it again. Committed data is kept,
+// connections are not.
 func (c *Cluster) Restart(t testing.TB) {
 	t.Helper()
 	if err := c.do("restart"); err != nil {
@@ -138,7 +138,7 @@ func (c *Cluster) do(order string) error {
 	return fmt.Errorf("%s of a Postgres cluster failed: %s", order, c.log())
 }
 
-// log is what the server and its tools said, for the message of a failure.
+// log returns the output of the server and its tools, for the message of a failure.
 func (c *Cluster) log() string {
 	var all []string
 	for _, name := range []string{"ctl.log", "log"} {
@@ -192,8 +192,8 @@ func complete(dir string) bool {
 	return true
 }
 
-// runAs is whom to run the server as: nil for the present user, and somebody else
-// for root, whom Postgres refuses.
+// runAs returns the user to run the server as: nil for the current user, or another one for
+// root, since Postgres refuses to run as root.
 func runAs() (*syscall.Credential, error) {
 	if os.Getuid() != 0 {
 		return nil, nil
@@ -212,9 +212,9 @@ func runAs() (*syscall.Credential, error) {
 	return nil, errors.New("root cannot run Postgres, and there is no user postgres or nobody")
 }
 
-// makeDir makes the cluster's directory. Its path is short, because that of a
-// socket is limited to about 100 bytes, and open to the user who runs it, which a
-// TMPDIR of root's need not be.
+// makeDir makes the cluster's directory. Its path is short, because the path of a socket is
+// limited to about 100 bytes, and accessible to the user who runs the server, unlike a TMPDIR
+// of root.
 func makeDir(who *syscall.Credential) (string, error) {
 	parent := os.TempDir()
 	if who != nil || len(parent) > 60 {
@@ -232,7 +232,7 @@ func makeDir(who *syscall.Credential) (string, error) {
 	return dir, nil
 }
 
-// environ is the environment without what would lead Postgres's tools elsewhere.
+// environ returns the environment without the variables that redirect Postgres's tools.
 func environ() []string {
 	env := []string{"LC_ALL=C"}
 	for _, kv := range os.Environ() {

@@ -25,21 +25,21 @@ import (
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
 )
 
-// SkipPrefix starts the message of every test that was skipped for want of a
+// SkipPrefix starts the message of every test that was skipped because there is no
 // Postgres.
 const SkipPrefix = "SKIPPED POSTGRES:"
 
-// The environment variables that are read.
+// The environment variables of this package.
 const (
 	envURL     = "TEST_DATABASE_URL"
 	envRequire = "SESSILE_REQUIRE_POSTGRES"
 )
 
-// patience is how long a statement of this package may take; a schema that cannot
-// be dropped, because a test left a transaction open, must not hang the run.
+// patience limits the statements of this package: a schema that cannot be dropped, because a
+// test left a transaction open, must not hang the run.
 const patience = time.Minute
 
-// shared is the server that [DSN] hands out schemas of.
+// shared is the server on which [DSN] makes schemas.
 var shared struct {
 	sync.Mutex
 	server *server
@@ -78,8 +78,8 @@ func DSN(t testing.TB) string {
 	return s.schema(t)
 }
 
-// New starts a cluster of its own, which the test may restart. It ends with the
-// test. TEST_DATABASE_URL is not used: nobody else's server is to be restarted.
+// New starts a cluster for this test, which the test may restart. It ends with the test. New
+// does not use TEST_DATABASE_URL, since that server may have other users.
 func New(t testing.TB) *Cluster {
 	t.Helper()
 	c, err := start()
@@ -114,7 +114,7 @@ func missing(t testing.TB, err error) {
 	t.Skipf("%s %v (set %s, or install postgresql)", SkipPrefix, err, envURL)
 }
 
-// server makes schemas on a Postgres that runs.
+// server makes schemas on a running Postgres.
 type server struct {
 	base *url.URL
 
@@ -122,8 +122,8 @@ type server struct {
 	admin *sql.DB
 }
 
-// parse reads a connection string in URL form. The form with keywords is not
-// taken: a search_path cannot be put into it without parsing its quotes.
+// parse reads a connection string in URL form. It refuses the form with keywords, to which
+// a search_path could not be added without parsing quotes.
 func parse(dsn string) (*url.URL, error) {
 	u, err := url.Parse(dsn)
 	if err != nil || (u.Scheme != "postgres" && u.Scheme != "postgresql") {

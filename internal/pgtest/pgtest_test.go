@@ -14,7 +14,7 @@ import (
 	"github.com/sessile-go/sessile/internal/pgtest"
 )
 
-// asChild makes the test binary the process whose death a test watches.
+// asChild makes the test binary the process that a test kills.
 const asChild = "PGTEST_CHILD"
 
 func TestMain(m *testing.M) { pgtest.Main(m) }

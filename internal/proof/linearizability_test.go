@@ -820,5 +820,6 @@ func (s *linSum) add(h *linHistory, unknown int) {
 
 func (s *linSum) log(t *testing.T) {
 	t.Helper()
-	t.Logf("%d histories, %d calls, %d faults, %d answers unknown, %d of them possible to the end, longest check %v: %v", s.histories, s.calls, s.faults, s.unknown, s.open, s.longest, s.verdicts)
+	t.Logf("%d histories, %d calls, %d faults, %d answers unknown, %d of them possible to the end, longest check %v: %v",
+		s.histories, s.calls, s.faults, s.unknown, s.open, s.longest, s.verdicts)
 }
