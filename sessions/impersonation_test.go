@@ -108,7 +108,7 @@ func TestImpersonationNeverOutlivesTheActorsSession(t *testing.T) {
 	if s := g.impersonate(t, alice, sessions.CreateParams{
 		TTL: time.Hour,
 	}).Session; s.ExpiresAt != start.Add(20*time.Minute) {
-		t.Errorf("expires at %v, the actor's session at %v", s.ExpiresAt, start.Add(20*time.Minute))
+		t.Errorf("expires at %v, its parent at %v", s.ExpiresAt, start.Add(20*time.Minute))
 	}
 }
 
@@ -366,7 +366,7 @@ func TestImpersonationEndsByItself(t *testing.T) {
 				t.Error(err)
 			}
 		}, sessions.EndParentEnded, sessions.ErrSessionEnded, false},
-		{"the actor's session is revoked", func(t *testing.T, g *governed, actor sessions.Grant) {
+		{"the parent is revoked", func(t *testing.T, g *governed, actor sessions.Grant) {
 			if _, err := g.End(t.Context(), sessions.EndParams{ID: actor.Session.ID, By: "key"}); err != nil {
 				t.Error(err)
 			}
@@ -385,7 +385,7 @@ func TestImpersonationEndsByItself(t *testing.T) {
 			g.setUser("alice", sessions.ErrUserNotFound)
 			g.refuse(t, actor.RefreshToken, sessions.ErrUserNotFound)
 		}, sessions.EndParentEnded, sessions.ErrSessionEnded, false},
-		{"the actor's session ends, and nobody comes to mark it",
+		{"the parent ends, and the impersonation is not marked",
 			func(t *testing.T, g *governed, actor sessions.Grant) {
 				if _, err := g.Store.End(t.Context(), sessions.EndParams{
 					ID: actor.Session.ID, Now: g.Clock.Now(), Reason: sessions.EndRevoked,
@@ -478,11 +478,11 @@ func TestAnImpersonationOutlivesItsIdleActor(t *testing.T) {
 			}
 			return err
 		},
-		"the end of the actor's session": func(g *governed, actor, _ sessions.Grant) error {
+		"the end of the parent": func(g *governed, actor, _ sessions.Grant) error {
 			_, err := g.End(context.Background(), sessions.EndParams{ID: actor.Session.ID, By: "admin"})
 			return err
 		},
-		"the end of all of the actor's sessions": func(g *governed, _, _ sessions.Grant) error {
+		"the end of all sessions of the actor": func(g *governed, _, _ sessions.Grant) error {
 			_, err := g.EndMany(context.Background(), sessions.EndManyParams{UserID: "alice", By: "admin"})
 			return err
 		},

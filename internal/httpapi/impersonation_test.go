@@ -527,7 +527,7 @@ func TestKeysAreNotSubjectToThePolicy(t *testing.T) {
 	}
 }
 
-// An impersonation never outlives the session of its actor.
+// An impersonation never outlives its parent.
 func TestAnImpersonationIsCappedByItsActorsSession(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t)
@@ -746,7 +746,7 @@ func TestRefreshOfAnImpersonationThatIsOver(t *testing.T) {
 			t.Helper()
 			o.do(t, http.MethodDelete, "/auth/sessions/current", bearer(admin.access)).want(t, 200)
 		}, "ended", sessions.EndParentEnded, root},
-		"a key has ended the actor's session": {func(t *testing.T, o *office, admin grant) {
+		"a key has ended the parent": {func(t *testing.T, o *office, admin grant) {
 			t.Helper()
 			o.do(t, http.MethodDelete, "/auth/sessions/"+admin.id, bearer(o.serverKey)).want(t, 200)
 		}, "ended", sessions.EndParentEnded, "backend"},
@@ -758,7 +758,7 @@ func TestRefreshOfAnImpersonationThatIsOver(t *testing.T) {
 			t.Helper()
 			o.do(t, http.MethodPost, "/auth/oauth/revoke", form("token", admin.refresh)).want(t, 200)
 		}, "ended", sessions.EndParentEnded, ""},
-		"the actor's session has ended, and nobody came to mark it": {func(t *testing.T, o *office, admin grant) {
+		"the parent has ended, and the impersonation is not marked": {func(t *testing.T, o *office, admin grant) {
 			t.Helper()
 			if _, err := o.kit.Store.End(t.Context(), sessions.EndParams{
 				ID: admin.id, Now: o.clock.Now(), Reason: sessions.EndRevoked,

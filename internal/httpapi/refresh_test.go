@@ -676,7 +676,7 @@ func TestRevoke(t *testing.T) {
 	}
 }
 
-// An impersonation's tokens end the impersonation, and neither the actor's session nor
+// An impersonation's tokens end the impersonation, and neither its parent nor
 // the user's.
 func TestRevokeAnImpersonation(t *testing.T) {
 	t.Parallel()

@@ -61,7 +61,7 @@ func ceilingRun(t *testing.T, r *rapid.T, st sessions.Store, refreshes, refusals
 	)
 	p.Handoff = rapid.Bool().Draw(r, "by a code")
 	if rapid.Bool().Draw(r, "by a user") {
-		own := time.Duration(rapid.IntRange(60, 48*3600).Draw(r, "seconds of the actor's session")) * time.Second
+		own := time.Duration(rapid.IntRange(60, 48*3600).Draw(r, "seconds of the parent")) * time.Second
 		actor, createErr := m.Create(t.Context(), sessions.CreateParams{UserID: "alice", TTL: own})
 		if createErr != nil {
 			r.Fatal(createErr)

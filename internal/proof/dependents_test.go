@@ -19,7 +19,7 @@ import (
 
 // A family is a store under random calls about impersonations, and a model of it in pure
 // values. The rule is that being idle is each session's own affair: an impersonation
-// lives while its own row does and its actor's session has neither ended nor expired;
+// lives while its own row does and its parent has neither ended nor expired;
 // ending looks at the row alone; and a prune leaves no live impersonation without the
 // session that it depends on.
 type family struct {

@@ -820,6 +820,7 @@ func (s *linSum) add(h *linHistory, unknown int) {
 
 func (s *linSum) log(t *testing.T) {
 	t.Helper()
-	t.Logf("%d histories, %d calls, %d faults, %d answers unknown, %d of them possible to the end, longest check %v: %v",
+	t.Logf("%d histories, %d calls, %d faults, %d answers unknown, %d of them possible to the end, "+
+		"longest check %v: %v",
 		s.histories, s.calls, s.faults, s.unknown, s.open, s.longest, s.verdicts)
 }
