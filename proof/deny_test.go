@@ -244,7 +244,7 @@ func TestWhatOneProcessEndsAnotherDenies(t *testing.T) {
 // and keeps a stream of it open. On a stateless route that is what the token has
 // left of its life, here of 3 s.
 //
-//	go test ./internal/proof -run '^$' -bench TimeToDeny -benchtime 30x
+//	go -C proof test . -run '^$' -bench TimeToDeny -benchtime 30x
 func BenchmarkTimeToDeny(b *testing.B) {
 	p := startReplica(b)
 	for _, d := range dials {

@@ -1,11 +1,11 @@
 // Package proof tests the promises of the refresh protocol on the real stores: SQLite,
 // Postgres, and the one in memory. It contains only tests.
 //
-//	go test ./internal/proof                               about a minute
-//	go test ./internal/proof -proof.histories 500          more concurrent histories
-//	go test ./internal/proof -rapid.checks 5000 -timeout 1h  more random runs
-//	go test ./internal/proof -run Unheard -proof.hangups 1000
-//	go test ./internal/proof -proof.pictures /tmp          draws the histories that fail
+//	go -C proof test .                               about a minute
+//	go -C proof test . -proof.histories 500          more concurrent histories
+//	go -C proof test . -rapid.checks 5000 -timeout 1h  more random runs
+//	go -C proof test . -run Unheard -proof.hangups 1000
+//	go -C proof test . -proof.pictures /tmp          draws the histories that fail
 //
 // # Linearizability
 //
@@ -59,7 +59,7 @@
 // A session that one process ends is denied by another, over HTTP and one Postgres. A
 // benchmark measures after how long, for each setting of the dial:
 //
-//	go test ./internal/proof -run '^$' -bench TimeToDeny -benchtime 30x
+//	go -C proof test . -run '^$' -bench TimeToDeny -benchtime 30x
 //
 // # Clients that hang up
 //

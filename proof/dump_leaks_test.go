@@ -569,8 +569,7 @@ func dumpRender(v any, show func(how string, text []byte)) (renderings int) {
 
 // dumpPackages are those that hosts import, with their folders.
 var dumpPackages = map[string]string{
-	"sessions": "../../sessions", "store": "../../store", "middleware": "../../middleware",
-	"echov4": "../../middleware/echov4",
+	"sessions": "../sessions", "store": "../store", "middleware": "../middleware", "echov4": "../middleware/echov4",
 }
 
 // dumpExportedTypes reads the names of the types that a package exports.

@@ -104,13 +104,19 @@ func (r rule) covers(t *tree, f file) bool {
 func TestHouse(t *testing.T) {
 	t.Parallel()
 	root := repoRoot(t)
-	external, err := listExternal(root)
-	if err != nil {
-		t.Fatal(err)
-	}
+	external := map[string][]string{}
 	tr, err := load(os.DirFS(root), external)
 	if err != nil {
 		t.Fatal(err)
+	}
+	for _, dir := range tr.modules {
+		// What is linked is judged for what ships; the other modules need not be downloaded.
+		if dir != "." && !tr.match(shipping, tr.importPath(dir)) {
+			continue
+		}
+		if err := listExternal(filepath.Join(root, filepath.FromSlash(dir)), external); err != nil {
+			t.Fatal(err)
+		}
 	}
 	violations, seen := check(tr)
 	for _, v := range violations {
@@ -144,6 +150,26 @@ func TestHouse(t *testing.T) {
 	}
 }
 
+// TestTheRootRequiresWhatAHostMayLink holds the go.mod that every host's module graph shows. What only a test wants
+// belongs into a module of its own.
+func TestTheRootRequiresWhatAHostMayLink(t *testing.T) {
+	t.Parallel()
+	mod, err := os.ReadFile(filepath.Join(repoRoot(t), "go.mod"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var direct []string
+	for line := range strings.Lines(string(mod)) {
+		fields := strings.Fields(strings.TrimPrefix(line, "require "))
+		if len(fields) == 2 && fields[1][0] == 'v' {
+			direct = append(direct, fields[0])
+		}
+	}
+	if !slices.Equal(direct, required) {
+		t.Errorf("go.mod requires\n%s\nwant\n%s", strings.Join(direct, "\n"), strings.Join(required, "\n"))
+	}
+}
+
 func repoRoot(t *testing.T) string {
 	t.Helper()
 	root, err := filepath.Abs(filepath.Join("..", ".."))
@@ -174,6 +200,8 @@ var sound = map[string]string{
 	"interop/client/client.go": "package client\nimport (\n_ \"github.com/labstack/echo/v4\"\n_ " +
 		"\"github.com/jackc/pgx/v5\"\n)\n",
 	"interop/a/go.mod":             "module example.test/house/interop/a\n",
+	"proof/go.mod":                 "module example.test/house/proof\n",
+	"proof/a_test.go":              "package proof\nimport _ \"pgregory.net/rapid\"\n",
 	"interop/node_modules/x/x.go":  "not Go",
 	".ci/run":                      "",
 	"sessions/testdata/odd/odd.go": "package odd\nimport _ \"log\"\n",
@@ -186,7 +214,7 @@ var sound = map[string]string{
 	"sessions/session.go": "package sessions\nimport \"time\"\ntype c struct{}\nfunc (c) Now() " +
 		"time.Time { return time.Time{} }\nvar _ = c{}.Now()\n",
 	"sessions/session_test.go": "package sessions\nimport (\n\"testing\"\n\"time\"\n_ " +
-		"\"net/http/httptest\"\n_ \"pgregory.net/rapid\"\n)\nvar _ testing.TB\nvar _ = time.Now\n",
+		"\"net/http/httptest\"\n)\nvar _ testing.TB\nvar _ = time.Now\n",
 	"sessions/storetest/storetest.go": "package storetest\nimport (\n_ \"testing\"\n_ " +
 		"\"example.test/house/sessions\"\n)\n",
 	"sessions/sessionstest/kit.go": "package sessionstest\nimport (\n_ \"net/http/httptest\"\n_ " +
@@ -205,6 +233,7 @@ var sound = map[string]string{
 		"\"example.test/house/middleware\"\n)\n",
 	"internal/middlewaretest/a.go": "package middlewaretest\nimport (\n_ \"testing\"\n_ " +
 		"\"example.test/house/sessions/sessionstest\"\n)\n",
+	"middleware/echov5/go.mod": "module example.test/house/middleware/echov5\n",
 	"middleware/echov5/echov5.go": "package echov5\nimport (\n_ \"github.com/labstack/echo/v5\"\n_ " +
 		"\"example.test/house/sessions\"\n)\n",
 	"internal/pgtest/pgtest.go":          "package pgtest\nimport _ \"github.com/jackc/pgx/v5\"\n",
@@ -347,6 +376,10 @@ func TestEveryRuleBites(t *testing.T) {
 			"package sessions\nimport \"os\"\nvar x = os.Getenv(\"X\")\n", "mentions os.Getenv"},
 		{"what ships reads no environment and prints nothing", "middleware/a.go",
 			"package middleware\nimport \"fmt\"\nfunc f() { fmt.Println() }\n", "mentions fmt.Println"},
+		{"test libraries only in modules of their own", "sessions/a_test.go", imports("sessions", "pgregory.net/rapid"),
+			"imports pgregory.net/rapid"},
+		{"test libraries only in modules of their own", "middleware/echov5/a_test.go",
+			imports("echov5", "github.com/stretchr/testify/assert"), "imports github.com/stretchr/testify/assert"},
 		{roomRule, "utils/a.go", "package utils\n", "utils"},
 		{roomRule, "sessions/helpers/a.txt", "", "sessions/helpers"},
 	}
@@ -378,6 +411,11 @@ func TestLoadRefusesWhatItCannotRead(t *testing.T) {
 		"no go.mod":         {"sessions/a.go": {Data: []byte("package sessions\n")}},
 		"go.mod without":    {"go.mod": {Data: []byte("go 1.25.0\n")}},
 		"a file is no code": {"go.mod": {Data: []byte("module m.test\n")}, "a.go": {Data: []byte("nonsense")}},
+		"a nested module is not its folder": {
+			"go.mod":   {Data: []byte("module m.test\n")},
+			"a/go.mod": {Data: []byte("module m.test/b\n")},
+		},
+		"a nested module has no name": {"go.mod": {Data: []byte("module m.test\n")}, "a/go.mod": {}},
 	} {
 		if _, err := load(fs.FS(fsys), nil); err == nil {
 			t.Errorf("%s: no error", name)

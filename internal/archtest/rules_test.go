@@ -1,5 +1,7 @@
 package archtest
 
+import "slices"
+
 // A rule says what some packages, or some files of them, may use. It covers test files
 // only if tests is set. An empty field checks nothing.
 type rule struct {
@@ -30,11 +32,24 @@ var (
 	}
 
 	testLibraries = []string{
-		"testing/...", "net/http/httptest", "flag",
+		"testing/...", "net/http/httptest", "flag", "gorm.io/gorm/utils/tests",
+		"./sessions/storetest", "./sessions/sessionstest", "./internal/...", "./proof/...", "./interop/...",
+	}
+
+	foreignTestLibraries = []string{
 		"pgregory.net/rapid/...", "github.com/anishathalye/porcupine/...", "github.com/stretchr/...",
-		"go.uber.org/goleak/...",
-		"github.com/google/go-cmp/...", "github.com/pb33f/...", "github.com/getkin/...", "gorm.io/gorm/utils/tests",
-		"./sessions/storetest", "./sessions/sessionstest", "./internal/...",
+		"go.uber.org/goleak/...", "github.com/google/go-cmp/...", "github.com/pb33f/...", "github.com/getkin/...",
+	}
+
+	// required are the direct requirements of the root's go.mod.
+	required = []string{
+		"github.com/google/uuid",
+		"github.com/jackc/pgx/v5", // comes with GORM's driver; internal/pgtest uses it
+		"github.com/labstack/echo/v4",
+		"github.com/mattn/go-sqlite3", // comes with GORM's driver, which pins an old one
+		"gorm.io/driver/postgres",
+		"gorm.io/driver/sqlite",
+		"gorm.io/gorm",
 	}
 
 	echo = []string{"github.com/labstack/..."}
@@ -119,7 +134,7 @@ var rules = []rule{
 		name:   "Echo only in its adapter and the examples",
 		reason: "everything else must work, and be tested, without it",
 		in:     []string{"./..."},
-		but:    []string{"./middleware/echov4", "./middleware/echov5", "./examples/..."},
+		but:    []string{"./middleware/echov4", "./middleware/echov5", "./examples/...", "./interop/..."},
 		tests:  true,
 		never:  echo,
 	},
@@ -127,7 +142,7 @@ var rules = []rule{
 		name:   "drivers only in tests and examples",
 		reason: "the host chooses its driver; some need cgo, and two of one kind in a binary register one name twice",
 		in:     []string{"./..."},
-		but:    []string{"./examples/...", "./internal/..."},
+		but:    []string{"./examples/...", "./internal/...", "./interop/..."},
 		never:  drivers,
 	},
 	{
@@ -140,7 +155,16 @@ var rules = []rule{
 		name:      "no test library linked into what ships",
 		reason:    "package testing and its friends add flags and weight to the host's server",
 		in:        shipping,
-		neverDeps: testLibraries,
+		neverDeps: slices.Concat(testLibraries, foreignTestLibraries),
+	},
+	{
+		name: "test libraries only in modules of their own",
+		reason: "a host's module graph lists what the root's go.mod requires, and takes its versions of what the " +
+			"host requires, too",
+		in:    []string{"./..."},
+		but:   []string{"./proof/...", "./interop/..."},
+		tests: true,
+		never: foreignTestLibraries,
 	},
 	{
 		name:   "nobody imports the examples",
@@ -210,8 +234,8 @@ var rooms = []string{
 	"store", "store/sqlstore", "store/internal/core", "store/internal/core/migrations/...",
 	"middleware", "middleware/echov4", "middleware/echov5",
 	"examples/...",
-	"internal", "internal/archtest", "internal/docs", "internal/pgtest", "internal/explorer", "internal/httpapi",
-	"internal/middlewaretest", "internal/proof",
-	"interop/...", "benchmarks/...", "tools",
+	"internal", "internal/archtest", "internal/docs", "internal/pgtest", "internal/explorer",
+	"internal/middlewaretest",
+	"proof", "proof/httpapi", "interop/...", "tools",
 	"docs/...",
 }

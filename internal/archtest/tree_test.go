@@ -20,10 +20,11 @@ import (
 
 // tree is what the rules look at.
 type tree struct {
-	module   string
+	module   string              // the path of the root's
+	modules  []string            // the folders of all modules, "." first
 	folders  []string            // all that hold a file, slash-separated, "." first
-	files    []file              // Go files of this module; those of nested modules are not part of it
-	external map[string][]string // imports of the packages outside this module
+	files    []file              // Go files of all modules
+	external map[string][]string // imports of the packages of others
 }
 
 type file struct {
@@ -34,25 +35,16 @@ type file struct {
 	uses    []string // "time.Now", with the import path, not its local name
 }
 
-// load parses every Go file of this module, whatever its build constraints: the
-// arrows hold on every platform.
+// load parses every Go file of every module, whatever its build constraints: the
+// arrows hold on every platform. The path of a nested module has to be that of its
+// folder, so that a folder means one import path.
 func load(fsys fs.FS, external map[string][]string) (*tree, error) {
-	mod, err := fs.ReadFile(fsys, "go.mod")
+	module, err := modulePath(fsys, "go.mod")
 	if err != nil {
 		return nil, err
 	}
-	t := &tree{external: external}
-	for line := range strings.Lines(string(mod)) {
-		if rest, ok := strings.CutPrefix(line, "module "); ok {
-			t.module = strings.TrimSpace(rest)
-		}
-	}
-	if t.module == "" {
-		return nil, errors.New("go.mod names no module")
-	}
-
+	t := &tree{module: module, external: external}
 	folders := map[string]bool{}
-	var nested []string
 	err = fs.WalkDir(fsys, ".", func(name string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -65,14 +57,19 @@ func load(fsys fs.FS, external map[string][]string) (*tree, error) {
 			if base[0] == '.' || base == "testdata" || base == "node_modules" || name == "bin" {
 				return fs.SkipDir
 			}
-			if _, err := fs.Stat(fsys, path.Join(name, "go.mod")); err == nil {
-				nested = append(nested, name+"/")
-			}
 			return nil
 		}
 		folders[path.Dir(name)] = true
-		inNested := slices.ContainsFunc(nested, func(prefix string) bool { return strings.HasPrefix(name, prefix) })
-		if !strings.HasSuffix(name, ".go") || inNested {
+		if base == "go.mod" {
+			dir := path.Dir(name)
+			nested, err := modulePath(fsys, name)
+			if err == nil && nested != t.importPath(dir) {
+				err = fmt.Errorf("%s: module %s; its folder asks for %s", name, nested, t.importPath(dir))
+			}
+			t.modules = append(t.modules, dir)
+			return err
+		}
+		if !strings.HasSuffix(name, ".go") {
 			return nil
 		}
 		f, err := parse(fsys, name)
@@ -84,6 +81,20 @@ func load(fsys fs.FS, external map[string][]string) (*tree, error) {
 	})
 	t.folders = slices.Sorted(maps.Keys(folders))
 	return t, err
+}
+
+// modulePath returns the path in a go.mod.
+func modulePath(fsys fs.FS, name string) (string, error) {
+	mod, err := fs.ReadFile(fsys, name)
+	if err != nil {
+		return "", err
+	}
+	for line := range strings.Lines(string(mod)) {
+		if rest, ok := strings.CutPrefix(line, "module "); ok {
+			return strings.TrimSpace(rest), nil
+		}
+	}
+	return "", fmt.Errorf("%s names no module", name)
 }
 
 func parse(fsys fs.FS, name string) (file, error) {
@@ -128,28 +139,28 @@ func parse(fsys fs.FS, name string) (file, error) {
 	return f, nil
 }
 
-// listExternal asks the go command what the packages outside this module import.
-func listExternal(root string) (map[string][]string, error) {
+// listExternal asks the go command what the packages that a module links import, and
+// adds it to external.
+func listExternal(dir string, external map[string][]string) error {
 	cmd := exec.Command("go", "list", "-e", "-deps", "-json=ImportPath,Imports", "./...")
-	cmd.Dir = root
+	cmd.Dir = dir
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {
-		return nil, fmt.Errorf("go list: %w\n%s", err, stderr.Bytes())
+		return fmt.Errorf("go list in %s: %w\n%s", dir, err, stderr.Bytes())
 	}
-	external := map[string][]string{}
 	for dec := json.NewDecoder(bytes.NewReader(out)); ; {
 		var p struct {
 			ImportPath string
 			Imports    []string
 		}
 		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
-			return external, nil
+			return nil
 		} else if err != nil {
-			return nil, fmt.Errorf("go list: %w", err)
+			return fmt.Errorf("go list in %s: %w", dir, err)
 		}
-		external[p.ImportPath] = p.Imports
+		external[p.ImportPath] = append(external[p.ImportPath], p.Imports...) // two modules may link two versions of it
 	}
 }
 
