@@ -150,12 +150,16 @@ func requestID(h http.Header) string {
 	return id
 }
 
-// stackIdentity reads the x-stack family. named is false where the request names
-// no access type there. The order of the checks is the contract's.
-func (m *Manager) stackIdentity(r *http.Request, check tokenCheck) (id Identity, named bool, err error) {
-	if !isStackRequest(r) {
-		return Identity{}, false, nil
-	}
+// stackCredentials are the headers of the x-stack family that say who makes a request.
+type stackCredentials struct {
+	access                         AccessType
+	project, branch                string
+	clientKey, serverKey, adminKey string
+	token                          string
+}
+
+// readStack reads the credentials of the x-stack family. Each header may be there once.
+func readStack(r *http.Request) (stackCredentials, error) {
 	var problems schemaError
 	get := func(name string) string {
 		values := stackValues(r.Header, name)
@@ -164,70 +168,89 @@ func (m *Manager) stackIdentity(r *http.Request, check tokenCheck) (id Identity,
 		}
 		return strings.Join(values, "")
 	}
-	var (
-		access    = AccessType(get("Access-Type"))
-		project   = get("Project-Id")
-		branch    = get("Branch-Id")
-		clientKey = get("Publishable-Client-Key")
-		serverKey = get("Secret-Server-Key")
-		adminKey  = get("Super-Secret-Admin-Key")
-		token     = get("Access-Token")
-	)
-	if err := problems.err(r); err != nil {
+	c := stackCredentials{
+		access:    AccessType(get("Access-Type")),
+		project:   get("Project-Id"),
+		branch:    get("Branch-Id"),
+		clientKey: get("Publishable-Client-Key"),
+		serverKey: get("Secret-Server-Key"),
+		adminKey:  get("Super-Secret-Admin-Key"),
+		token:     get("Access-Token"),
+	}
+	return c, problems.err(r)
+}
+
+// stackIdentity returns who makes a request by the headers of the x-stack family. named is false if they name no access
+// type. The contract gives the order of the checks.
+func (m *Manager) stackIdentity(r *http.Request, check tokenCheck) (id Identity, named bool, err error) {
+	if !isStackRequest(r) {
+		return Identity{}, false, nil
+	}
+	c, err := readStack(r)
+	if err == nil {
+		named, err = m.checkStackAccess(c)
+	}
+	if err != nil || !named {
 		return Identity{}, false, err
 	}
-
-	switch access {
-	case AccessClient, AccessServer, AccessAdmin:
-	case "":
-		if clientKey != "" || serverKey != "" || adminKey != "" {
-			return Identity{}, false, &APIError{
-				Status: 400, Code: codeProjectKeyWithoutAccessType, Message: "A key came without x-stack-access-type.",
-			}
-		}
-		return Identity{}, false, m.checkProject(project, "")
-	default:
-		return Identity{}, false, &APIError{
-			Status: 400, Code: codeInvalidAccessType, Message: "x-stack-access-type must be client, server or admin.",
-			Details: map[string]any{"accessType": clipText(string(access), 64)},
-		}
-	}
-	if project == "" {
-		return Identity{}, false, &APIError{
-			Status: 400, Code: codeAccessTypeWithoutProjectID,
-			Message: "x-stack-access-type came without x-stack-project-id.",
-			Details: map[string]any{"request_type": string(access)},
-		}
-	}
-
-	if token != "" && check != nil {
-		if id, err = check(m.askedBy(r), token); err != nil {
+	if c.token != "" && check != nil {
+		if id, err = check(m.askedBy(r), c.token); err != nil {
 			return Identity{}, false, err
 		}
 	}
-	if err := m.checkProject(project, id.SessionID); err != nil {
+	if err := m.checkProject(c.project, id.SessionID); err != nil {
 		return Identity{}, false, err
 	}
-	id.Access = access
-
-	switch access {
-	case AccessClient:
-		err = m.checkClientKey(clientKey)
-	case AccessServer:
-		err = m.checkServerKey(&id, serverKey, codeServerAuthenticationRequired)
-	case AccessAdmin:
-		err = m.checkServerKey(&id, adminKey, codeAdminAuthenticationRequired)
-	}
-	if err != nil {
+	id.Access = c.access
+	if err := m.checkStackKey(&id, c); err != nil {
 		return Identity{}, false, err
 	}
-	if branch != "" && branch != "main" {
+	if c.branch != "" && c.branch != "main" {
 		return Identity{}, false, &APIError{
 			Status: 400, Code: codeBranchDoesNotExist, Message: "There is no such branch.",
-			Details: map[string]any{"branch_id": clipText(branch, 64)},
+			Details: map[string]any{"branch_id": clipText(c.branch, 64)},
 		}
 	}
 	return id, true, nil
+}
+
+// checkStackAccess checks the access type, and what must come with it or without it.
+func (m *Manager) checkStackAccess(c stackCredentials) (named bool, err error) {
+	switch c.access {
+	case AccessClient, AccessServer, AccessAdmin:
+	case "":
+		if c.clientKey != "" || c.serverKey != "" || c.adminKey != "" {
+			return false, &APIError{
+				Status: 400, Code: codeProjectKeyWithoutAccessType, Message: "A key came without x-stack-access-type.",
+			}
+		}
+		return false, m.checkProject(c.project, "")
+	default:
+		return false, &APIError{
+			Status: 400, Code: codeInvalidAccessType, Message: "x-stack-access-type must be client, server or admin.",
+			Details: map[string]any{"accessType": clipText(string(c.access), 64)},
+		}
+	}
+	if c.project == "" {
+		return false, &APIError{
+			Status: 400, Code: codeAccessTypeWithoutProjectID,
+			Message: "x-stack-access-type came without x-stack-project-id.",
+			Details: map[string]any{"request_type": string(c.access)},
+		}
+	}
+	return true, nil
+}
+
+// checkStackKey checks the key of the access type.
+func (m *Manager) checkStackKey(id *Identity, c stackCredentials) error {
+	switch c.access {
+	case AccessServer:
+		return m.checkServerKey(id, c.serverKey, codeServerAuthenticationRequired)
+	case AccessAdmin:
+		return m.checkServerKey(id, c.adminKey, codeAdminAuthenticationRequired)
+	default:
+		return m.checkClientKey(c.clientKey)
+	}
 }
 
 // checkProject compares a project header, if there is one.
