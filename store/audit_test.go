@@ -38,36 +38,56 @@ var changes = []struct {
 	{"created", nil, func(ctx context.Context, st *store.Store, s, _ sessions.Session) error {
 		s.ID, s.HandoffHash = newID(), ""
 		return st.Create(ctx, s)
-	}, store.AuditEntry{Type: sessions.EventCreated, At: t0, By: "backend", Client: sessions.Client{IP: "192.0.2.1", UserAgent: "test"}}},
+	}, store.AuditEntry{
+		Type: sessions.EventCreated, At: t0, By: "backend", Client: sessions.Client{IP: "192.0.2.1", UserAgent: "test"},
+	}},
 	{"handed off", nil, func(ctx context.Context, st *store.Store, s, _ sessions.Session) error {
 		s.ID = newID()
 		return st.Create(ctx, s)
-	}, store.AuditEntry{Type: sessions.EventHandedOff, At: t0, By: "backend", Client: sessions.Client{IP: "192.0.2.1", UserAgent: "test"}}},
+	}, store.AuditEntry{
+		Type: sessions.EventHandedOff, At: t0, By: "backend", Client: sessions.Client{IP: "192.0.2.1",
+			UserAgent: "test"},
+	}},
 	{"redeemed", nil, redeemIt, store.AuditEntry{Type: sessions.EventRedeemed, At: late, Client: presenter}},
 	{"redeemed twice", []string{"redeemed"}, redeemIt,
-		store.AuditEntry{Type: sessions.EventHandoffReplay, At: late, EndReason: sessions.EndHandoffReplay, Client: presenter}},
+		store.AuditEntry{
+			Type: sessions.EventHandoffReplay, At: late, EndReason: sessions.EndHandoffReplay, Client: presenter,
+		}},
 	{"rotated", nil, refreshIt(1), store.AuditEntry{Type: sessions.EventRotated, At: late, Client: presenter}},
-	{"overlap", []string{"rotated"}, refreshIt(1), store.AuditEntry{Type: sessions.EventOverlap, At: late, Client: presenter}},
+	{"overlap", []string{"rotated"}, refreshIt(1), store.AuditEntry{
+		Type: sessions.EventOverlap, At: late, Client: presenter,
+	}},
 	{"ahead", nil, refreshIt(7), store.AuditEntry{Type: sessions.EventAhead, At: late, Client: presenter}},
-	{"recovered", []string{"rotated early"}, refreshIt(1), store.AuditEntry{Type: sessions.EventRecovered, At: late, Client: presenter}},
+	{"recovered", []string{"rotated early"}, refreshIt(1), store.AuditEntry{
+		Type: sessions.EventRecovered, At: late, Client: presenter,
+	}},
 	{"replay", []string{"rotated", "ahead"}, refreshIt(1),
 		store.AuditEntry{Type: sessions.EventReplay, At: late, EndReason: sessions.EndReplay, Client: presenter}},
-	{"recovery limit", []string{"rotated early", "recovered early"}, func(ctx context.Context, st *store.Store, s, _ sessions.Session) error {
+	{"recovery limit", []string{"rotated early", "recovered early"}, func(ctx context.Context, st *store.Store,
+		s, _ sessions.Session) error {
 		p := presentation(s.ID, 1, late)
 		p.Rotation.MaxRecoveries, p.Client = 1, presenter
 		_, err := st.Refresh(ctx, p)
 		return err
-	}, store.AuditEntry{Type: sessions.EventRecoveryLimit, At: late, EndReason: sessions.EndRecoveryLimit, Client: presenter}},
+	}, store.AuditEntry{
+		Type: sessions.EventRecoveryLimit, At: late, EndReason: sessions.EndRecoveryLimit, Client: presenter,
+	}},
 	{"ended", nil, func(ctx context.Context, st *store.Store, s, _ sessions.Session) error {
-		_, err := st.End(ctx, sessions.EndParams{ID: s.ID, Now: at(late).Now, Reason: sessions.EndSignedOut, By: "boss"})
+		_, err := st.End(ctx, sessions.EndParams{
+			ID: s.ID, Now: at(late).Now, Reason: sessions.EndSignedOut, By: "boss",
+		})
 		return err
 	}, store.AuditEntry{Type: sessions.EventEnded, At: late, EndReason: sessions.EndSignedOut, By: "boss"}},
 	{"ended with others", nil, func(ctx context.Context, st *store.Store, s, _ sessions.Session) error {
-		_, err := st.EndMany(ctx, sessions.EndManyParams{UserID: s.UserID, Now: at(late).Now, Reason: sessions.EndRevoked, By: "user"})
+		_, err := st.EndMany(ctx, sessions.EndManyParams{
+			UserID: s.UserID, Now: at(late).Now, Reason: sessions.EndRevoked, By: "user",
+		})
 		return err
 	}, store.AuditEntry{Type: sessions.EventEnded, At: late, EndReason: sessions.EndRevoked, By: "user"}},
 	{"ended with its actor", nil, func(ctx context.Context, st *store.Store, _, actor sessions.Session) error {
-		_, err := st.EndDependents(ctx, sessions.EndDependentsParams{ParentSessionIDs: []string{actor.ID}, Now: late, Reason: sessions.EndParentEnded, By: "actor"})
+		_, err := st.EndDependents(ctx, sessions.EndDependentsParams{
+			ParentSessionIDs: []string{actor.ID}, Now: late, Reason: sessions.EndParentEnded, By: "actor",
+		})
 		return err
 	}, store.AuditEntry{Type: sessions.EventEnded, At: late, EndReason: sessions.EndParentEnded, By: "actor"}},
 }
@@ -104,7 +124,8 @@ func refreshIt(counter int64) func(context.Context, *store.Store, sessions.Sessi
 }
 
 // forEachChange prepares an impersonation for each change on each database.
-func forEachChange(t *testing.T, f func(t *testing.T, db *gorm.DB, st *store.Store, s sessions.Session, call func(st *store.Store) error, want store.AuditEntry)) {
+func forEachChange(t *testing.T, f func(t *testing.T, db *gorm.DB, st *store.Store, s sessions.Session,
+	call func(st *store.Store) error, want store.AuditEntry)) {
 	t.Helper()
 	for _, d := range databases {
 		for _, c := range changes {
@@ -126,7 +147,8 @@ func forEachChange(t *testing.T, f func(t *testing.T, db *gorm.DB, st *store.Sto
 					must(t, call(ctx, st, s, actor))
 				}
 				want := c.want
-				want.UserID, want.Actor, want.ParentSessionID, want.Reason = s.UserID, s.Actor, s.ParentSessionID, s.Reason
+				want.UserID, want.Actor, want.ParentSessionID, want.Reason = s.UserID, s.Actor,
+					s.ParentSessionID, s.Reason
 				f(t, db, st, s, func(st *store.Store) error { return c.call(ctx, st, s, actor) }, want)
 			})
 		}
@@ -135,7 +157,8 @@ func forEachChange(t *testing.T, f func(t *testing.T, db *gorm.DB, st *store.Sto
 
 func TestEveryChangeOfAnImpersonationIsInTheAuditLog(t *testing.T) {
 	t.Parallel()
-	forEachChange(t, func(t *testing.T, db *gorm.DB, st *store.Store, s sessions.Session, call func(*store.Store) error, want store.AuditEntry) {
+	forEachChange(t, func(t *testing.T, db *gorm.DB, st *store.Store, s sessions.Session, call func(*store.Store) error,
+		want store.AuditEntry) {
 		t.Helper()
 		before, err := st.Audit(t.Context(), store.AuditQuery{UserID: s.UserID})
 		must(t, err)
@@ -143,7 +166,9 @@ func TestEveryChangeOfAnImpersonationIsInTheAuditLog(t *testing.T) {
 		entries, err := st.Audit(t.Context(), store.AuditQuery{UserID: s.UserID})
 		must(t, err)
 		// The first entry is of the session itself; a creation has another at t0.
-		added := slices.DeleteFunc(slices.Clone(entries), func(e store.AuditEntry) bool { return slices.Contains(before, e) })
+		added := slices.DeleteFunc(slices.Clone(entries), func(e store.AuditEntry) bool {
+			return slices.Contains(before, e)
+		})
 		if len(added) != 1 || len(entries) != len(before)+1 {
 			t.Fatalf("%d entries were added, want 1: %+v", len(added), entries)
 		}
@@ -169,12 +194,14 @@ func TestEveryChangeOfAnImpersonationIsInTheAuditLog(t *testing.T) {
 // none.
 func TestNoChangeWithoutItsEntry(t *testing.T) {
 	t.Parallel()
-	forEachChange(t, func(t *testing.T, db *gorm.DB, st *store.Store, s sessions.Session, call func(*store.Store) error, _ store.AuditEntry) {
+	forEachChange(t, func(t *testing.T, db *gorm.DB, st *store.Store, s sessions.Session, call func(*store.Store) error,
+		_ store.AuditEntry) {
 		t.Helper()
 		must(t, db.Exec(`ALTER TABLE sessile_sessions_audit RENAME TO elsewhere`).Error)
 		before, err := read(t.Context(), db)
 		must(t, err)
-		if err := call(st); err == nil || !strings.HasPrefix(err.Error(), "store: ") || strings.Contains(err.Error(), s.UserID+"'") {
+		if err := call(st); err == nil || !strings.HasPrefix(err.Error(), "store: ") ||
+			strings.Contains(err.Error(), s.UserID+"'") {
 			t.Fatalf("without a log: %v, want an error", err)
 		}
 		after, err := read(t.Context(), db)
@@ -183,7 +210,8 @@ func TestNoChangeWithoutItsEntry(t *testing.T) {
 			t.Errorf("%d rows, want %d", len(after), len(before))
 		}
 		for id, row := range after {
-			if row.Session() != before[id].Session() || row.RefreshState() != before[id].RefreshState() || row.HandoffUses != before[id].HandoffUses {
+			if row.Session() != before[id].Session() || row.RefreshState() != before[id].RefreshState() ||
+				row.HandoffUses != before[id].HandoffUses {
 				t.Errorf("changed from %+v to %+v", before[id], row)
 			}
 		}
@@ -195,7 +223,8 @@ func TestNoChangeWithoutItsEntry(t *testing.T) {
 func TestTheAuditLogJoinsTheHostsTransaction(t *testing.T) {
 	t.Parallel()
 	boom := errors.New("boom")
-	forEachChange(t, func(t *testing.T, db *gorm.DB, st *store.Store, s sessions.Session, call func(*store.Store) error, want store.AuditEntry) {
+	forEachChange(t, func(t *testing.T, db *gorm.DB, st *store.Store, s sessions.Session, call func(*store.Store) error,
+		want store.AuditEntry) {
 		t.Helper()
 		before := history(t, st, s.UserID)
 		for _, end := range []error{boom, nil} {
@@ -241,7 +270,9 @@ func TestTheAuditLogSaysNothingOfOtherSessions(t *testing.T) {
 			if _, err := st.End(ctx, sessions.EndParams{ID: other.ID, Now: at(t0).Now}); err != nil {
 				t.Fatal(err)
 			}
-			if list, err := st.EndMany(ctx, sessions.EndManyParams{UserID: "user", Now: at(t0).Now, Reason: sessions.EndRevoked, By: "user"}); err != nil || len(list) != 2 {
+			if list, err := st.EndMany(ctx, sessions.EndManyParams{
+				UserID: "user", Now: at(t0).Now, Reason: sessions.EndRevoked, By: "user",
+			}); err != nil || len(list) != 2 {
 				t.Fatal(list, err)
 			}
 			// What is refused or finds nothing is no change.
@@ -273,9 +304,14 @@ func TestTheAuditLogIsListedByUserAndByActor(t *testing.T) {
 				s := behind(fmt.Sprint("user ", i%3), session(fmt.Sprint("actor ", i%2)))
 				s.ParentSessionID, s.CreatedAt = "", t0.Add(time.Duration(i/6)*time.Microsecond) // six at each instant
 				created(t, st, s)
-				all = append([]store.AuditEntry{{SessionID: s.ID, UserID: s.UserID, Actor: s.Actor, At: s.CreatedAt}}, all...)
+				all = append([]store.AuditEntry{
+					{SessionID: s.ID, UserID: s.UserID, Actor: s.Actor, At: s.CreatedAt},
+				}, all...)
 			}
-			for _, q := range []store.AuditQuery{{UserID: "user 1"}, {Actor: "actor 0"}, {UserID: "user 2", Actor: "actor 1"}, {UserID: "USER 1"}, {Actor: "user 1"}, {UserID: "a\x00"}} {
+			for _, q := range []store.AuditQuery{
+				{UserID: "user 1"}, {Actor: "actor 0"}, {UserID: "user 2", Actor: "actor 1"}, {UserID: "USER 1"},
+				{Actor: "user 1"}, {UserID: "a\x00"},
+			} {
 				want := slices.DeleteFunc(slices.Clone(all), func(e store.AuditEntry) bool {
 					return q.UserID != "" && e.UserID != q.UserID || q.Actor != "" && e.Actor != q.Actor
 				})
@@ -294,7 +330,8 @@ func TestTheAuditLogIsListedByUserAndByActor(t *testing.T) {
 						page.Before = &store.AuditPosition{At: last.At, ID: last.ID}
 					}
 					same := slices.EqualFunc(got, want, func(g, w store.AuditEntry) bool {
-						return g.SessionID == w.SessionID && g.UserID == w.UserID && g.Actor == w.Actor && g.At.Equal(w.At)
+						return g.SessionID == w.SessionID && g.UserID == w.UserID && g.Actor == w.Actor &&
+							g.At.Equal(w.At)
 					})
 					if !same {
 						t.Errorf("%+v in pages of %d: got %+v\nwant %+v", q, size, got, want)
@@ -319,10 +356,15 @@ func TestManyEntriesAtOnce(t *testing.T) {
 			st, ctx := audited(t, db), t.Context()
 			rows := make([]store.Row, 1203)
 			for i := range rows {
-				rows[i] = store.Row{ID: newID(), UserID: "u", Impersonation: 1, LastUsedAt: t0.UnixMicro(), ExpiresAt: t0.Add(time.Hour).UnixMicro(), Current: 1}
+				rows[i] = store.Row{
+					ID: newID(), UserID: "u", Impersonation: 1, LastUsedAt: t0.UnixMicro(),
+					ExpiresAt: t0.Add(time.Hour).UnixMicro(), Current: 1,
+				}
 			}
 			must(t, db.Table(store.DefaultTable).CreateInBatches(rows, 500).Error)
-			if list, err := st.EndMany(ctx, sessions.EndManyParams{UserID: "u", Now: at(t0).Now, Reason: sessions.EndRevoked}); err != nil || len(list) != len(rows) {
+			if list, err := st.EndMany(ctx, sessions.EndManyParams{
+				UserID: "u", Now: at(t0).Now, Reason: sessions.EndRevoked,
+			}); err != nil || len(list) != len(rows) {
 				t.Fatal(len(list), err)
 			}
 			entries, err := st.Audit(ctx, store.AuditQuery{UserID: "u"})
@@ -347,8 +389,12 @@ func TestRecordAddsWhatChangedNoRow(t *testing.T) {
 			st, ctx := audited(t, db), t.Context()
 			event := func(user string) sessions.Event {
 				return sessions.Event{
-					Type: sessions.EventImpersonationRefused, At: late.In(time.FixedZone("", 3600)), Refusal: "chained", Client: presenter,
-					Session: sessions.Session{UserID: user, Impersonation: true, Actor: "actor", ParentSessionID: newID(), Reason: "because", CreatedBy: "key"},
+					Type: sessions.EventImpersonationRefused, At: late.In(time.FixedZone("", 3600)), Refusal: "chained",
+					Client: presenter,
+					Session: sessions.Session{
+						UserID: user, Impersonation: true, Actor: "actor", ParentSessionID: newID(), Reason: "because",
+						CreatedBy: "key",
+					},
 				}
 			}
 			e := event("user")
@@ -357,7 +403,8 @@ func TestRecordAddsWhatChangedNoRow(t *testing.T) {
 			must(t, err)
 			want := store.AuditEntry{
 				At: late, Type: sessions.EventImpersonationRefused, UserID: "user", Actor: "actor",
-				ParentSessionID: e.Session.ParentSessionID, Reason: "because", By: "key", Client: presenter, Refusal: "chained",
+				ParentSessionID: e.Session.ParentSessionID, Reason: "because", By: "key", Client: presenter,
+				Refusal: "chained",
 			}
 			if len(got) == 1 {
 				want.ID = got[0].ID
@@ -395,10 +442,12 @@ func TestWithoutAuditLogNothingIsLogged(t *testing.T) {
 			if entries != 0 {
 				t.Errorf("%d entries", entries)
 			}
-			if _, err := st.Audit(t.Context(), store.AuditQuery{UserID: "u"}); err == nil || !strings.Contains(err.Error(), "Config.AuditLog") {
+			if _, err := st.Audit(t.Context(), store.AuditQuery{UserID: "u"}); err == nil ||
+				!strings.Contains(err.Error(), "Config.AuditLog") {
 				t.Errorf("audit: %v", err)
 			}
-			if err := st.Record(t.Context(), sessions.Event{}); err == nil || !strings.Contains(err.Error(), "Config.AuditLog") {
+			if err := st.Record(t.Context(), sessions.Event{}); err == nil ||
+				!strings.Contains(err.Error(), "Config.AuditLog") {
 				t.Errorf("record: %v", err)
 			}
 
@@ -421,13 +470,17 @@ func TestTheAuditLogIsOnlyAddedTo(t *testing.T) {
 			db := open(t, d.open(t))
 			st, ctx := audited(t, db), t.Context()
 			guard := []string{
-				`CREATE TRIGGER no_update BEFORE UPDATE ON sessile_sessions_audit BEGIN SELECT RAISE(ABORT, 'update'); END`,
-				`CREATE TRIGGER no_delete BEFORE DELETE ON sessile_sessions_audit BEGIN SELECT RAISE(ABORT, 'delete'); END`,
+				`CREATE TRIGGER no_update BEFORE UPDATE ON sessile_sessions_audit BEGIN SELECT RAISE(ABORT, ` +
+					`'update'); END`,
+				`CREATE TRIGGER no_delete BEFORE DELETE ON sessile_sessions_audit BEGIN SELECT RAISE(ABORT, ` +
+					`'delete'); END`,
 			}
 			if d.name == "postgres" {
 				guard = []string{
-					`CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''only added to''; END'`,
-					`CREATE TRIGGER guard BEFORE UPDATE OR DELETE OR TRUNCATE ON sessile_sessions_audit EXECUTE FUNCTION refuse()`,
+					`CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''only ` +
+						`added to''; END'`,
+					`CREATE TRIGGER guard BEFORE UPDATE OR DELETE OR TRUNCATE ON sessile_sessions_audit EXECUTE ` +
+						`FUNCTION refuse()`,
 				}
 			}
 			for _, ddl := range guard {

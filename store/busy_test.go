@@ -96,7 +96,8 @@ func TestABusyDatabaseIsNotTriedPastTheDeadline(t *testing.T) {
 				defer cancel()
 				began := time.Now()
 				_, err = st.End(ctx, sessions.EndParams{ID: newID(), Now: t0, Reason: sessions.EndRevoked})
-				if err == nil || errors.Is(err, sessions.ErrNotFound) || ctx.Err() != nil && !errors.Is(err, context.DeadlineExceeded) {
+				if err == nil || errors.Is(err, sessions.ErrNotFound) || ctx.Err() != nil &&
+					!errors.Is(err, context.DeadlineExceeded) {
 					t.Errorf("got %v, want an error that says why", err)
 				}
 				if updates < tt.least || updates > tt.most {
@@ -178,7 +179,8 @@ func TestASerializationFailureIsFollowedByWaiting(t *testing.T) {
 				return nil
 			}))
 			must(t, <-done)
-			if got := tp.cut(); len(got) != 4 || got[1] != "begin isolation level read committed" || got[0] != got[2] || got[3] != "commit" {
+			if got := tp.cut(); len(got) != 4 || got[1] != "begin isolation level read committed" || got[0] != got[2] ||
+				got[3] != "commit" {
 				t.Errorf("%d statements: %q, want the same one twice, the second time in a transaction", len(got), got)
 			}
 		})

@@ -21,18 +21,29 @@ var endedRows = flag.Int("ended.rows", 100_000, "rows of the larger table in Tes
 // the month before the last hour, one of a hundred is an impersonation. 100 have
 // ended within the 10 s before t0, and behind each is one that nobody has marked.
 func fill(ctx context.Context, db *gorm.DB, n int) error {
-	numbers, id := `WITH RECURSIVE g(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM g WHERE i < @last) `, `printf('0195e000-0000-7000-8000-%%012x', %s)`
+	numbers, id := `WITH RECURSIVE g(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM g WHERE i < @last) `,
+		`printf('0195e000-0000-7000-8000-%%012x', %s)`
 	from := `g`
 	if db.Name() == "postgres" {
-		numbers, from, id = ``, `generate_series(CAST(0 AS bigint), @last) AS g(i)`, `CAST('0195e000-0000-7000-8000-' || lpad(to_hex(%s), 12, '0') AS uuid)`
+		numbers, from, id = ``, `generate_series(CAST(0 AS bigint), @last) AS g(i)`,
+			`CAST('0195e000-0000-7000-8000-' || lpad(to_hex(%s), 12, '0') AS uuid)`
 	}
-	query := `INSERT INTO sessile_sessions (id, user_id, created_at, last_used_at, expires_at, auth_time, impersonation, actor, reason, created_by, parent_session_id,
-client_ip, client_user_agent, handoff_hash, handoff_expires_at, handoff_uses, current, parent, answered_at, recoveries, refresh_outcome, ended_at, end_reason, ended_by)
-` + numbers + `SELECT ` + fmt.Sprintf(id, `i`) + `, 'user ' || i / 3, @now - i * 1000, @now - i * 500, @now + i * 1000, @now, CASE WHEN i % 100 = 7 THEN 1 ELSE 0 END, '', '', 'backend',
-CASE WHEN i % 100 = 7 THEN ` + fmt.Sprintf(id, `i - 7`) + ` END, '192.0.2.1', 'Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0', '', 0, 0, 1, 0, @now, 0, 0,
-CASE WHEN i % @recent = 0 THEN @now - i % 10 * 999999 WHEN i % 100 <> 7 AND i % 10 < 6 THEN @now - 3600000000 - i * 7919 % 2592000 * 1000000 END, '', ''
+	query := `INSERT INTO sessile_sessions (id, user_id, created_at, last_used_at, expires_at,
+auth_time, impersonation, actor, reason, created_by, parent_session_id,
+client_ip, client_user_agent, handoff_hash, handoff_expires_at, handoff_uses,
+current, parent, answered_at, recoveries, refresh_outcome, ended_at, end_reason, ended_by)
+` + numbers + `SELECT ` + fmt.Sprintf(id, `i`) +
+		`, 'user ' || i / 3, @now - i * 1000, @now - i * 500, @now + i * 1000, @now,
+CASE WHEN i % 100 = 7 THEN 1 ELSE 0 END, '', '', 'backend',
+CASE WHEN i % 100 = 7 THEN ` + fmt.Sprintf(id, `i - 7`) +
+		` END, '192.0.2.1', 'Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0',
+'', 0, 0, 1, 0, @now, 0, 0,
+CASE WHEN i % @recent = 0 THEN @now - i % 10 * 999999
+WHEN i % 100 <> 7 AND i % 10 < 6 THEN @now - 3600000000 - i * 7919 % 2592000 * 1000000 END, '', ''
 FROM ` + from
-	return db.WithContext(ctx).Exec(query, map[string]any{"last": n - 1, "now": t0.UnixMicro(), "recent": n / 100}).Error
+	return db.WithContext(ctx).Exec(query, map[string]any{
+		"last": n - 1, "now": t0.UnixMicro(), "recent": n / 100,
+	}).Error
 }
 
 // statement is what a call of the store's sends, and its arguments.
@@ -74,7 +85,8 @@ func analyzed(t *testing.T, db *gorm.DB, mode, query string, args []any) explana
 		}
 		var out string
 		for range 8 {
-			if err := conn.Raw(`EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE ended(` + strings.ReplaceAll(values, " ", ", ") + `)`).Row().Scan(&out); err != nil {
+			if err := conn.Raw(`EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE ended(` + strings.ReplaceAll(values,
+				" ", ", ") + `)`).Row().Scan(&out); err != nil {
 				return err
 			}
 		}
@@ -89,7 +101,10 @@ func analyzed(t *testing.T, db *gorm.DB, mode, query string, args []any) explana
 		if err := json.Unmarshal([]byte(out), &all); err != nil {
 			return err
 		}
-		e = explanation{plan: out, buffers: all[0].Plan.Hit + all[0].Plan.Read, planning: all[0].Planning, execution: all[0].Execution}
+		e = explanation{
+			plan: out, buffers: all[0].Plan.Hit + all[0].Plan.Read, planning: all[0].Planning,
+			execution: all[0].Execution,
+		}
 		return conn.Exec(`DEALLOCATE ended`).Error
 	}))
 	return e
@@ -133,7 +148,10 @@ func TestEndedCostsTheSameHoweverManyThereAre(t *testing.T) {
 					continue
 				}
 
-				query, args := statement(t, db, func(st *store.Store) error { _, err := st.Ended(t.Context(), since); return err })
+				query, args := statement(t, db, func(st *store.Store) error {
+					_, err := st.Ended(t.Context(), since)
+					return err
+				})
 				for _, vacuum := range []bool{false, true} {
 					if vacuum {
 						must(t, db.Exec(`VACUUM sessile_sessions`).Error)
@@ -143,8 +161,10 @@ func TestEndedCostsTheSameHoweverManyThereAre(t *testing.T) {
 						t.Logf("%d rows, %s: %v", n, what, e)
 						// 100 ends, each looked up in an index of up to three more levels. 200 rows
 						// more where another test's snapshot keeps a vacuum from its work.
-						if few := buffers[what]; few > 0 && e.buffers > few+500 || strings.Contains(e.plan, `"Seq Scan"`) {
-							t.Errorf("%d rows, %s: %d buffers, %d of the smaller table\n%s", n, what, e.buffers, few, e.plan)
+						if few := buffers[what]; few > 0 && e.buffers > few+500 ||
+							strings.Contains(e.plan, `"Seq Scan"`) {
+							t.Errorf("%d rows, %s: %d buffers, %d of the smaller table\n%s", n, what,
+								e.buffers, few, e.plan)
 						}
 						buffers[what] = e.buffers
 					}

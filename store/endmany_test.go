@@ -26,8 +26,11 @@ func TestTheEndOfManyIsAsManyStatementsAsThatOfOne(t *testing.T) {
 			db := d.open(t, tp)
 			st := migrated(t, db)
 			m, err := sessions.New(sessions.Config{
-				Store: st, Issuer: "https://app.example", Audience: "app", Secrets: [][]byte{[]byte("a secret of thirty-two bytes, 123")},
-				Users:          func(_ context.Context, id string) (sessions.User, error) { return sessions.User{ID: id}, nil },
+				Store: st, Issuer: "https://app.example", Audience: "app",
+				Secrets: [][]byte{[]byte("a secret of thirty-two bytes, 123")},
+				Users: func(_ context.Context, id string) (sessions.User, error) {
+					return sessions.User{ID: id}, nil
+				},
 				MayImpersonate: func(context.Context, sessions.Identity, sessions.User) error { return nil },
 				Now:            func() time.Time { return t0 },
 			})
@@ -36,19 +39,26 @@ func TestTheEndOfManyIsAsManyStatementsAsThatOfOne(t *testing.T) {
 				user := fmt.Sprint("user of ", n)
 				rows := make([]store.Row, 0, 2*n)
 				for range n {
-					row := store.Row{ID: newID(), UserID: user, LastUsedAt: t0.UnixMicro(), ExpiresAt: t0.Add(time.Hour).UnixMicro(), Current: 1}
+					row := store.Row{
+						ID: newID(), UserID: user, LastUsedAt: t0.UnixMicro(),
+						ExpiresAt: t0.Add(time.Hour).UnixMicro(), Current: 1,
+					}
 					dependent := row
-					dependent.ID, dependent.UserID, dependent.Impersonation, dependent.ParentSessionID = newID(), "somebody", 1, &row.ID
+					dependent.ID, dependent.UserID, dependent.Impersonation, dependent.ParentSessionID = newID(),
+						"somebody", 1, &row.ID
 					rows = append(rows, row, dependent)
 				}
 				must(t, db.Table(store.DefaultTable).CreateInBatches(rows, 500).Error)
 				tp.cut()
-				ended, err := m.EndMany(t.Context(), sessions.EndManyParams{UserID: user, Reason: sessions.EndRevoked, By: "admin"})
+				ended, err := m.EndMany(t.Context(), sessions.EndManyParams{
+					UserID: user, Reason: sessions.EndRevoked, By: "admin",
+				})
 				if err != nil || len(ended) != n {
 					t.Fatalf("ended %d of %d: %v", len(ended), n, err)
 				}
 				if got := tp.cut(); len(got) != 2 {
-					t.Errorf("%d sessions: %d statements, want one for them and one for what depends on them: %.300q", n, len(got), got)
+					t.Errorf("%d sessions: %d statements, want one for them and one for what depends on them: %.300q",
+						n, len(got), got)
 				}
 			}
 			after, err := read(t.Context(), db)
@@ -67,9 +77,12 @@ func TestTheEndOfManyIsAsManyStatementsAsThatOfOne(t *testing.T) {
 // is not. So two that end the same sessions never wait for each other.
 func TestWhatEndsManyLocksThemInOrder(t *testing.T) {
 	t.Parallel()
-	for name, call := range map[string]func(ctx context.Context, st *store.Store, actors []string) ([]sessions.Session, error){
+	for name, call := range map[string]func(ctx context.Context, st *store.Store,
+		actors []string) ([]sessions.Session, error){
 		"end dependents": func(ctx context.Context, st *store.Store, actors []string) ([]sessions.Session, error) {
-			return st.EndDependents(ctx, sessions.EndDependentsParams{ParentSessionIDs: actors, Now: t0, Reason: sessions.EndParentEnded})
+			return st.EndDependents(ctx, sessions.EndDependentsParams{
+				ParentSessionIDs: actors, Now: t0, Reason: sessions.EndParentEnded,
+			})
 		},
 		"end many": func(ctx context.Context, st *store.Store, _ []string) ([]sessions.Session, error) {
 			return st.EndMany(ctx, sessions.EndManyParams{UserID: "user", Now: t0, Reason: sessions.EndRevoked})
@@ -79,7 +92,9 @@ func TestWhatEndsManyLocksThemInOrder(t *testing.T) {
 			return make([]sessions.Session, max(0, n-len(actors))), err
 		},
 		"end others": func(ctx context.Context, st *store.Store, actors []string) ([]sessions.Session, error) {
-			return st.EndMany(ctx, sessions.EndManyParams{UserID: "user", ExceptID: actors[0], Now: t0, Reason: sessions.EndRevoked})
+			return st.EndMany(ctx, sessions.EndManyParams{
+				UserID: "user", ExceptID: actors[0], Now: t0, Reason: sessions.EndRevoked,
+			})
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -112,7 +127,8 @@ func TestWhatEndsManyLocksThemInOrder(t *testing.T) {
 				}()
 				waits(t, holder)
 				var free []string
-				must(t, db.Raw(`SELECT id FROM sessile_sessions WHERE parent_session_id IS NOT NULL ORDER BY id FOR UPDATE SKIP LOCKED`).Scan(&free).Error)
+				must(t, db.Raw(`SELECT id FROM sessile_sessions WHERE parent_session_id IS NOT NULL ORDER BY id FOR `+
+					`UPDATE SKIP LOCKED`).Scan(&free).Error)
 				if got, want := strings.Join(free, " "), strings.Join(ids[middle+1:], " "); got != want {
 					t.Errorf("not locked are %s\nwant %s", got, want)
 				}
@@ -128,7 +144,8 @@ func waits(t *testing.T, holder *gorm.DB) {
 	t.Helper()
 	for range 100_000 {
 		var n int
-		must(t, holder.Raw(`SELECT count(*) FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))`).Scan(&n).Error)
+		must(t, holder.Raw(`SELECT count(*) FROM pg_locks WHERE NOT granted AND pg_backend_pid() = `+
+			`ANY(pg_blocking_pids(pid))`).Scan(&n).Error)
 		if n > 0 {
 			return
 		}
@@ -155,8 +172,11 @@ func TestAnImpersonationBehindAnIdleActorIsSeenAndEnded(t *testing.T) {
 			st, ctx, now := migrated(t, db), t.Context(), t0
 			clock := func() time.Time { return now }
 			m, err := sessions.New(sessions.Config{
-				Store: clocked{st, clock}, Issuer: "https://app.example", Audience: "app", Secrets: [][]byte{[]byte("a secret of thirty-two bytes, 123")},
-				Users:          func(_ context.Context, id string) (sessions.User, error) { return sessions.User{ID: id}, nil },
+				Store: clocked{st, clock}, Issuer: "https://app.example", Audience: "app",
+				Secrets: [][]byte{[]byte("a secret of thirty-two bytes, 123")},
+				Users: func(_ context.Context, id string) (sessions.User, error) {
+					return sessions.User{ID: id}, nil
+				},
 				MayImpersonate: func(context.Context, sessions.Identity, sessions.User) error { return nil },
 				Now:            clock,
 				IdleTimeout:    15 * time.Minute,
@@ -164,7 +184,10 @@ func TestAnImpersonationBehindAnIdleActorIsSeenAndEnded(t *testing.T) {
 			})
 			must(t, err)
 			for name, end := range map[string]func(actor, imp sessions.Session) error{
-				"End": func(_, imp sessions.Session) error { _, err := m.End(ctx, sessions.EndParams{ID: imp.ID}); return err },
+				"End": func(_, imp sessions.Session) error {
+					_, err := m.End(ctx, sessions.EndParams{ID: imp.ID})
+					return err
+				},
 				"EndMany": func(_, imp sessions.Session) error {
 					_, err := m.EndMany(ctx, sessions.EndManyParams{UserID: imp.UserID})
 					return err
@@ -192,7 +215,8 @@ func TestAnImpersonationBehindAnIdleActorIsSeenAndEnded(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
-				if _, err := m.Refresh(ctx, actor.RefreshToken.Reveal(), sessions.Client{}); !errors.Is(err, sessions.ErrSessionIdle) {
+				if _, err := m.Refresh(ctx, actor.RefreshToken.Reveal(), sessions.Client{}); !errors.Is(err,
+					sessions.ErrSessionIdle) {
 					t.Fatalf("the actor's refresh: %v, want ErrSessionIdle", err)
 				}
 				list, err := m.List(ctx, imp.Session.UserID, sessions.ListOptions{Impersonations: true})

@@ -23,14 +23,17 @@ type login struct {
 
 // changePassword changes a password and ends the user's sessions but the one that
 // asked for it: both, or neither. check is what else has to be well.
-func changePassword(ctx context.Context, db *gorm.DB, st *store.Store, manager *sessions.Manager, l login, keep string, check func() error) error {
+func changePassword(ctx context.Context, db *gorm.DB, st *store.Store, manager *sessions.Manager, l login, keep string,
+	check func() error) error {
 	var joined *sessions.Joined
 	err := db.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
 		if err := tx.Save(&l).Error; err != nil {
 			return err
 		}
 		joined = manager.Join(st.In(tx))
-		if _, err := joined.EndMany(ctx, sessions.EndManyParams{UserID: l.UserID, ExceptID: keep, Reason: "password_changed", By: l.UserID}); err != nil {
+		if _, err := joined.EndMany(ctx, sessions.EndManyParams{
+			UserID: l.UserID, ExceptID: keep, Reason: "password_changed", By: l.UserID,
+		}); err != nil {
 			return err
 		}
 		return check()

@@ -63,7 +63,8 @@ func accounts(db *gorm.DB) func(context.Context, string) (sessions.User, error) 
 }
 
 // signUp adds an account, signs it in and uses up its invitation: all or nothing.
-func signUp(ctx context.Context, db *gorm.DB, st *store.Store, manager *sessions.Manager, a account, code string) (sessions.Grant, error) {
+func signUp(ctx context.Context, db *gorm.DB, st *store.Store, manager *sessions.Manager, a account,
+	code string) (sessions.Grant, error) {
 	var grant sessions.Grant
 	var joined *sessions.Joined
 	err := inTransaction(ctx, db, func(ctx context.Context, tx *gorm.DB) error {

@@ -24,7 +24,8 @@ func Example() {
 	defer func() { _ = os.RemoveAll(dir) }()
 
 	// See the package documentation for what each setting is for.
-	dsn := "file:" + filepath.Join(dir, "app.db") + "?_journal_mode=WAL&_busy_timeout=1000&_synchronous=FULL&_txlock=immediate"
+	dsn := "file:" + filepath.Join(dir, "app.db") +
+		"?_journal_mode=WAL&_busy_timeout=1000&_synchronous=FULL&_txlock=immediate"
 	db, err := gorm.Open(sqlite.Open(dsn), &gorm.Config{})
 	if err != nil {
 		log.Fatal(err)
@@ -48,7 +49,10 @@ func Example() {
 	// An app hands st to sessions.New. Together with its own rows it creates a
 	// session through Manager.Join(st.In(tx)); both are kept, or neither.
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	s := sessions.Session{ID: uuid.Must(uuid.NewV7()).String(), UserID: "alice", CreatedAt: now, LastUsedAt: now, ExpiresAt: now.AddDate(1, 0, 0)}
+	s := sessions.Session{
+		ID: uuid.Must(uuid.NewV7()).String(), UserID: "alice", CreatedAt: now, LastUsedAt: now,
+		ExpiresAt: now.AddDate(1, 0, 0),
+	}
 	err = db.Transaction(func(tx *gorm.DB) error {
 		if err := st.In(tx).Create(ctx, s); err != nil {
 			return err

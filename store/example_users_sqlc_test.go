@@ -77,10 +77,13 @@ func lookUpCustomers(ctx context.Context, db *gorm.DB, out io.Writer) error {
 		return err
 	}
 	const insert = `INSERT INTO customers (id, name, email, verified_at, disabled) VALUES ($1, $2, $3, $4, $5)`
-	if _, err := sqlDB.ExecContext(ctx, `CREATE TABLE customers (id TEXT PRIMARY KEY, name TEXT NOT NULL, email TEXT, verified_at TIMESTAMP, disabled BOOLEAN NOT NULL)`); err != nil {
+	if _, err := sqlDB.ExecContext(ctx,
+		`CREATE TABLE customers (id TEXT PRIMARY KEY, name TEXT NOT NULL, email TEXT, verified_at TIMESTAMP, `+
+			`disabled BOOLEAN NOT NULL)`); err != nil {
 		return err
 	}
-	if _, err := sqlDB.ExecContext(ctx, insert, "alice", "Alice", "alice@example.com", time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), false); err != nil {
+	if _, err := sqlDB.ExecContext(ctx, insert, "alice", "Alice", "alice@example.com",
+		time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), false); err != nil {
 		return err
 	}
 	if _, err := sqlDB.ExecContext(ctx, insert, "mallory", "Mallory", nil, nil, true); err != nil {

@@ -37,7 +37,9 @@ func members(db *gorm.DB) func(context.Context, string) (sessions.User, error) {
 		case m.Suspended:
 			return sessions.User{}, sessions.ErrUserDisabled
 		}
-		return sessions.User{ID: m.ID, Name: m.Name, Email: m.Email, EmailVerified: m.Verified, SignedUpAt: m.CreatedAt}, nil
+		return sessions.User{
+			ID: m.ID, Name: m.Name, Email: m.Email, EmailVerified: m.Verified, SignedUpAt: m.CreatedAt,
+		}, nil
 	}
 }
 
@@ -45,7 +47,8 @@ func lookUpMembers(ctx context.Context, db *gorm.DB, out io.Writer) error {
 	if err := db.AutoMigrate(&Member{}); err != nil {
 		return err
 	}
-	if err := db.Create([]Member{{ID: "alice", Name: "Alice"}, {ID: "mallory", Name: "Mallory", Suspended: true}}).Error; err != nil {
+	if err := db.Create([]Member{{ID: "alice", Name: "Alice"}, {ID: "mallory", Name: "Mallory", Suspended: true}}).
+		Error; err != nil {
 		return err
 	}
 	cfg := sessions.Config{Users: members(db)} // and the rest

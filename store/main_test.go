@@ -155,7 +155,9 @@ func at(now time.Time) sessions.Moment {
 var rotation = sessions.Rotation{Overlap: time.Minute}
 
 func presentation(id string, counter int64, now time.Time) sessions.RefreshParams {
-	return sessions.RefreshParams{ID: id, Presented: counter, Rotation: rotation, Moment: at(now), ImpersonationMargin: 30 * time.Second}
+	return sessions.RefreshParams{
+		ID: id, Presented: counter, Rotation: rotation, Moment: at(now), ImpersonationMargin: 30 * time.Second,
+	}
 }
 
 // together calls f n times at once and returns the errors.

@@ -68,9 +68,11 @@ func TestMigrateRefusesWhatItDidNotMake(t *testing.T) {
 		{"a column is missing", "  actor TEXT NOT NULL,\n", "", "column actor is missing"},
 		{"a column has another type", "current BIGINT", "current TEXT", "column current has type"},
 		{"a column may be empty", "reason TEXT NOT NULL", "reason TEXT", "column reason: NOT NULL is false"},
-		{"a column may not be empty", "ended_at BIGINT", "ended_at BIGINT NOT NULL", "column ended_at: NOT NULL is true"},
+		{"a column may not be empty", "ended_at BIGINT", "ended_at BIGINT NOT NULL",
+			"column ended_at: NOT NULL is true"},
 		{"there is no primary key", "NOT NULL PRIMARY KEY", "NOT NULL", "column id: primary key is false"},
-		{"a column of somebody else's needs a value", "  actor TEXT NOT NULL,\n", "  actor TEXT NOT NULL,\n  tenant TEXT NOT NULL,\n", "column tenant is in the way"},
+		{"a column of somebody else's needs a value", "  actor TEXT NOT NULL,\n",
+			"  actor TEXT NOT NULL,\n  tenant TEXT NOT NULL,\n", "column tenant is in the way"},
 	}
 	for _, d := range databases {
 		t.Run(d.name, func(t *testing.T) {
@@ -87,7 +89,8 @@ func TestMigrateRefusesWhatItDidNotMake(t *testing.T) {
 				must(t, db.Exec(changed).Error)
 				before := snapshot(t, db, name)
 				err := st.Migrate(t.Context())
-				if err == nil || !strings.Contains(err.Error(), "was not made by this package") || !strings.Contains(err.Error(), tt.want) {
+				if err == nil || !strings.Contains(err.Error(), "was not made by this package") ||
+					!strings.Contains(err.Error(), tt.want) {
 					t.Errorf("%s: %v, want one that says %q", tt.name, err, tt.want)
 				}
 				if after := snapshot(t, db, name); !slices.Equal(before, after) {
@@ -97,7 +100,8 @@ func TestMigrateRefusesWhatItDidNotMake(t *testing.T) {
 
 			// The audit log is not just anybody's table either, whether it is used or not.
 			must(t, db.Exec(`CREATE TABLE sessile_sessions_audit (id TEXT)`).Error)
-			if err := newStore(t, db, store.Config{}).Migrate(t.Context()); err == nil || !strings.Contains(err.Error(), `"sessile_sessions_audit" was not made`) {
+			if err := newStore(t, db, store.Config{}).Migrate(t.Context()); err == nil ||
+				!strings.Contains(err.Error(), `"sessile_sessions_audit" was not made`) {
 				t.Errorf("migrate over a table of the host's: %v", err)
 			}
 
@@ -144,7 +148,8 @@ func TestMigrateRefusesLooseCollations(t *testing.T) {
 					must(t, err)
 					continue
 				}
-				if want := "column " + column + " has another collation than BINARY"; err == nil || !strings.Contains(err.Error(), want) {
+				if want := "column " + column + " has another collation than BINARY"; err == nil ||
+					!strings.Contains(err.Error(), want) {
 					t.Errorf("%s %s: %v, want one that says %q", column, collation, err, want)
 				}
 				if after := snapshot(t, db, fmt.Sprint("foreign_", n)); !slices.Equal(before, after) {

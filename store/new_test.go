@@ -39,16 +39,22 @@ func TestNewNamesEveryFault(t *testing.T) {
 		{"a handle that was not opened", &gorm.DB{}, store.Config{}, []string{"store: db: required"}},
 		{"a dry run", lite.Session(&gorm.Session{DryRun: true}), store.Config{}, []string{"store: db: is in DryRun"}},
 		{"a transaction", tx, store.Config{}, []string{"store: db: is in a transaction"}},
-		{"a handle with an error", &gorm.DB{Config: lite.Config, Statement: lite.Statement, Error: errors.New("boom")}, store.Config{}, []string{"boom"}},
+		{"a handle with an error", &gorm.DB{Config: lite.Config, Statement: lite.Statement, Error: errors.New("boom")},
+			store.Config{}, []string{"boom"}},
 		{"another database", other, store.Config{}, []string{`store: db: dialect "dummy"`}},
 		{"a table with a quote", lite, store.Config{Table: `a"b`}, []string{"store: Config.Table: "}},
 		{"a table with a dot", lite, store.Config{Table: `a.b`}, []string{"store: Config.Table: "}},
 		{"a table that begins with a digit", lite, store.Config{Table: `1a`}, []string{"store: Config.Table: "}},
 		{"a table with a line feed", lite, store.Config{Table: "a\n"}, []string{"store: Config.Table: "}},
-		{"a table whose indexes would be cut", lite, store.Config{Table: strings.Repeat("a", 49)}, []string{"store: Config.Table: "}},
-		{"a table that SQLite keeps for itself", lite, store.Config{Table: "SQLite_x"}, []string{"store: Config.Table: "}},
+		{"a table whose indexes would be cut", lite, store.Config{Table: strings.Repeat("a", 49)},
+			[]string{"store: Config.Table: "}},
+		{"a table that SQLite keeps for itself", lite, store.Config{Table: "SQLite_x"}, []string{
+			"store: Config.Table: ",
+		}},
 		{"a schema on SQLite", lite, store.Config{Schema: "auth"}, []string{"store: Config.Schema: "}},
-		{"all at once", nil, store.Config{Table: "?", Schema: "@"}, []string{"store: db: ", "store: Config.Table: ", "store: Config.Schema: "}},
+		{"all at once", nil, store.Config{Table: "?", Schema: "@"}, []string{
+			"store: db: ", "store: Config.Table: ", "store: Config.Schema: ",
+		}},
 	}
 	for _, tt := range cases {
 		t.Run(tt.name, func(t *testing.T) {
@@ -83,7 +89,8 @@ func TestAnyHandleWorks(t *testing.T) {
 		{"translated errors", gorm.Config{TranslateError: true}},
 		{"local times", gorm.Config{NowFunc: func() time.Time { return t0.In(time.FixedZone("", 9*3600)) }}},
 		{"all at once", gorm.Config{
-			NamingStrategy: naming, PrepareStmt: true, SkipDefaultTransaction: true, TranslateError: true, QueryFields: true,
+			NamingStrategy: naming, PrepareStmt: true, SkipDefaultTransaction: true, TranslateError: true,
+			QueryFields:          true,
 			FullSaveAssociations: true, AllowGlobalUpdate: true, CreateBatchSize: 1, DisableNestedTransaction: true,
 			DefaultContextTimeout: time.Minute, DefaultTransactionTimeout: time.Minute,
 		}},
@@ -118,7 +125,9 @@ func TestAnyHandleWorks(t *testing.T) {
 					st := newStore(t, db, own)
 					must(t, st.Migrate(t.Context()))
 					life(t, st)
-					must(t, db.Transaction(func(tx *gorm.DB) error { return st.In(tx).Create(t.Context(), session("in a transaction")) }))
+					must(t, db.Transaction(func(tx *gorm.DB) error {
+						return st.In(tx).Create(t.Context(), session("in a transaction"))
+					}))
 					for line := range strings.Lines(out.String()) {
 						t.Errorf("logged: %s", line)
 					}
@@ -166,15 +175,22 @@ func life(t *testing.T, st *store.Store) {
 	if err != nil || len(feed) != 0 {
 		t.Fatalf("ended before any has: %+v, %v", feed, err)
 	}
-	behind, err := st.EndDependents(ctx, sessions.EndDependentsParams{ParentSessionIDs: []string{s.ID}, Now: now, Reason: sessions.EndParentEnded})
+	behind, err := st.EndDependents(ctx, sessions.EndDependentsParams{
+		ParentSessionIDs: []string{s.ID}, Now: now, Reason: sessions.EndParentEnded,
+	})
 	if err != nil || len(behind) != 1 || behind[0].ID != offer.ID || behind[0].EndReason != sessions.EndParentEnded {
 		t.Fatalf("end dependents: %+v, %v", behind, err)
 	}
-	many, err := st.EndMany(ctx, sessions.EndManyParams{UserID: "user", ExceptID: s.ID, Now: at(now).Now, Reason: sessions.EndRevoked, By: "admin"})
-	if err != nil || len(many) != 1 || many[0].ID != other.ID || many[0].EndedBy != "admin" || !many[0].EndedAt.Equal(now) {
+	many, err := st.EndMany(ctx, sessions.EndManyParams{
+		UserID: "user", ExceptID: s.ID, Now: at(now).Now, Reason: sessions.EndRevoked, By: "admin",
+	})
+	if err != nil || len(many) != 1 || many[0].ID != other.ID || many[0].EndedBy != "admin" ||
+		!many[0].EndedAt.Equal(now) {
 		t.Fatalf("end many: %+v, %v", many, err)
 	}
-	ended, err := st.End(ctx, sessions.EndParams{ID: s.ID, UserID: "user", NoImpersonation: true, Now: at(now).Now, Reason: sessions.EndSignedOut})
+	ended, err := st.End(ctx, sessions.EndParams{
+		ID: s.ID, UserID: "user", NoImpersonation: true, Now: at(now).Now, Reason: sessions.EndSignedOut,
+	})
 	if err != nil || ended.EndReason != sessions.EndSignedOut {
 		t.Fatalf("end: %+v, %v", ended, err)
 	}
@@ -182,11 +198,15 @@ func life(t *testing.T, st *store.Store) {
 	if err != nil || len(feed) != 3 || feed[0].EndedAt != now || feed[1].EndedAt != now || feed[2].EndedAt != now {
 		t.Fatalf("ended: %+v, %v, want three", feed, err)
 	}
-	n, err := st.Prune(ctx, sessions.PruneParams{EndedBefore: now.Add(1), ExpiredBefore: now, IdleBefore: t0, Limit: 10})
+	n, err := st.Prune(ctx, sessions.PruneParams{
+		EndedBefore: now.Add(1), ExpiredBefore: now, IdleBefore: t0, Limit: 10,
+	})
 	if err != nil || n != 0 {
 		t.Fatalf("prune what is too young: %d, %v", n, err)
 	}
-	n, err = st.Prune(ctx, sessions.PruneParams{EndedBefore: now.Add(time.Second), ExpiredBefore: now, IdleBefore: now, Limit: 10})
+	n, err = st.Prune(ctx, sessions.PruneParams{
+		EndedBefore: now.Add(time.Second), ExpiredBefore: now, IdleBefore: now, Limit: 10,
+	})
 	if err != nil || n != 3 {
 		t.Fatalf("prune: %d, %v, want 3", n, err)
 	}
@@ -205,20 +225,28 @@ func TestWhatCannotBeStoredIsNotAsked(t *testing.T) {
 			st, ctx := migrated(t, db), t.Context()
 			s := created(t, st, session("u"))
 
-			for _, id := range []string{"", "x", strings.ToUpper(s.ID), "urn:uuid:" + s.ID, "{" + s.ID + "}", strings.ReplaceAll(s.ID, "-", ""), s.ID + " "} {
+			for _, id := range []string{
+				"", "x", strings.ToUpper(s.ID), "urn:uuid:" + s.ID, "{" + s.ID + "}",
+				strings.ReplaceAll(s.ID, "-", ""), s.ID + " ",
+			} {
 				if _, err := st.Get(ctx, id); !errors.Is(err, sessions.ErrNotFound) {
 					t.Errorf("get %q: %v, want ErrNotFound", id, err)
 				}
 				if _, err := st.Refresh(ctx, presentation(id, 1, t0)); !errors.Is(err, sessions.ErrNotFound) {
 					t.Errorf("refresh %q: %v, want ErrNotFound", id, err)
 				}
-				if _, err := st.End(ctx, sessions.EndParams{ID: id, Now: at(t0).Now}); !errors.Is(err, sessions.ErrNotFound) {
+				if _, err := st.End(ctx, sessions.EndParams{ID: id, Now: at(t0).Now}); !errors.Is(err,
+					sessions.ErrNotFound) {
 					t.Errorf("end %q: %v, want ErrNotFound", id, err)
 				}
-				if _, err := st.Redeem(ctx, sessions.RedeemParams{ID: id, Hash: "hash", Moment: at(t0)}); !errors.Is(err, sessions.ErrNotFound) {
+				if _, err := st.Redeem(ctx, sessions.RedeemParams{
+					ID: id, Hash: "hash", Moment: at(t0),
+				}); !errors.Is(err, sessions.ErrNotFound) {
 					t.Errorf("redeem %q: %v, want ErrNotFound", id, err)
 				}
-				if list, err := st.EndDependents(ctx, sessions.EndDependentsParams{ParentSessionIDs: []string{id}, Now: t0}); err != nil || len(list) != 0 {
+				if list, err := st.EndDependents(ctx, sessions.EndDependentsParams{
+					ParentSessionIDs: []string{id}, Now: t0,
+				}); err != nil || len(list) != 0 {
 					t.Errorf("end dependents of %q: %v, %v, want none", id, list, err)
 				}
 				if other := behind("v", s); id != "" {
@@ -235,7 +263,8 @@ func TestWhatCannotBeStoredIsNotAsked(t *testing.T) {
 				if id == "" {
 					continue
 				}
-				if list, err := st.List(ctx, sessions.ListParams{UserID: "u", OnlyID: id, Moment: at(t0)}); err != nil || len(list) != 0 {
+				if list, err := st.List(ctx, sessions.ListParams{UserID: "u", OnlyID: id, Moment: at(t0)}); err !=
+					nil || len(list) != 0 {
 					t.Errorf("list only %q: %v, %v, want none", id, list, err)
 				}
 			}
@@ -244,10 +273,12 @@ func TestWhatCannotBeStoredIsNotAsked(t *testing.T) {
 				if err := st.Create(ctx, bad); err == nil || strings.Contains(err.Error(), text) {
 					t.Errorf("create for %q: %v, want an error without it", text, err)
 				}
-				if list, err := st.List(ctx, sessions.ListParams{UserID: text, Moment: at(t0)}); err != nil || len(list) != 0 {
+				if list, err := st.List(ctx, sessions.ListParams{UserID: text, Moment: at(t0)}); err != nil ||
+					len(list) != 0 {
 					t.Errorf("list of %q: %v, %v, want none", text, list, err)
 				}
-				if _, err := st.End(ctx, sessions.EndParams{ID: s.ID, UserID: text, Now: at(t0).Now}); !errors.Is(err, sessions.ErrNotFound) {
+				if _, err := st.End(ctx, sessions.EndParams{ID: s.ID, UserID: text, Now: at(t0).Now}); !errors.Is(err,
+					sessions.ErrNotFound) {
 					t.Errorf("end of %q: %v, want ErrNotFound", text, err)
 				}
 				p := presentation(s.ID, 1, t0)
@@ -255,7 +286,9 @@ func TestWhatCannotBeStoredIsNotAsked(t *testing.T) {
 				if _, err := st.Refresh(ctx, p); err == nil {
 					t.Errorf("refresh by %q: no error", text)
 				}
-				if _, err := st.Redeem(ctx, sessions.RedeemParams{ID: s.ID, Hash: text, Moment: at(t0)}); !errors.Is(err, sessions.ErrNotFound) {
+				if _, err := st.Redeem(ctx, sessions.RedeemParams{
+					ID: s.ID, Hash: text, Moment: at(t0),
+				}); !errors.Is(err, sessions.ErrNotFound) {
 					t.Errorf("redeem of %q: %v, want ErrNotFound", text, err)
 				}
 			}
@@ -276,8 +309,11 @@ func TestErrorsOfTheDriverAreWrappedAndSayNoValue(t *testing.T) {
 			s := session("somebody's name")
 			_, getErr := st.Get(t.Context(), s.ID)
 			_, refreshErr := st.Refresh(t.Context(), presentation(s.ID, 1, t0))
-			for op, err := range map[string]error{"create": st.Create(t.Context(), s), "get": getErr, "refresh": refreshErr} {
-				if err == nil || !strings.HasPrefix(err.Error(), "store: "+op+": ") || errors.Is(err, sessions.ErrNotFound) {
+			for op, err := range map[string]error{
+				"create": st.Create(t.Context(), s), "get": getErr, "refresh": refreshErr,
+			} {
+				if err == nil || !strings.HasPrefix(err.Error(), "store: "+op+": ") ||
+					errors.Is(err, sessions.ErrNotFound) {
 					t.Errorf("%s: %v", op, err)
 					continue
 				}

@@ -108,7 +108,9 @@ var tapedDatabases = []struct {
 	{"sqlite", func(t *testing.T, tp *tape) *gorm.DB {
 		t.Helper()
 		plain := pool(t, open(t, sqlite.Open("file::memory:")))
-		return open(t, sqlite.New(sqlite.Config{Conn: sql.OpenDB(tapedConnector{plain.Driver(), tp, "file:" + file(t)})}))
+		return open(t, sqlite.New(sqlite.Config{
+			Conn: sql.OpenDB(tapedConnector{plain.Driver(), tp, "file:" + file(t)}),
+		}))
 	}},
 	{"postgres", func(t *testing.T, tp *tape) *gorm.DB {
 		t.Helper()
@@ -143,7 +145,9 @@ func TestEveryMethodIsOneStatement(t *testing.T) {
 					}},
 					{"INSERT", func() error { return st.Create(ctx, behind("u", actor)) }},
 					{"UPDATE", func() error {
-						_, err := st.EndDependents(ctx, sessions.EndDependentsParams{ParentSessionIDs: []string{actor.ID, s.ID}, Now: t0, Reason: sessions.EndParentEnded})
+						_, err := st.EndDependents(ctx, sessions.EndDependentsParams{
+							ParentSessionIDs: []string{actor.ID, s.ID}, Now: t0, Reason: sessions.EndParentEnded,
+						})
 						return err
 					}},
 					{"SELECT", func() error { _, err := st.Get(ctx, s.ID); return err }},
@@ -152,20 +156,28 @@ func TestEveryMethodIsOneStatement(t *testing.T) {
 						return err
 					}},
 					{"UPDATE", func() error {
-						_, err := st.End(ctx, sessions.EndParams{ID: s.ID, Now: at(t0).Now, Reason: sessions.EndSignedOut})
+						_, err := st.End(ctx, sessions.EndParams{
+							ID: s.ID, Now: at(t0).Now, Reason: sessions.EndSignedOut,
+						})
 						return err
 					}},
 					{"UPDATE", func() error {
-						_, err := st.EndMany(ctx, sessions.EndManyParams{UserID: "u", Now: at(t0).Now, Reason: sessions.EndRevoked})
+						_, err := st.EndMany(ctx, sessions.EndManyParams{
+							UserID: "u", Now: at(t0).Now, Reason: sessions.EndRevoked,
+						})
 						return err
 					}},
 					{"SELECT", func() error { _, err := st.Ended(ctx, t0); return err }},
-					{"DELETE", func() error { _, err := st.Prune(ctx, sessions.PruneParams{EndedBefore: t0, Limit: 1}); return err }},
+					{"DELETE", func() error {
+						_, err := st.Prune(ctx, sessions.PruneParams{EndedBefore: t0, Limit: 1})
+						return err
+					}},
 				}
 				for range 2 { // the first one prepares
 					for _, step := range steps {
 						// The second time the session exists and is ended.
-						if err := step.call(); err != nil && !errors.Is(err, sessions.ErrConflict) && !errors.Is(err, sessions.ErrNotFound) {
+						if err := step.call(); err != nil && !errors.Is(err, sessions.ErrConflict) &&
+							!errors.Is(err, sessions.ErrNotFound) {
 							t.Fatal(step.name, err)
 						}
 						if got := tp.cut(); len(got) != 1 || !strings.HasPrefix(got[0], step.name) {
@@ -187,7 +199,9 @@ func TestTheAuditLogCostsNoStatement(t *testing.T) {
 			t.Run(fmt.Sprintf("%s, unprepared %t", d.name, unprepared), func(t *testing.T) {
 				t.Parallel()
 				tp := &tape{}
-				st, ctx := migratedAs(t, d.open(t, tp), store.Config{AuditLog: true, NoPreparedStatements: unprepared}), t.Context()
+				st, ctx := migratedAs(t, d.open(t, tp), store.Config{
+					AuditLog: true, NoPreparedStatements: unprepared,
+				}), t.Context()
 				for range 2 { // the first one prepares
 					handedOff := func(s sessions.Session) sessions.Session {
 						s.HandoffHash, s.HandoffExpiresAt = "hash", t0.Add(time.Minute)
@@ -198,7 +212,9 @@ func TestTheAuditLogCostsNoStatement(t *testing.T) {
 						name string
 						s    sessions.Session
 						one  bool
-					}{{"ordinary", ordinary, true}, {"impersonation", handedOff(behind("impersonation", actor)), d.name == "postgres"}} {
+					}{{"ordinary", ordinary, true}, {
+						"impersonation", handedOff(behind("impersonation", actor)), d.name == "postgres",
+					}} {
 						other, third := c.s, c.s
 						other.ID, third.ID = newID(), newID()
 						created(t, st, other)
@@ -210,17 +226,29 @@ func TestTheAuditLogCostsNoStatement(t *testing.T) {
 							one  bool
 						}{
 							{"redeem", func() error {
-								_, err := st.Redeem(ctx, sessions.RedeemParams{ID: c.s.ID, Hash: "hash", Moment: at(t0)})
+								_, err := st.Redeem(ctx, sessions.RedeemParams{
+									ID: c.s.ID, Hash: "hash", Moment: at(t0),
+								})
 								return err
 							}, c.one},
-							{"refresh", func() error { _, err := st.Refresh(ctx, presentation(c.s.ID, 1, t0)); return err }, c.one},
-							{"replay", func() error { _, err := st.Refresh(ctx, presentation(c.s.ID, 0, t0)); return err }, c.one},
+							{"refresh", func() error {
+								_, err := st.Refresh(ctx, presentation(c.s.ID, 1, t0))
+								return err
+							}, c.one},
+							{"replay", func() error {
+								_, err := st.Refresh(ctx, presentation(c.s.ID, 0, t0))
+								return err
+							}, c.one},
 							{"end", func() error {
-								_, err := st.End(ctx, sessions.EndParams{ID: other.ID, Now: t0, Reason: sessions.EndRevoked})
+								_, err := st.End(ctx, sessions.EndParams{
+									ID: other.ID, Now: t0, Reason: sessions.EndRevoked,
+								})
 								return err
 							}, c.one},
 							{"end many", func() error {
-								_, err := st.EndMany(ctx, sessions.EndManyParams{UserID: c.name, Now: t0, Reason: sessions.EndRevoked})
+								_, err := st.EndMany(ctx, sessions.EndManyParams{
+									UserID: c.name, Now: t0, Reason: sessions.EndRevoked,
+								})
 								return err
 							}, d.name == "postgres"},
 							{"end dependents", func() error {
@@ -228,7 +256,9 @@ func TestTheAuditLogCostsNoStatement(t *testing.T) {
 								if c.s.Impersonation {
 									ids = append(ids, actor.ID)
 								}
-								_, err := st.EndDependents(ctx, sessions.EndDependentsParams{ParentSessionIDs: ids, Now: t0, Reason: sessions.EndParentEnded})
+								_, err := st.EndDependents(ctx, sessions.EndDependentsParams{
+									ParentSessionIDs: ids, Now: t0, Reason: sessions.EndParentEnded,
+								})
 								return err
 							}, d.name == "postgres"},
 						}
@@ -263,7 +293,8 @@ func TestEntriesHaveTheOrderOfTheChanges(t *testing.T) {
 						_, err := st.End(ctx, sessions.EndParams{ID: s.ID, Now: t0, Reason: sessions.EndRevoked})
 						return err
 					}
-					if _, err := st.Refresh(ctx, presentation(s.ID, 1, t0)); err != nil && !errors.Is(err, sessions.ErrNotFound) {
+					if _, err := st.Refresh(ctx, presentation(s.ID, 1, t0)); err != nil &&
+						!errors.Is(err, sessions.ErrNotFound) {
 						return err
 					}
 					return nil
@@ -276,8 +307,13 @@ func TestEntriesHaveTheOrderOfTheChanges(t *testing.T) {
 					types = append(types, string(e.Type))
 					id, err := uuid.Parse(e.ID)
 					must(t, err)
-					at := time.UnixMilli(int64(id[0])<<40 | int64(id[1])<<32 | int64(id[2])<<24 | int64(id[3])<<16 | int64(id[4])<<8 | int64(id[5]))
-					if id.Version() != 7 || id.Variant() != uuid.RFC4122 || at.Before(before) || at.After(time.Now().Add(time.Second)) {
+					var millis int64
+					for _, b := range id[:6] {
+						millis = millis<<8 | int64(b)
+					}
+					at := time.UnixMilli(millis)
+					if id.Version() != 7 || id.Variant() != uuid.RFC4122 || at.Before(before) ||
+						at.After(time.Now().Add(time.Second)) {
 						t.Errorf("%s is not a UUID of version 7 of now", e.ID)
 					}
 				}
@@ -303,7 +339,8 @@ func explained(t *testing.T, db *gorm.DB, call func(st *store.Store) error) stri
 	watched := db.Session(&gorm.Session{NewDB: true})
 	name := t.Name()
 	look := func(tx *gorm.DB) {
-		rows, err := tx.Statement.ConnPool.QueryContext(tx.Statement.Context, explain+tx.Statement.SQL.String(), tx.Statement.Vars...)
+		rows, err := tx.Statement.ConnPool.QueryContext(tx.Statement.Context, explain+tx.Statement.SQL.String(),
+			tx.Statement.Vars...)
 		must(t, err)
 		defer func() { must(t, rows.Close()) }()
 		columns, err := rows.Columns()
@@ -343,8 +380,9 @@ func TestPlansUseTheIndexes(t *testing.T) {
 			rows := make([]store.Row, 0, 5000)
 			for i := range cap(rows) {
 				r := store.Row{
-					ID: newID(), UserID: fmt.Sprint("user ", i%500), CreatedAt: int64(i), LastUsedAt: t0.UnixMicro(), ExpiresAt: t0.Add(time.Duration(i) * time.Second).UnixMicro(),
-					Current: 1, HandoffHash: "hash", HandoffExpiresAt: t0.UnixMicro(),
+					ID: newID(), UserID: fmt.Sprint("user ", i%500), CreatedAt: int64(i), LastUsedAt: t0.UnixMicro(),
+					ExpiresAt: t0.Add(time.Duration(i) * time.Second).UnixMicro(),
+					Current:   1, HandoffHash: "hash", HandoffExpiresAt: t0.UnixMicro(),
 				}
 				if i%50 == 1 {
 					r.ParentSessionID = &rows[i/400*400].ID // eight behind every 400th
@@ -371,11 +409,15 @@ func TestPlansUseTheIndexes(t *testing.T) {
 					return err
 				}},
 				{"the end of many", "sessile_sessions_user_idx", "Seq Scan", func(st *store.Store) error {
-					_, err := st.EndMany(ctx, sessions.EndManyParams{UserID: "user 7", Now: m.Now, Reason: sessions.EndRevoked})
+					_, err := st.EndMany(ctx, sessions.EndManyParams{
+						UserID: "user 7", Now: m.Now, Reason: sessions.EndRevoked,
+					})
 					return err
 				}},
 				{"a refresh", "sessile_sessions", "Seq Scan", func(st *store.Store) error {
-					_, err := st.Refresh(ctx, sessions.RefreshParams{ID: rows[2].ID, Presented: 1, Rotation: rotation, Moment: m})
+					_, err := st.Refresh(ctx, sessions.RefreshParams{
+						ID: rows[2].ID, Presented: 1, Rotation: rotation, Moment: m,
+					})
 					return err
 				}},
 				{"a redemption", "sessile_sessions", "Seq Scan", func(st *store.Store) error {
@@ -385,18 +427,23 @@ func TestPlansUseTheIndexes(t *testing.T) {
 				{"an impersonation", "sessile_sessions", "Seq Scan", func(st *store.Store) error {
 					return st.Create(ctx, behind("user 7", rows[4].Session()))
 				}},
-				{"the end of what an actor's session stands behind", "sessile_sessions_parent_idx", "Seq Scan", func(st *store.Store) error {
-					_, err := st.EndDependents(ctx, sessions.EndDependentsParams{ParentSessionIDs: []string{rows[0].ID, rows[400].ID}, Now: m.Now, Reason: sessions.EndParentEnded})
-					return err
-				}},
+				{"the end of the dependents of a parent", "sessile_sessions_parent_idx", "Seq Scan",
+					func(st *store.Store) error {
+						_, err := st.EndDependents(ctx, sessions.EndDependentsParams{
+							ParentSessionIDs: []string{rows[0].ID, rows[400].ID}, Now: m.Now,
+							Reason: sessions.EndParentEnded,
+						})
+						return err
+					}},
 				{"what has ended", "sessile_sessions_ended_idx", "Seq Scan", func(st *store.Store) error {
 					_, err := st.Ended(ctx, time.UnixMicro(4900))
 					return err
 				}},
-				{"what stands behind what has ended", "sessile_sessions_parent_idx", "Seq Scan", func(st *store.Store) error {
-					_, err := st.Ended(ctx, time.UnixMicro(4900))
-					return err
-				}},
+				{"the dependents of what has ended", "sessile_sessions_parent_idx", "Seq Scan",
+					func(st *store.Store) error {
+						_, err := st.Ended(ctx, time.UnixMicro(4900))
+						return err
+					}},
 				{"a prune of what ended", "sessile_sessions_ended_idx", "Seq Scan", func(st *store.Store) error {
 					_, err := st.Prune(ctx, sessions.PruneParams{EndedBefore: time.UnixMicro(50), Limit: 10})
 					return err
@@ -407,7 +454,8 @@ func TestPlansUseTheIndexes(t *testing.T) {
 				}},
 			} {
 				plan := explained(t, db, tt.call)
-				if !strings.Contains(plan, tt.want) || strings.Contains(plan, tt.never) || everywhere.MatchString(plan) {
+				if !strings.Contains(plan, tt.want) || strings.Contains(plan, tt.never) ||
+					everywhere.MatchString(plan) {
 					t.Errorf("%s: want %s and no %s:\n%s", tt.name, tt.want, tt.never, plan)
 				}
 			}
@@ -427,7 +475,10 @@ func TestAPruneOfWhatIsIdleIsAnAntiJoin(t *testing.T) {
 			rows := make([]store.Row, 0, 5000)
 			for i := range cap(rows) {
 				used := t0.Add(time.Duration(i%2) * time.Hour)
-				r := store.Row{ID: newID(), UserID: newID(), LastUsedAt: used.UnixMicro(), ExpiresAt: t0.Add(24 * time.Hour).UnixMicro(), Current: 1}
+				r := store.Row{
+					ID: newID(), UserID: newID(), LastUsedAt: used.UnixMicro(),
+					ExpiresAt: t0.Add(24 * time.Hour).UnixMicro(), Current: 1,
+				}
 				if i%100 == 99 {
 					r.ParentSessionID = &rows[i-9].ID // an idle one
 				}
@@ -484,7 +535,8 @@ func TestRefreshUpdatesStayHOT(t *testing.T) {
 	}
 	must(t, db.Exec(`SELECT pg_stat_force_next_flush()`).Error)
 	var got struct{ Updates, Hot int }
-	must(t, db.Raw(`SELECT n_tup_upd AS updates, n_tup_hot_upd AS hot FROM pg_stat_user_tables WHERE relid = to_regclass(?)`, store.DefaultTable).Scan(&got).Error)
+	must(t, db.Raw(`SELECT n_tup_upd AS updates, n_tup_hot_upd AS hot `+
+		`FROM pg_stat_user_tables WHERE relid = to_regclass(?)`, store.DefaultTable).Scan(&got).Error)
 	// A page that is full moves one row to the next: not because of an index.
 	if got.Updates != users*rounds || got.Hot < users*rounds*8/10 {
 		t.Errorf("%d of %d updates were HOT, want nearly all of %d", got.Hot, got.Updates, users*rounds)
@@ -497,9 +549,13 @@ func TestNoIndexHoldsAColumnThatRefreshChanges(t *testing.T) {
 	migrated(t, db)
 	var indexed []string
 	must(t, db.Raw(`SELECT DISTINCT a.attname FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid
-WHERE i.indrelid = to_regclass(?) AND (a.attnum = ANY (i.indkey) OR pg_get_expr(i.indpred, i.indrelid) ~ ('\m' || a.attname || '\M')) ORDER BY 1`, store.DefaultTable).Scan(&indexed).Error)
+WHERE i.indrelid = to_regclass(?) AND (a.attnum = ANY (i.indkey) OR `+
+		`pg_get_expr(i.indpred, i.indrelid) ~ ('\m' || a.attname || '\M')) ORDER BY 1`, store.DefaultTable).
+		Scan(&indexed).Error)
 	// ended_at keeps its value in a refresh that succeeds.
-	if want := []string{"created_at", "ended_at", "expires_at", "id", "parent_session_id", "user_id"}; !slices.Equal(indexed, want) {
+	if want := []string{
+		"created_at", "ended_at", "expires_at", "id", "parent_session_id", "user_id",
+	}; !slices.Equal(indexed, want) {
 		t.Errorf("indexed are %v, want %v", indexed, want)
 	}
 }

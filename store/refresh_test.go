@@ -42,7 +42,8 @@ func (c space) want() (store.Row, sessions.Outcome) {
 	}
 	state, outcome := p.Rotation.Next(c.row.RefreshState(), p.Presented, m.Now)
 	r := c.row
-	r.Current, r.Parent, r.AnsweredAt, r.Recoveries = state.Current, state.Parent, state.AnsweredAt.UnixMicro(), state.Recoveries
+	r.Current, r.Parent, r.AnsweredAt, r.Recoveries = state.Current, state.Parent, state.AnsweredAt.UnixMicro(),
+		state.Recoveries
 	r.RefreshOutcome = int64(outcome)
 	if outcome.EndReason() != "" {
 		now := m.Now.UnixMicro()
@@ -67,16 +68,20 @@ func wholeSpace() []space {
 	now := t0
 	base := func() store.Row {
 		return store.Row{
-			ID: newID(), UserID: "u", CreatedAt: now.Add(-2 * time.Hour).UnixMicro(), LastUsedAt: now.Add(-time.Hour).UnixMicro(),
-			ExpiresAt: now.Add(time.Hour).UnixMicro(), AuthTime: 1, Reason: "r", CreatedBy: "c", ClientIP: "old ip", ClientUserAgent: "old agent",
-			Current: 2, Parent: 1, AnsweredAt: now.Add(-time.Hour).UnixMicro(), RefreshOutcome: 1,
+			ID: newID(), UserID: "u", CreatedAt: now.Add(-2 * time.Hour).UnixMicro(),
+			LastUsedAt: now.Add(-time.Hour).UnixMicro(),
+			ExpiresAt:  now.Add(time.Hour).UnixMicro(), AuthTime: 1, Reason: "r", CreatedBy: "c", ClientIP: "old ip",
+			ClientUserAgent: "old agent",
+			Current:         2, Parent: 1, AnsweredAt: now.Add(-time.Hour).UnixMicro(), RefreshOutcome: 1,
 		}
 	}
 	rotations := []sessions.Rotation{
 		{Overlap: overlap}, {Overlap: overlap, MaxRecoveries: 1}, {Overlap: overlap, MaxRecoveries: 2},
 		{Overlap: overlap, MaxRecoveries: sessions.NoRecovery}, sessions.StrictRotation(),
 	}
-	answered := []time.Duration{-overlap - time.Microsecond, -overlap, -overlap + time.Microsecond, -time.Second, 0, time.Minute}
+	answered := []time.Duration{
+		-overlap - time.Microsecond, -overlap, -overlap + time.Microsecond, -time.Second, 0, time.Minute,
+	}
 	clients := []sessions.Client{{}, {IP: "new ip"}, {UserAgent: "new agent"}, {IP: "new ip", UserAgent: "new agent"}}
 
 	var all []space
@@ -194,20 +199,23 @@ func TestTheStatementIsThePureFunction(t *testing.T) {
 				row, outcome := c.want()
 				seen[outcome]++
 				if got := have[c.row.ID]; !reflect.DeepEqual(got, row) {
-					t.Fatalf("%s: presented %d to %+v with %+v:\n row %+v\nwant %+v", c.note, c.p.Presented, c.row, c.p.Rotation, got, row)
+					t.Fatalf("%s: presented %d to %+v with %+v:\n row %+v\nwant %+v", c.note, c.p.Presented, c.row,
+						c.p.Rotation, got, row)
 				}
 				if c.actor != nil && !reflect.DeepEqual(have[c.actor.ID], *c.actor) {
 					t.Fatalf("%s: presented %d to %+v: changed the actor's session", c.note, c.p.Presented, c.row)
 				}
 				if outcome == 0 {
 					if !errors.Is(errs[i], sessions.ErrNotFound) || results[i] != (sessions.RefreshResult{}) {
-						t.Fatalf("%s: presented %d to %+v: got %+v, %v, want nothing and ErrNotFound", c.note, c.p.Presented, c.row, results[i], errs[i])
+						t.Fatalf("%s: presented %d to %+v: got %+v, %v, want nothing and ErrNotFound", c.note,
+							c.p.Presented, c.row, results[i], errs[i])
 					}
 					continue
 				}
 				want := sessions.RefreshResult{Session: row.Session(), State: row.RefreshState(), Outcome: outcome}
 				if errs[i] != nil || results[i] != want {
-					t.Fatalf("%s: presented %d to %+v with %+v:\n got %+v, %v\nwant %+v", c.note, c.p.Presented, c.row, c.p.Rotation, results[i], errs[i], want)
+					t.Fatalf("%s: presented %d to %+v with %+v:\n got %+v, %v\nwant %+v", c.note, c.p.Presented, c.row,
+						c.p.Rotation, results[i], errs[i], want)
 				}
 			}
 			for o := sessions.Outcome(0); o <= sessions.OutcomeRecoveryLimit; o++ {
@@ -282,7 +290,8 @@ func TestOneOfManyPresentationsActs(t *testing.T) {
 		{"a late parent is recovered once", 2, time.Hour, rotation, map[sessions.Outcome]int{3: 1, 2: 63}, 4},
 		{"a token ahead is taken once", 9, time.Hour, rotation, map[sessions.Outcome]int{4: 1, 2: 63}, 10},
 		{"a spent token is seen once", 1, time.Hour, rotation, map[sessions.Outcome]int{5: 1, 0: 63}, 3},
-		{"strictly, the second use is seen once", 3, time.Hour, sessions.StrictRotation(), map[sessions.Outcome]int{1: 1, 5: 1, 0: 62}, 4},
+		{"strictly, the second use is seen once", 3, time.Hour, sessions.StrictRotation(),
+			map[sessions.Outcome]int{1: 1, 5: 1, 0: 62}, 4},
 	}
 	for _, crowd := range crowds {
 		t.Run(crowd.name, func(t *testing.T) {
@@ -318,7 +327,8 @@ func TestOneOfManyPresentationsActs(t *testing.T) {
 						t.Fatalf("%s: %d errors, the first: %v", tt.name, len(errs), errs[0])
 					}
 					if !reflect.DeepEqual(got, tt.want) || len(currents) != 1 || !currents[tt.current] {
-						t.Fatalf("%s: outcomes %v, counters %v, want %v and %d", tt.name, got, currents, tt.want, tt.current)
+						t.Fatalf("%s: outcomes %v, counters %v, want %v and %d", tt.name, got, currents,
+							tt.want, tt.current)
 					}
 				}
 			}
@@ -353,7 +363,9 @@ func TestNothingWorksBehindAnEnd(t *testing.T) {
 					for !begun.Load() {
 						runtime.Gosched()
 					}
-					_, err := st.End(ctx, sessions.EndParams{ID: actor.ID, Now: at(t0).Now, Reason: sessions.EndSignedOut})
+					_, err := st.End(ctx, sessions.EndParams{
+						ID: actor.ID, Now: at(t0).Now, Reason: sessions.EndSignedOut,
+					})
 					over.Store(true)
 					return err
 				}
@@ -361,7 +373,9 @@ func TestNothingWorksBehindAnEnd(t *testing.T) {
 					late, s := over.Load(), behind(newID(), actor)
 					createErr := st.Create(ctx, s)
 					_, refreshErr := st.Refresh(ctx, presentation(old[i].ID, n, t0))
-					_, redeemErr := st.Redeem(ctx, sessions.RedeemParams{ID: old[(i+1)%callers].ID, Hash: "hash", Moment: at(t0)})
+					_, redeemErr := st.Redeem(ctx, sessions.RedeemParams{
+						ID: old[(i+1)%callers].ID, Hash: "hash", Moment: at(t0),
+					})
 					begun.Store(true)
 					if createErr == nil {
 						mu.Lock()
@@ -384,7 +398,9 @@ func TestNothingWorksBehindAnEnd(t *testing.T) {
 			for _, err := range errs {
 				t.Error(err)
 			}
-			marked, err := st.EndDependents(ctx, sessions.EndDependentsParams{ParentSessionIDs: []string{actor.ID}, Now: t0, Reason: sessions.EndParentEnded})
+			marked, err := st.EndDependents(ctx, sessions.EndDependentsParams{
+				ParentSessionIDs: []string{actor.ID}, Now: t0, Reason: sessions.EndParentEnded,
+			})
 			must(t, err)
 			for _, s := range marked {
 				delete(young, s.ID)
@@ -464,14 +480,17 @@ func TestManyWritersNeverSeeABusyDatabase(t *testing.T) {
 						return err
 					}
 					// Others end all of the user's sessions meanwhile.
-					if _, err := st.Refresh(t.Context(), presentation(s.ID, 1, t0)); err != nil && !errors.Is(err, sessions.ErrNotFound) {
+					if _, err := st.Refresh(t.Context(), presentation(s.ID, 1, t0)); err != nil &&
+						!errors.Is(err, sessions.ErrNotFound) {
 						return err
 					}
 					if _, err := st.List(t.Context(), sessions.ListParams{UserID: user, Moment: at(t0)}); err != nil {
 						return err
 					}
 				}
-				if _, err := st.EndMany(t.Context(), sessions.EndManyParams{UserID: user, Now: at(t0).Now, Reason: sessions.EndRevoked}); err != nil {
+				if _, err := st.EndMany(t.Context(), sessions.EndManyParams{
+					UserID: user, Now: at(t0).Now, Reason: sessions.EndRevoked,
+				}); err != nil {
 					return err
 				}
 				_, err := st.Prune(t.Context(), sessions.PruneParams{EndedBefore: t0.Add(time.Hour), Limit: 3})

@@ -49,14 +49,18 @@ func TestInJoinsTheHostsTransaction(t *testing.T) {
 						if _, err := in.Refresh(ctx, presentation(old.ID, 1, t0)); !cannotJoin(err) {
 							t.Errorf("refresh: %v, want that it cannot join", err)
 						}
-						if _, err := in.Redeem(ctx, sessions.RedeemParams{ID: old.ID, Hash: "hash", Moment: at(t0)}); !cannotJoin(err) {
+						if _, err := in.Redeem(ctx, sessions.RedeemParams{
+							ID: old.ID, Hash: "hash", Moment: at(t0),
+						}); !cannotJoin(err) {
 							t.Errorf("redeem: %v, want that it cannot join", err)
 						}
 						list, err := in.List(ctx, sessions.ListParams{UserID: "u", Moment: at(t0)})
 						if err != nil || len(list) != 2 {
 							t.Errorf("list: %v, %v, want both", list, err)
 						}
-						if _, err := in.EndMany(ctx, sessions.EndManyParams{UserID: "u", ExceptID: young.ID, Now: at(t0).Now, Reason: sessions.EndRevoked}); err != nil {
+						if _, err := in.EndMany(ctx, sessions.EndManyParams{
+							UserID: "u", ExceptID: young.ID, Now: at(t0).Now, Reason: sessions.EndRevoked,
+						}); err != nil {
 							return err
 						}
 						feed, err := in.Ended(ctx, t0)
@@ -122,7 +126,10 @@ func TestInRefusesWhatIsNoTransactionOfItsDatabase(t *testing.T) {
 		_, feedErr := in.Ended(ctx, t0)
 		_, pruneErr := in.Prune(ctx, sessions.PruneParams{Limit: 1})
 		_, nowErr := in.Now(ctx)
-		for _, err := range []error{in.Create(ctx, s), getErr, refreshErr, listErr, endErr, manyErr, dependentsErr, redeemErr, feedErr, pruneErr, nowErr, in.Migrate(ctx), in.In(db).Migrate(ctx)} {
+		for _, err := range []error{
+			in.Create(ctx, s), getErr, refreshErr, listErr, endErr, manyErr, dependentsErr, redeemErr, feedErr,
+			pruneErr, nowErr, in.Migrate(ctx), in.In(db).Migrate(ctx),
+		} {
 			if err == nil || !strings.HasPrefix(err.Error(), "store: ") || errors.Is(err, sessions.ErrNotFound) {
 				t.Errorf("%s: %v, want an error that says what is wrong", name, err)
 			}
@@ -172,12 +179,17 @@ func TestADoneContextChangesNothing(t *testing.T) {
 			_, listErr := st.List(ctx, sessions.ListParams{UserID: "u", OnlyID: "x"})
 			_, endErr := st.End(ctx, sessions.EndParams{ID: s.ID, Now: at(t0).Now})
 			_, manyErr := st.EndMany(ctx, sessions.EndManyParams{UserID: "u", Now: at(t0).Now})
-			_, dependentsErr := st.EndDependents(ctx, sessions.EndDependentsParams{ParentSessionIDs: []string{s.ID}, Now: t0})
+			_, dependentsErr := st.EndDependents(ctx, sessions.EndDependentsParams{
+				ParentSessionIDs: []string{s.ID}, Now: t0,
+			})
 			_, redeemErr := st.Redeem(ctx, sessions.RedeemParams{ID: s.ID, Moment: at(t0)})
 			_, feedErr := st.Ended(ctx, t0)
 			_, pruneErr := st.Prune(ctx, sessions.PruneParams{Limit: 1})
 			_, nowErr := st.Now(ctx)
-			for _, err := range []error{st.Create(ctx, session("u")), getErr, refreshErr, listErr, endErr, manyErr, dependentsErr, redeemErr, feedErr, pruneErr, nowErr, st.Migrate(ctx)} {
+			for _, err := range []error{
+				st.Create(ctx, session("u")), getErr, refreshErr, listErr, endErr, manyErr, dependentsErr, redeemErr,
+				feedErr, pruneErr, nowErr, st.Migrate(ctx),
+			} {
 				if !errors.Is(err, context.Canceled) {
 					t.Errorf("%v, want Canceled", err)
 				}
@@ -209,12 +221,16 @@ func TestAStrictTransactionOfTheHostEndsNothing(t *testing.T) {
 			return err
 		},
 		"end dependents": func(ctx context.Context, in *store.Store, s sessions.Session) error {
-			_, err := in.EndDependents(ctx, sessions.EndDependentsParams{ParentSessionIDs: []string{s.ParentSessionID}, Now: t0, Reason: sessions.EndParentEnded})
+			_, err := in.EndDependents(ctx, sessions.EndDependentsParams{
+				ParentSessionIDs: []string{s.ParentSessionID}, Now: t0, Reason: sessions.EndParentEnded,
+			})
 			return err
 		},
 	}
 	for _, cfg := range []store.Config{{}, {AuditLog: true}} {
-		for _, isolation := range []sql.IsolationLevel{sql.LevelRepeatableRead, sql.LevelSerializable, sql.LevelReadCommitted, sql.LevelReadUncommitted} {
+		for _, isolation := range []sql.IsolationLevel{
+			sql.LevelRepeatableRead, sql.LevelSerializable, sql.LevelReadCommitted, sql.LevelReadUncommitted,
+		} {
 			t.Run(fmt.Sprintf("%v, audit log %t", isolation, cfg.AuditLog), func(t *testing.T) {
 				t.Parallel()
 				db := open(t, postgres.Open(pgtest.DSN(t)))
@@ -236,7 +252,8 @@ func TestAStrictTransactionOfTheHostEndsNothing(t *testing.T) {
 						}, &sql.TxOptions{Isolation: isolation})
 						if !strict {
 							must(t, err)
-						} else if err == nil || !strings.HasPrefix(err.Error(), "store: "+name+": ") || !strings.Contains(err.Error(), "sql.LevelReadCommitted") ||
+						} else if err == nil || !strings.HasPrefix(err.Error(), "store: "+name+": ") ||
+							!strings.Contains(err.Error(), "sql.LevelReadCommitted") ||
 							errors.Is(err, sessions.ErrNotFound) {
 							t.Errorf("%s, others %t: %v, want an error that says what to do", name, some, err)
 						}

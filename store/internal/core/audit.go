@@ -86,7 +86,9 @@ func (s *Store) Record(ctx context.Context, e sessions.Event) error {
 			*id = nil
 		}
 	}
-	for _, text := range []*string{&a.event, &a.userID, &a.actor, &a.reason, &a.endReason, &a.by, &a.clientIP, &a.clientUserAgent, &a.refusal} {
+	for _, text := range []*string{
+		&a.event, &a.userID, &a.actor, &a.reason, &a.endReason, &a.by, &a.clientIP, &a.clientUserAgent, &a.refusal,
+	} {
 		*text = strings.ReplaceAll(strings.ToValidUTF8(*text, "\ufffd"), "\x00", "\ufffd")
 	}
 	return s.record(ctx, "record", []auditRow{a})
@@ -151,7 +153,9 @@ const auditBatch = 500
 // after whatever the statement waited for, so that the entries of a session have the
 // order of its changes. Its first 60 bits are the clock, read once, in units of 1000/4096
 // microseconds; the rest is random.
-const idNow = `CAST(overlay(lpad(to_hex(CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT) * 512 / 125), 15, '0') PLACING '7' FROM 13 FOR 0)` +
+const idNow = `CAST(overlay(` +
+	`lpad(to_hex(CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT) * 512 / 125), 15, '0')` +
+	` PLACING '7' FROM 13 FOR 0)` +
 	` || '8' || substr(md5(CAST(random() AS TEXT)), 1, 15) AS UUID)`
 
 // record adds rows to the audit log, with new ids in their order. On Postgres it is called
@@ -172,7 +176,8 @@ func (s *Store) record(ctx context.Context, op string, rows []auditRow) error {
 			}
 			args = append(args, values...)
 		}
-		if _, err := s.execute(ctx, op, s.stmts.record+strings.Repeat(`, `+s.stmts.entry, len(batch)-1), args); err != nil {
+		if _, err := s.execute(ctx, op, s.stmts.record+strings.Repeat(`, `+s.stmts.entry, len(batch)-1),
+			args); err != nil {
 			return err
 		}
 	}

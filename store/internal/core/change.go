@@ -26,9 +26,13 @@ type eventOf struct {
 }
 
 var (
-	ended     = eventOf{func(Row) sessions.EventType { return sessions.EventEnded }, literal(string(sessions.EventEnded))}
-	refreshed = eventOf{func(r Row) sessions.EventType { return outcomes[sessions.Outcome(r.RefreshOutcome)] }, outcomesSQL()}
-	redeemed  = eventOf{func(r Row) sessions.EventType {
+	ended = eventOf{
+		func(Row) sessions.EventType { return sessions.EventEnded }, literal(string(sessions.EventEnded)),
+	}
+	refreshed = eventOf{
+		func(r Row) sessions.EventType { return outcomes[sessions.Outcome(r.RefreshOutcome)] }, outcomesSQL(),
+	}
+	redeemed = eventOf{func(r Row) sessions.EventType {
 		if r.EndedAt != nil {
 			return sessions.EventHandoffReplay
 		}
@@ -75,7 +79,8 @@ func newChange(cfg Config, d Dialect, op string, single bool, event eventOf, upd
 	all := `WITH u AS (` + returning + `)`
 	if cfg.AuditLog {
 		all += `, a AS (INSERT INTO {audit} (` + auditColumns + `)
-SELECT ` + idNow + `, CAST(@now AS BIGINT), ` + event.sql + `, u.id, u.user_id, u.actor, u.parent_session_id, u.reason, u.end_reason, u.ended_by,
+SELECT ` + idNow + `, CAST(@now AS BIGINT), ` + event.sql +
+			`, u.id, u.user_id, u.actor, u.parent_session_id, u.reason, u.end_reason, u.ended_by,
 CAST(@log_ip AS TEXT), CAST(@log_user_agent AS TEXT), '' FROM u WHERE u.impersonation <> 0)`
 	}
 	all += ` SELECT ` + columns + `, '' FROM u`
@@ -91,7 +96,8 @@ CAST(@log_ip AS TEXT), CAST(@log_user_agent AS TEXT), '' FROM u WHERE u.imperson
 // parts of the statement, and client is who made the call, if it is known. If there is an
 // audit log, an entry for each impersonation is part of the same transaction: neither is
 // ever there without the other.
-func (s *Store) change(ctx context.Context, c *change, client sessions.Client, args named, parts ...bool) ([]Row, error) {
+func (s *Store) change(ctx context.Context, c *change, client sessions.Client, args named,
+	parts ...bool) ([]Row, error) {
 	args["log_ip"], args["log_user_agent"] = client.IP, client.UserAgent
 	if !s.cfg.AuditLog || s.dialect == Postgres {
 		return s.update(ctx, c, args, parts)
@@ -149,7 +155,8 @@ func (s *Store) update(ctx context.Context, c *change, args named, parts []bool)
 			rows = append(rows, r.Row)
 		case !strings.HasPrefix(r.isolation, "read "):
 			return nil, fmt.Errorf("store: %s: the transaction is %s, so it may miss sessions that began after its "+
-				"first statement: roll it back, and begin it as read committed (sql.LevelReadCommitted)", c.op, r.isolation)
+				"first statement: roll it back, and begin it as read committed (sql.LevelReadCommitted)",
+				c.op, r.isolation)
 		}
 	}
 	return rows, nil

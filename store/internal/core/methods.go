@@ -19,7 +19,8 @@ func (s *Store) Create(ctx context.Context, sess sessions.Session) error {
 	if !isID(sess.ID) {
 		return errors.New("store: create: ID is not a UUID in its canonical spelling")
 	}
-	if !storable(sess.UserID, sess.Actor, sess.Reason, sess.CreatedBy, sess.Client.IP, sess.Client.UserAgent, string(sess.EndReason), sess.EndedBy, sess.HandoffHash) {
+	if !storable(sess.UserID, sess.Actor, sess.Reason, sess.CreatedBy, sess.Client.IP, sess.Client.UserAgent,
+		string(sess.EndReason), sess.EndedBy, sess.HandoffHash) {
 		return errText("create")
 	}
 	if sess.ParentSessionID != "" && !isID(sess.ParentSessionID) {
@@ -168,7 +169,9 @@ func (s *Store) EndMany(ctx context.Context, p sessions.EndManyParams) ([]sessio
 	if !storable(p.UserID) {
 		return nil, s.answer(ctx, "end many", nil)
 	}
-	args := named{"user_id": p.UserID, "except_id": p.ExceptID, "now": p.Now.UnixMicro(), "reason": string(p.Reason), "by": p.By}
+	args := named{
+		"user_id": p.UserID, "except_id": p.ExceptID, "now": p.Now.UnixMicro(), "reason": string(p.Reason), "by": p.By,
+	}
 	// No other spelling of an id is the id of a row.
 	rows, err := s.change(ctx, &s.stmts.endMany, sessions.Client{}, args, isID(p.ExceptID))
 	if err != nil {
@@ -299,7 +302,8 @@ func moment(m sessions.Moment) named {
 }
 
 func errJoined(op string) error {
-	return fmt.Errorf("store: %s: cannot join a transaction, whose rollback would undo the end of a replayed session", op)
+	return fmt.Errorf("store: %s: cannot join a transaction, whose rollback would undo the end of a replayed session",
+		op)
 }
 
 // storable reports whether both databases take these texts: Postgres refuses zero

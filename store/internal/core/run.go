@@ -34,7 +34,8 @@ func (s *Store) answer(ctx context.Context, op string, err error) error {
 }
 
 // query runs a statement and returns its rows, scanned into the targets of each.
-func query[T any](ctx context.Context, s *Store, op string, st statement, args named, targets func(*T) []any) ([]T, error) {
+func query[T any](ctx context.Context, s *Store, op string, st statement, args named,
+	targets func(*T) []any) ([]T, error) {
 	var all []T
 	err := s.run(ctx, op, func(db Executor) error {
 		rows, err := db.Query(ctx, st.text, st.bind(args)...)

@@ -42,7 +42,8 @@ const live = notOver + ` AND last_used_at > @idle_cutoff AND (s.parent_session_i
 // success is the condition under which sessions.Rotation.Next ends no session.
 // Inside the window is answered_at > @window_cutoff: with NoOverlap the cutoff is
 // never, with unlimited recoveries @max_recoveries is.
-const success = `(@presented >= current OR @presented = parent AND (answered_at > @window_cutoff OR recoveries < @max_recoveries))`
+const success = `(@presented >= current OR ` +
+	`@presented = parent AND (answered_at > @window_cutoff OR recoveries < @max_recoveries))`
 
 // refresh is sessions.Rotation.Next and the end of a refused session as one
 // statement over the row's own columns. Postgres reads those again after it waited
@@ -77,7 +78,8 @@ answered_at = CASE
   ELSE answered_at END,
 last_used_at = CASE WHEN last_used_at < @now AND ` + success + ` THEN @now ELSE last_used_at END,
 client_ip = CASE WHEN @client_ip <> '' AND ` + success + ` THEN @client_ip ELSE client_ip END,
-client_user_agent = CASE WHEN @client_user_agent <> '' AND ` + success + ` THEN @client_user_agent ELSE client_user_agent END,
+client_user_agent = CASE WHEN @client_user_agent <> '' AND ` + success +
+	` THEN @client_user_agent ELSE client_user_agent END,
 ended_at = CASE WHEN ` + success + ` THEN ended_at ELSE @now END,
 end_reason = CASE
   WHEN ` + success + ` THEN end_reason
@@ -91,7 +93,9 @@ const redeem = `UPDATE {table} AS s SET
 handoff_uses = handoff_uses + 1,
 last_used_at = CASE WHEN handoff_uses = 0 AND last_used_at < @now THEN @now ELSE last_used_at END,
 client_ip = CASE WHEN handoff_uses = 0 AND @client_ip <> '' THEN @client_ip ELSE client_ip END,
-client_user_agent = CASE WHEN handoff_uses = 0 AND @client_user_agent <> '' THEN @client_user_agent ELSE client_user_agent END,
+client_user_agent = CASE
+  WHEN handoff_uses = 0 AND @client_user_agent <> '' THEN @client_user_agent
+  ELSE client_user_agent END,
 ended_at = CASE WHEN handoff_uses = 0 THEN ended_at ELSE @now END,
 end_reason = CASE WHEN handoff_uses = 0 THEN end_reason ELSE 'handoff_replay' END
 WHERE id = @id AND handoff_hash = @hash AND (handoff_uses > 0 OR handoff_expires_at > @now) AND ` + live
@@ -117,7 +121,8 @@ func newStatements(cfg Config, d Dialect) *statements {
 	if d == Postgres {
 		lock = ` FOR SHARE`
 		anyOf = `= ANY(CAST(@ids AS uuid[]))`
-		dependents = `CROSS JOIN LATERAL (SELECT id FROM {table} WHERE parent_session_id = p.id AND ended_at IS NULL OFFSET 0) AS s WHERE`
+		dependents = `CROSS JOIN LATERAL (` +
+			`SELECT id FROM {table} WHERE parent_session_id = p.id AND ended_at IS NULL OFFSET 0) AS s WHERE`
 		now = `SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)`
 	}
 	insert, values := `INSERT INTO {table} (`+columns+`) `, rowFields.list("@", ", ")
@@ -131,10 +136,11 @@ ON CONFLICT DO NOTHING`)),
 		list: newForms(cfg.fill(`SELECT ` + columns + ` FROM {table} AS s WHERE user_id = @user_id AND ` + live +
 			`[[ AND id = @only_id]][[ AND impersonation = 0]][[ AND (created_at, id) < (@after_created_at, @after_id)]]
 ORDER BY created_at DESC, id DESC[[ LIMIT @limit]]`)),
-		// The second half is for dependents that nobody has marked yet. A prepared
+		// The second half is for dependents that are not marked yet. A prepared
 		// statement may get a plan for any argument, which takes an open range for a
 		// third of the table and reads all of it; one with two ends is taken for 0.5 %.
-		ended: compile(cfg.fill(`SELECT id, ended_at, NULL FROM {table} WHERE ended_at >= @since AND ended_at <= @forever
+		ended: compile(cfg.fill(`SELECT id, ended_at, NULL FROM {table}
+WHERE ended_at >= @since AND ended_at <= @forever
 UNION ALL
 SELECT s.id, p.ended_at, p.id FROM {table} AS p ` + dependents + ` p.ended_at >= @since AND p.ended_at <= @forever`)),
 		now: compile(now),
@@ -191,7 +197,8 @@ func prune(d Dialect, ended, expired, idle bool) string {
 	if idle {
 		// The idle come last, so that their condition is in no other part: below NOT or OR,
 		// Postgres would look for the dependents of each row by itself. So it is an anti join.
-		add(`last_used_at < @idle AND NOT EXISTS (SELECT 1 FROM {table} AS d WHERE d.parent_session_id = s.id AND d.ended_at IS NULL)`,
+		add(`last_used_at < @idle AND NOT EXISTS (`+
+			`SELECT 1 FROM {table} AS d WHERE d.parent_session_id = s.id AND d.ended_at IS NULL)`,
 			`last_used_at >= @idle`)
 	}
 	if len(parts) == 0 {
