@@ -106,35 +106,32 @@ func run(ctx context.Context, getenv func(string) string, out, logs io.Writer) (
 	if err != nil {
 		return err
 	}
-	if err := manager.CheckClock(ctx); err != nil {
-		return err
-	}
 
-	// The database is closed after these have returned.
+	// The upkeep runs until the last request, which still needs the revocation feed, and
+	// the database is closed after it has returned.
 	var background sync.WaitGroup
 	defer background.Wait()
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	background.Go(func() { prune(ctx, manager, logger) })
-	// The feed runs until the last request: without it their routes would query the database.
-	feed, stopFeed := context.WithCancel(context.WithoutCancel(ctx))
-	defer stopFeed()
-	background.Go(func() { manager.WatchRevocations(feed) })
+	upkeep, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	apart := make(chan error, 1) // nil once upkeep is done
+	background.Go(func() { apart <- manager.Run(upkeep) })
 
 	server := newServer(newApp(manager, st, users, cfg, logger), logger)
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
 	cfg.greet(out, base)
 
+	var wrongClock error
 	select {
 	case err := <-served:
 		return err
+	case wrongClock = <-apart:
 	case <-ctx.Done():
 	}
 	// Requests in progress get their answers.
 	grace, cancelGrace := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancelGrace()
-	return server.Shutdown(grace)
+	return errors.Join(wrongClock, server.Shutdown(grace))
 }
 
 // newServer returns a server that closes slow and idle connections.
@@ -165,41 +162,16 @@ func recordRefused(st *store.Store, logger *slog.Logger) func(context.Context, s
 	}
 }
 
-// upkeepLimit is how long the migration and each prune may take. Without it a database that
-// no longer answers would block the migration for ever and a prune for the five minutes that
-// the Manager allows each batch.
-const upkeepLimit = time.Minute
+// migrationLimit is how long the migration may take. Without it a database that no longer
+// answers would block the start for ever.
+const migrationLimit = time.Minute
 
 // migrate makes the tables.
 func migrate(ctx context.Context, users users, st *store.Store) error {
-	ctx, cancel := context.WithTimeout(ctx, upkeepLimit)
+	ctx, cancel := context.WithTimeout(ctx, migrationLimit)
 	defer cancel()
 	if err := users.migrate(ctx); err != nil {
 		return err
 	}
 	return st.Migrate(ctx)
-}
-
-// prune deletes sessions that ended or expired a month ago, once an hour.
-func prune(ctx context.Context, manager *sessions.Manager, logger *slog.Logger) {
-	tick := time.NewTicker(time.Hour)
-	defer tick.Stop()
-	for {
-		if err := pruneOnce(ctx, manager); err != nil && ctx.Err() == nil {
-			logger.Error("prune", "error", err)
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-	}
-}
-
-// pruneOnce prunes within upkeepLimit. The next call continues an unfinished prune.
-func pruneOnce(ctx context.Context, manager *sessions.Manager) error {
-	ctx, cancel := context.WithTimeout(ctx, upkeepLimit)
-	defer cancel()
-	_, err := manager.Prune(ctx)
-	return err
 }
