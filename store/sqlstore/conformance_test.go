@@ -12,7 +12,7 @@ import (
 func TestConformance(t *testing.T) {
 	t.Parallel()
 	for _, d := range databases {
-		for _, cfg := range []sqlstore.Config{{}, {AuditLog: true}, {NoPreparedStatements: true, AuditLog: true}} {
+		for _, cfg := range []sqlstore.Config{{}, {NoPreparedStatements: true, AuditLog: true}} {
 			name := fmt.Sprintf("%s/audit log %t, unprepared %t", d.name, cfg.AuditLog, cfg.NoPreparedStatements)
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()

@@ -40,8 +40,7 @@ type AuditPosition struct {
 
 var errNoAuditLog = errors.New("Config.AuditLog is not set")
 
-// Audit returns entries of the audit log, newest first: by At, then by ID. None is
-// an empty list and no error. It returns an error where Config.AuditLog is not set.
+// Audit returns entries of the audit log, newest first: by At, then by ID.
 func (s *Store) Audit(ctx context.Context, q AuditQuery) ([]AuditEntry, error) {
 	switch {
 	case !s.cfg.AuditLog:
@@ -69,11 +68,8 @@ func (s *Store) Audit(ctx context.Context, q AuditQuery) ([]AuditEntry, error) {
 	return entries, nil
 }
 
-// Record adds an event to the audit log that changed no row, such as
-// [sessions.EventImpersonationRefused]. The store adds the others itself, in the
-// transaction of the change; recorded again they would stand there twice. What a
-// refused caller sent may not be text at all: what cannot be stored is replaced by
-// U+FFFD. It returns an error if Config.AuditLog is not set.
+// Record adds an event to the audit log that changed no row. It replaces text that cannot be stored
+// by U+FFFD.
 func (s *Store) Record(ctx context.Context, e sessions.Event) error {
 	if !s.cfg.AuditLog {
 		return wrap(ctx, "record", errNoAuditLog)
@@ -94,7 +90,7 @@ func (s *Store) Record(ctx context.Context, e sessions.Event) error {
 	return s.record(ctx, "record", []auditRow{a})
 }
 
-// occurrence is what a change was, as far as the row does not say it.
+// occurrence is what the row does not say about a change.
 type occurrence struct {
 	at     int64
 	event  sessions.EventType
@@ -111,7 +107,7 @@ type auditRow struct {
 	clientIP, clientUserAgent, refusal string
 }
 
-// newAuditRow says what happened to r, as it is then.
+// newAuditRow returns an entry about r as it is after the change.
 func newAuditRow(r Row, o occurrence) auditRow {
 	a := auditRow{
 		at: o.at, event: string(o.event),
@@ -125,7 +121,7 @@ func newAuditRow(r Row, o occurrence) auditRow {
 	switch o.event {
 	case sessions.EventCreated, sessions.EventHandedOff, sessions.EventImpersonationRefused:
 		a.by = r.CreatedBy
-	default: // who ended it, where it was ended
+	default: // who ended it, if it has ended
 	}
 	return a
 }
@@ -145,18 +141,16 @@ func (a *auditRow) entry() AuditEntry {
 	return e
 }
 
-// auditBatch is how many entries one INSERT adds; both databases limit the number
-// of arguments, Postgres at 65,535 and SQLite at 32,766.
+// auditBatch is the number of entries that one INSERT adds. Both databases limit the number of
+// arguments, Postgres at 65,535 and SQLite at 32,766.
 const auditBatch = 500
 
-// idNow is a UUID version 7 made by Postgres, for each row when it comes to that row:
-// after whatever the statement waited for, so that the entries of a session have the
-// order of its changes. Its first 60 bits are the clock, read once, in units of 1000/4096
-// microseconds; the rest is random.
+// idNow is a UUID version 7 that Postgres makes for each row after all waiting of the statement, so
+// that the entries of a session have the order of its changes. Its first 60 bits are the clock,
+// read once, in units of 1000/4096 microseconds. The rest is random.
 const idNow = `CAST(overlay(` +
 	`lpad(to_hex(CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT) * 512 / 125), 15, '0')` +
-	` PLACING '7' FROM 13 FOR 0)` +
-	` || '8' || substr(md5(CAST(random() AS TEXT)), 1, 15) AS UUID)`
+	` PLACING '7' FROM 13 FOR 0) || '8' || substr(md5(CAST(random() AS TEXT)), 1, 15) AS UUID)`
 
 // record adds rows to the audit log, with new ids in their order. On Postgres it is called
 // for one row, because a change there adds its entries itself.
@@ -176,8 +170,8 @@ func (s *Store) record(ctx context.Context, op string, rows []auditRow) error {
 			}
 			args = append(args, values...)
 		}
-		if _, err := s.execute(ctx, op, s.stmts.record+strings.Repeat(`, `+s.stmts.entry, len(batch)-1),
-			args); err != nil {
+		insert := s.stmts.record + strings.Repeat(`, `+s.stmts.entry, len(batch)-1)
+		if _, err := s.execute(ctx, op, insert, args); err != nil {
 			return err
 		}
 	}

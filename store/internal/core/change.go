@@ -18,20 +18,22 @@ type change struct {
 	alone, joined forms
 }
 
-// eventOf is the type of event of a changed row: as a function, and as an expression
-// of SQL over the row u.
+// eventOf gives the type of event of a changed row, as a function and as an expression of SQL over
+// the row u.
 type eventOf struct {
 	of  func(r Row) sessions.EventType
 	sql string
 }
 
 var (
-	ended = eventOf{
-		func(Row) sessions.EventType { return sessions.EventEnded }, literal(string(sessions.EventEnded)),
-	}
-	refreshed = eventOf{
-		func(r Row) sessions.EventType { return outcomes[sessions.Outcome(r.RefreshOutcome)] }, outcomesSQL(),
-	}
+	ended = eventOf{func(Row) sessions.EventType {
+		return sessions.EventEnded
+	}, literal(string(sessions.EventEnded))}
+
+	refreshed = eventOf{func(r Row) sessions.EventType {
+		return outcomes[sessions.Outcome(r.RefreshOutcome)]
+	}, outcomesSQL()}
+
 	redeemed = eventOf{func(r Row) sessions.EventType {
 		if r.EndedAt != nil {
 			return sessions.EventHandoffReplay
@@ -41,7 +43,7 @@ var (
 		` ELSE ` + literal(string(sessions.EventHandoffReplay)) + ` END`}
 )
 
-// outcomes is what a refresh was.
+// outcomes are the types of event of a refresh.
 var outcomes = map[sessions.Outcome]sessions.EventType{
 	sessions.OutcomeRotated:       sessions.EventRotated,
 	sessions.OutcomeOverlap:       sessions.EventOverlap,
@@ -79,8 +81,8 @@ func newChange(cfg Config, d Dialect, op string, single bool, event eventOf, upd
 	all := `WITH u AS (` + returning + `)`
 	if cfg.AuditLog {
 		all += `, a AS (INSERT INTO {audit} (` + auditColumns + `)
-SELECT ` + idNow + `, CAST(@now AS BIGINT), ` + event.sql +
-			`, u.id, u.user_id, u.actor, u.parent_session_id, u.reason, u.end_reason, u.ended_by,
+SELECT ` + idNow + `, CAST(@now AS BIGINT), ` + event.sql + `,
+u.id, u.user_id, u.actor, u.parent_session_id, u.reason, u.end_reason, u.ended_by,
 CAST(@log_ip AS TEXT), CAST(@log_user_agent AS TEXT), '' FROM u WHERE u.impersonation <> 0)`
 	}
 	all += ` SELECT ` + columns + `, '' FROM u`
@@ -96,8 +98,9 @@ CAST(@log_ip AS TEXT), CAST(@log_user_agent AS TEXT), '' FROM u WHERE u.imperson
 // parts of the statement, and client is who made the call, if it is known. If there is an
 // audit log, an entry for each impersonation is part of the same transaction: neither is
 // ever there without the other.
-func (s *Store) change(ctx context.Context, c *change, client sessions.Client, args named,
-	parts ...bool) ([]Row, error) {
+func (s *Store) change(
+	ctx context.Context, c *change, client sessions.Client, args named, parts ...bool,
+) ([]Row, error) {
 	args["log_ip"], args["log_user_agent"] = client.IP, client.UserAgent
 	if !s.cfg.AuditLog || s.dialect == Postgres {
 		return s.update(ctx, c, args, parts)
@@ -129,8 +132,7 @@ func (s *Store) change(ctx context.Context, c *change, client sessions.Client, a
 	return rows, nil
 }
 
-// changedRow is a changed row, or one that has nothing but the isolation of the
-// transaction.
+// changedRow is a changed row, or a row with nothing but the isolation of the transaction.
 type changedRow struct {
 	Row
 	isolation string
@@ -162,8 +164,7 @@ func (s *Store) update(ctx context.Context, c *change, args named, parts []bool)
 	return rows, nil
 }
 
-// first is the row of a change of one session. If there is none, the error is
-// ErrNotFound.
+// first returns the row of a change of one session. If there is no row, the error is ErrNotFound.
 func first(rows []Row, err error) (Row, error) {
 	switch {
 	case err != nil:
@@ -174,7 +175,7 @@ func first(rows []Row, err error) (Row, error) {
 	return rows[0], nil
 }
 
-// noRow are columns with nothing in them, of the types that they have on Postgres.
+// noRow are empty columns with the types that they have on Postgres.
 var noRow = func() string {
 	var values []string
 	for _, c := range columnsOf(Postgres) {

@@ -11,10 +11,9 @@ import (
 	"github.com/sessile-go/sessile/sessions"
 )
 
-// Create implements [sessions.Store] with one INSERT; if that added no impersonation,
-// one SELECT says why. It returns [sessions.ErrConflict]
-// where the id exists, and an error without asking the database where the id is no
-// canonical UUID or a text cannot be stored.
+// Create implements [sessions.Store] with one INSERT. If that adds no session that has a parent,
+// one SELECT says why. It returns [sessions.ErrConflict] if the id exists. It returns another error
+// without asking the database if the id is not a canonical UUID or a text cannot be stored.
 func (s *Store) Create(ctx context.Context, sess sessions.Session) error {
 	if !isID(sess.ID) {
 		return errors.New("store: create: ID is not a UUID in its canonical spelling")
@@ -75,8 +74,8 @@ func (s *Store) get(ctx context.Context, op, id string) (sessions.Session, error
 	return row.Session(), nil
 }
 
-// Refresh implements [sessions.Store] with one UPDATE, which ends the session too
-// where the protocol says so. It is refused in a transaction, see [Store.In].
+// Refresh implements [sessions.Store] with one UPDATE, which also ends the session if the protocol
+// says so. It returns an error in a transaction of the host, see [Store.In].
 func (s *Store) Refresh(ctx context.Context, p sessions.RefreshParams) (sessions.RefreshResult, error) {
 	if s.joined && s.fault == nil {
 		return sessions.RefreshResult{}, errJoined("refresh")
@@ -123,8 +122,8 @@ func (s *Store) Refresh(ctx context.Context, p sessions.RefreshParams) (sessions
 	}, nil
 }
 
-// List implements [sessions.Store] with one SELECT, by an index of one user's
-// sessions in the order of the list.
+// List implements [sessions.Store] with one SELECT, by an index of the sessions of one user in the
+// order of the list.
 func (s *Store) List(ctx context.Context, p sessions.ListParams) ([]sessions.Session, error) {
 	if !storable(p.UserID) || p.OnlyID != "" && !isID(p.OnlyID) {
 		return nil, s.answer(ctx, "list", nil)
@@ -170,7 +169,8 @@ func (s *Store) EndMany(ctx context.Context, p sessions.EndManyParams) ([]sessio
 		return nil, s.answer(ctx, "end many", nil)
 	}
 	args := named{
-		"user_id": p.UserID, "except_id": p.ExceptID, "now": p.Now.UnixMicro(), "reason": string(p.Reason), "by": p.By,
+		"user_id": p.UserID, "except_id": p.ExceptID,
+		"now": p.Now.UnixMicro(), "reason": string(p.Reason), "by": p.By,
 	}
 	// No other spelling of an id is the id of a row.
 	rows, err := s.change(ctx, &s.stmts.endMany, sessions.Client{}, args, isID(p.ExceptID))
@@ -180,8 +180,8 @@ func (s *Store) EndMany(ctx context.Context, p sessions.EndManyParams) ([]sessio
 	return values(rows), nil
 }
 
-// EndDependents implements [sessions.Store] with one UPDATE, by an index of the
-// sessions that depend on another one.
+// EndDependents implements [sessions.Store] with one UPDATE, by an index of the sessions that have
+// a parent.
 func (s *Store) EndDependents(ctx context.Context, p sessions.EndDependentsParams) ([]sessions.Session, error) {
 	if !storable(p.By, string(p.Reason)) {
 		return nil, errText("end dependents")
@@ -203,8 +203,8 @@ func (s *Store) EndDependents(ctx context.Context, p sessions.EndDependentsParam
 	return values(rows), nil
 }
 
-// Redeem implements [sessions.Store] with one UPDATE, which ends the session too
-// where the code was used before. It is refused in a transaction, see [Store.In].
+// Redeem implements [sessions.Store] with one UPDATE, which also ends the session if the code was
+// used before. It returns an error in a transaction of the host, see [Store.In].
 func (s *Store) Redeem(ctx context.Context, p sessions.RedeemParams) (sessions.Session, error) {
 	if s.joined && s.fault == nil {
 		return sessions.Session{}, errJoined("redeem")
@@ -212,7 +212,7 @@ func (s *Store) Redeem(ctx context.Context, p sessions.RedeemParams) (sessions.S
 	if !storable(p.Client.IP, p.Client.UserAgent) {
 		return sessions.Session{}, errText("redeem")
 	}
-	if !isID(p.ID) || p.Hash == "" || !storable(p.Hash) { // neither is the hash of a code; "" is what other rows have
+	if !isID(p.ID) || p.Hash == "" || !storable(p.Hash) { // not the hash of a code; rows without a code have ""
 		return sessions.Session{}, s.answer(ctx, "redeem", sessions.ErrNotFound)
 	}
 	args := moment(p.Moment)
@@ -225,8 +225,7 @@ func (s *Store) Redeem(ctx context.Context, p sessions.RedeemParams) (sessions.S
 	return row.Session(), nil
 }
 
-// Ended implements [sessions.Store] with one SELECT, by an index of the sessions
-// that have ended.
+// Ended implements [sessions.Store] with one SELECT, by an index of the sessions that have ended.
 func (s *Store) Ended(ctx context.Context, since time.Time) ([]sessions.EndedSession, error) {
 	type row struct {
 		id     string
@@ -249,9 +248,8 @@ func (s *Store) Ended(ctx context.Context, since time.Time) ([]sessions.EndedSes
 	return ended, nil
 }
 
-// Prune implements [sessions.Store] with one DELETE. Ended and expired sessions are
-// found by index; idle ones, whose time every refresh moves, only by reading the
-// table: run it at a quiet hour where that is large, with a limit of some thousands.
+// Prune implements [sessions.Store] with one DELETE. It finds ended and expired sessions by index.
+// Idle ones, whose time every refresh moves, it finds by reading the table.
 func (s *Store) Prune(ctx context.Context, p sessions.PruneParams) (int, error) {
 	if p.Limit < 1 {
 		return 0, errors.New("store: prune: Limit has to be at least 1")
@@ -275,8 +273,8 @@ func (s *Store) Prune(ctx context.Context, p sessions.PruneParams) (int, error) 
 	return int(n), err
 }
 
-// Now implements [sessions.Store]: the clock of the Postgres server, or of this
-// process on SQLite, at its millisecond.
+// Now implements [sessions.Store]. It returns the clock of the Postgres server or, on SQLite, the
+// clock of this process to the millisecond.
 func (s *Store) Now(ctx context.Context) (time.Time, error) {
 	rows, err := query(ctx, s, "now", s.stmts.now, nil, func(us *int64) []any { return []any{us} })
 	if err != nil {
@@ -288,7 +286,7 @@ func (s *Store) Now(ctx context.Context) (time.Time, error) {
 	return fromMicro(rows[0]), nil
 }
 
-// list spells ids as the one argument of statements: an array of Postgres, or JSON.
+// list spells ids as the one argument of a statement: an array for Postgres, JSON for SQLite.
 func (s *Store) list(ids []string) string {
 	if s.dialect == Postgres {
 		return `{` + strings.Join(ids, `,`) + `}`
@@ -296,18 +294,18 @@ func (s *Store) list(ids []string) string {
 	return `["` + strings.Join(ids, `","`) + `"]`
 }
 
-// moment are the arguments of the condition live.
+// moment returns the arguments of the condition live.
 func moment(m sessions.Moment) named {
 	return named{"now": m.Now.UnixMicro(), "idle_cutoff": microOrAlways(m.IdleCutoff)}
 }
 
 func errJoined(op string) error {
-	return fmt.Errorf("store: %s: cannot join a transaction, whose rollback would undo the end of a replayed session",
-		op)
+	return fmt.Errorf("store: %s: cannot join a transaction, "+
+		"because its rollback would undo the end of a replayed session", op)
 }
 
-// storable reports whether both databases take these texts: Postgres refuses zero
-// bytes and what is no UTF-8.
+// storable reports whether both databases take these texts. Postgres refuses zero bytes and
+// everything that is not UTF-8.
 func storable(texts ...string) bool {
 	for _, t := range texts {
 		if !utf8.ValidString(t) || strings.IndexByte(t, 0) >= 0 {
@@ -317,7 +315,7 @@ func storable(texts ...string) bool {
 	return true
 }
 
-// errText does not show the text: it came from outside.
+// errText returns an error that does not show the text, because a stranger may have sent it.
 func errText(op string) error {
 	return fmt.Errorf("store: %s: a text is not UTF-8 or holds a zero byte", op)
 }

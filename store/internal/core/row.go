@@ -77,7 +77,7 @@ func (r Row) RefreshState() sessions.RefreshState {
 	}
 }
 
-// newRow is the row that Create inserts for s.
+// newRow returns the row that Create inserts for s.
 func newRow(s sessions.Session) Row {
 	state := sessions.NewRefreshState(s.CreatedAt)
 	r := Row{
@@ -126,7 +126,7 @@ const (
 	never  int64 = 1 << 62
 )
 
-// microOrAlways is t, or an instant before all others where t says "none".
+// microOrAlways returns t, or an instant before all others if t is zero.
 func microOrAlways(t time.Time) int64 {
 	if t.IsZero() {
 		return always
@@ -134,9 +134,9 @@ func microOrAlways(t time.Time) int64 {
 	return t.UnixMicro()
 }
 
-// isID reports whether id can be the id of a row. The uuid of Postgres takes other
-// spellings, which would give one session several names, and fails on the rest,
-// which would poison a transaction of the host's.
+// isID reports whether id can be the id of a row. The uuid of Postgres takes other spellings, which
+// would give one session several names, and fails on the rest, which would end the host's
+// transaction.
 func isID(id string) bool {
 	u, err := uuid.Parse(id)
 	return err == nil && u.String() == id

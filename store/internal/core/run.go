@@ -12,7 +12,7 @@ import (
 	"github.com/sessile-go/sessile/sessions"
 )
 
-// values are the sessions of rows.
+// values returns the sessions of rows.
 func values(rows []Row) []sessions.Session {
 	list := make([]sessions.Session, len(rows))
 	for i := range rows {
@@ -21,8 +21,8 @@ func values(rows []Row) []sessions.Session {
 	return list
 }
 
-// answer is err, for answers that need no database, unless it could not have been
-// asked either.
+// answer returns err, for an answer that needs no database, unless the call would have failed
+// anyway.
 func (s *Store) answer(ctx context.Context, op string, err error) error {
 	if s.fault != nil {
 		return s.fault
@@ -34,8 +34,9 @@ func (s *Store) answer(ctx context.Context, op string, err error) error {
 }
 
 // query runs a statement and returns its rows, scanned into the targets of each.
-func query[T any](ctx context.Context, s *Store, op string, st statement, args named,
-	targets func(*T) []any) ([]T, error) {
+func query[T any](
+	ctx context.Context, s *Store, op string, st statement, args named, targets func(*T) []any,
+) ([]T, error) {
 	var all []T
 	err := s.run(ctx, op, func(db Executor) error {
 		rows, err := db.Query(ctx, st.text, st.bind(args)...)
@@ -56,9 +57,8 @@ func read[T any](ctx context.Context, s *Store, op, text string, args named, tar
 	return query(ctx, s, op, compile(text), args, targets)
 }
 
-// scan reads rows to the end and closes them, and returns none unless both went
-// well: SQLite commits an UPDATE only after its RETURNING was read, so the row of a
-// commit that fails arrives all the same.
+// scan reads rows to the end and closes them. It returns no row unless both succeed: SQLite commits
+// an UPDATE only after its RETURNING was read, so a row also arrives if the commit fails.
 func scan[T any](rows *sql.Rows, targets func(*T) []any) (all []T, err error) {
 	defer func() {
 		if err = errors.Join(err, rows.Close()); err != nil {
@@ -99,10 +99,10 @@ func (s *Store) exec(ctx context.Context, op, text string, args ...named) (int64
 	return s.execute(ctx, op, st.text, values)
 }
 
-// run calls f, which runs one statement. If the default isolation is stricter than READ
-// COMMITTED, what others commit meanwhile makes it fail, and on a busy database that could
-// go on. So after such a failure it gets a transaction of READ COMMITTED at once, in which
-// it waits for others instead.
+// run calls f, which runs one statement. If the default isolation is stricter than READ COMMITTED,
+// a commit of another caller makes the statement fail, and on a busy database that could go on. So
+// after such a failure the statement gets a transaction of READ COMMITTED at once, in which it
+// waits for others instead.
 func (s *Store) run(ctx context.Context, op string, f func(db Executor) error) error {
 	return s.try(ctx, op, func() error {
 		err := f(s.db)
@@ -113,20 +113,21 @@ func (s *Store) run(ctx context.Context, op string, f func(db Executor) error) e
 	})
 }
 
-// readCommitted is the isolation in which each statement sees what was there before it.
+// readCommitted is the isolation in which each statement sees everything that was committed before
+// it.
 var readCommitted = &sql.TxOptions{Isolation: sql.LevelReadCommitted}
 
-// The pauses between attempts double from first to longest, each with jitter over
-// all of its length, or callers that collided would collide again. The longest is
-// short, because who asks a busy SQLite more often than others is more often lucky:
-// nobody queues there, and a driver's own waiting ends with pauses of 100 ms.
+// The pauses between attempts double from first to longest, each with jitter over all of
+// its length, or callers that collided would collide again. The longest is short, because
+// a busy SQLite has no queue: a caller that asks more often than others succeeds sooner, and
+// a driver's own waiting ends with pauses of 100 ms.
 const (
 	retryBudget  = 10 * time.Second
 	firstPause   = time.Millisecond
 	longestPause = 20 * time.Millisecond
 )
 
-// try calls f, again where that may help, and wraps its error.
+// try calls f, repeats it if another attempt may succeed, and wraps its error.
 func (s *Store) try(ctx context.Context, op string, f func() error) error {
 	if err := s.answer(ctx, op, nil); err != nil {
 		return err
@@ -134,11 +135,11 @@ func (s *Store) try(ctx context.Context, op string, f func() error) error {
 	return wrap(ctx, op, s.retry(ctx, f))
 }
 
-// retry calls f until its error is not one that another attempt may cure. Every one of
-// those means that nothing was changed. The error is that of the last attempt. No
-// attempt begins after the context's deadline, nor after the budget, which counts from
-// before the first one: on a busy SQLite an attempt lasts as long as the driver's busy
-// time-out, whatever the context says.
+// retry calls f until it succeeds or its error is not one that another attempt may cure. After each
+// of those errors nothing has changed. It returns the error of the last attempt. No attempt begins
+// after the context's deadline, nor after the budget, which counts from before the first attempt:
+// on a busy SQLite an attempt lasts as long as the driver's busy time-out, whatever the context
+// says.
 func (s *Store) retry(ctx context.Context, f func() error) error {
 	if s.joined {
 		return f()
@@ -169,8 +170,8 @@ func (s *Store) retry(ctx context.Context, f func() error) error {
 	return err
 }
 
-// step runs f on a store in a transaction, which is the host's where this one
-// joined it, or else one of its own, tried again as a whole.
+// step runs f on a store in a transaction. That is the host's if s has joined one. Otherwise it is
+// a transaction of its own, which is tried again as a whole.
 func (s *Store) step(ctx context.Context, op string, f func(in *Store) error) error {
 	if s.joined {
 		return f(s)
@@ -196,8 +197,8 @@ func (s *Store) step(ctx context.Context, op string, f func(in *Store) error) er
 	})
 }
 
-// wrap puts the package and the method before an error; nil stays nil. Where the
-// context is done the error says so, whatever the driver made of it.
+// wrap puts the package and the method before an error; nil stays nil. If the context is done, the
+// error says so, whatever the driver reported.
 func wrap(ctx context.Context, op string, err error) error {
 	switch done := ctx.Err(); {
 	case err == nil:
@@ -211,8 +212,8 @@ func wrap(ctx context.Context, op string, err error) error {
 	}
 }
 
-// noTable recognises the mistake of a first start, on Postgres by undefined_table, on
-// SQLite by its text.
+// noTable recognises the mistake of a first start: on Postgres by undefined_table, on SQLite by its
+// text.
 func noTable(err error) bool {
 	if state := sqlState(err); state != "" {
 		return state == "42P01"
@@ -226,7 +227,7 @@ const (
 	lockNotAvailable     = "55P03"
 )
 
-// sqlState is the code of an error of Postgres, else "".
+// sqlState returns the code of an error of Postgres, or "".
 func sqlState(err error) string {
 	var state interface{ SQLState() string }
 	if errors.As(err, &state) {
@@ -235,8 +236,7 @@ func sqlState(err error) string {
 	return ""
 }
 
-// again reports whether another attempt may succeed, and this one has changed
-// nothing.
+// again reports whether another attempt may succeed and this one has changed nothing.
 func (s *Store) again(ctx context.Context, err error) bool {
 	if ctx.Err() != nil {
 		return false
@@ -250,10 +250,10 @@ func (s *Store) again(ctx context.Context, err error) bool {
 	return busy(err) || s.db.Again(err)
 }
 
-// busy recognises SQLITE_BUSY (5) and SQLITE_LOCKED (6) without naming a driver.
-// modernc has the code as a method; mattn has it as a field of a struct, which only
-// an import of the driver could read, so there the text has to do. It is SQLite's
-// own (sqlite3ErrStr and sqlite3LockAndPrepare) and the same in every driver.
+// busy recognises SQLITE_BUSY (5) and SQLITE_LOCKED (6) without naming a driver. modernc has the
+// code as a method. mattn has it as a field of a struct, which only an import of the driver could
+// read, so there the text decides. It is SQLite's own (sqlite3ErrStr and sqlite3LockAndPrepare) and
+// the same in every driver.
 func busy(err error) bool {
 	var code interface{ Code() int }
 	if errors.As(err, &code) {

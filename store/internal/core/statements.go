@@ -2,12 +2,12 @@ package core
 
 import "strings"
 
-// statements are those for one table. They are the same on both databases and never end
-// in a different plan for different arguments, so each is prepared once.
+// statements are those for one table. They are the same on both databases and never end in a
+// different plan for different arguments, so each is prepared once.
 //
-// Postgres infers the type of an argument from the place where it first stands: next to a
-// column it is the column's, next to a literal 1 it would be a four-byte integer. So what
-// has to be computed is computed before, and no argument stands next to a number first.
+// Postgres infers the type of an argument from the first place of it: next to a column it is the
+// type of the column, next to a literal 1 it would be a four-byte integer. So everything that can
+// be computed is computed before, and no argument first appears next to a number.
 type statements struct {
 	create, createDependent, get, ended, now statement
 	list, audit                              forms
@@ -25,7 +25,7 @@ var columns, auditColumns = rowFields.list("", ", "), auditFields.list("", ", ")
 // notOver is the condition under which a session can be ended, by its row alone.
 const notOver = `ended_at IS NULL AND expires_at > @now`
 
-// end is what every end of a session writes; conditions follow.
+// end is the beginning of every statement that ends sessions. Conditions follow.
 const end = `UPDATE {table} SET ended_at = @now, end_reason = @reason, ended_by = @by WHERE `
 
 // live is the condition of sessions.Moment, for the arguments of moment, with that
@@ -39,21 +39,20 @@ const live = notOver + ` AND last_used_at > @idle_cutoff AND (s.parent_session_i
   SELECT 1 FROM {table} AS p
   WHERE p.id = s.parent_session_id AND p.ended_at IS NULL AND p.expires_at > @now))`
 
-// success is the condition under which sessions.Rotation.Next ends no session.
-// Inside the window is answered_at > @window_cutoff: with NoOverlap the cutoff is
-// never, with unlimited recoveries @max_recoveries is.
-const success = `(@presented >= current OR ` +
-	`@presented = parent AND (answered_at > @window_cutoff OR recoveries < @max_recoveries))`
+// success is the condition under which sessions.Rotation.Next ends no session. A token is inside
+// the window if answered_at > @window_cutoff. The cutoff is never with NoOverlap, and
+// @max_recoveries is never if recoveries are unlimited.
+const success = `(@presented >= current OR @presented = parent AND 
+  (answered_at > @window_cutoff OR recoveries < @max_recoveries))`
 
-// refresh is sessions.Rotation.Next and the end of a refused session as one
-// statement over the row's own columns. Postgres reads those again after it waited
-// for a lock; a CTE, a join or a subselect would read what was there before, and
-// several callers would each believe to have rotated (that of live is about another
-// row). RETURNING sees the new row
-// only, in which the outcomes cannot be told apart: hence refresh_outcome.
+// refresh is sessions.Rotation.Next and the end of a refused session as one statement over the
+// row's own columns. Postgres reads those again after it waited for a lock. A CTE, a join or a
+// subselect would see the row as it was before, and several callers would each take the token for
+// current; the subselect of live is about another row. RETURNING sees only the new row, which does
+// not show the outcome: hence refresh_outcome.
 //
-// Of the columns that a success changes none is in an index; ended_at is in one and
-// keeps its value, so the update stays HOT.
+// A success changes no column that is in an index, except that ended_at is in one and keeps its
+// value. So the update stays HOT.
 const refresh = `UPDATE {table} AS s SET
 refresh_outcome = CASE
   WHEN @presented = current THEN 1
@@ -78,8 +77,9 @@ answered_at = CASE
   ELSE answered_at END,
 last_used_at = CASE WHEN last_used_at < @now AND ` + success + ` THEN @now ELSE last_used_at END,
 client_ip = CASE WHEN @client_ip <> '' AND ` + success + ` THEN @client_ip ELSE client_ip END,
-client_user_agent = CASE WHEN @client_user_agent <> '' AND ` + success +
-	` THEN @client_user_agent ELSE client_user_agent END,
+client_user_agent = CASE
+  WHEN @client_user_agent <> '' AND ` + success + ` THEN @client_user_agent
+  ELSE client_user_agent END,
 ended_at = CASE WHEN ` + success + ` THEN ended_at ELSE @now END,
 end_reason = CASE
   WHEN ` + success + ` THEN end_reason
@@ -87,8 +87,8 @@ end_reason = CASE
   ELSE 'replay' END
 WHERE id = @id AND ` + live + ` AND (impersonation = 0 OR expires_at > @margin)`
 
-// redeem is sessions.Store.Redeem, by the rules of refresh: the row's own columns
-// decide whether this is the first use, so one of many callers sees it.
+// redeem is sessions.Store.Redeem, by the rules of refresh: the row's own columns decide whether
+// this is the first use, so exactly one of many callers makes it.
 const redeem = `UPDATE {table} AS s SET
 handoff_uses = handoff_uses + 1,
 last_used_at = CASE WHEN handoff_uses = 0 AND last_used_at < @now THEN @now ELSE last_used_at END,
@@ -106,23 +106,23 @@ func (c Config) fill(text string) string {
 }
 
 func newStatements(cfg Config, d Dialect) *statements {
-	// With the parent's row locked, its end waits for a creation that has seen it live, or
-	// the creation for the end; else a session could begin after EndDependents looked for
-	// it. SQLite has one writer anyway.
+	// The row of the parent is locked, so that its end waits for a creation that has seen it
+	// live, or the creation for the end. Without that, a session could begin after
+	// EndDependents looked for it. SQLite has one writer anyway.
 	lock := ""
 	// A list of ids is one argument, whatever their number: the text stays the same,
 	// and no database's limit of arguments is met.
 	anyOf := `IN (SELECT value FROM json_each(@ids))`
-	// The statement goes from what has ended to what depends on it, and never the other
-	// way, which would be to look at every session that has a parent. SQLite keeps the order
-	// of a CROSS JOIN; Postgres goes by its estimates, unless an OFFSET keeps them apart.
+	// The statement goes from the sessions that have ended to their dependents. The other
+	// way would look at every session that has a parent. SQLite keeps the order of a CROSS
+	// JOIN; Postgres goes by its estimates, unless an OFFSET keeps the two apart.
 	dependents := `CROSS JOIN {table} AS s WHERE s.parent_session_id = p.id AND s.ended_at IS NULL AND`
 	now := `SELECT CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) * 1000`
 	if d == Postgres {
 		lock = ` FOR SHARE`
 		anyOf = `= ANY(CAST(@ids AS uuid[]))`
-		dependents = `CROSS JOIN LATERAL (` +
-			`SELECT id FROM {table} WHERE parent_session_id = p.id AND ended_at IS NULL OFFSET 0) AS s WHERE`
+		dependents = `CROSS JOIN LATERAL (
+  SELECT id FROM {table} WHERE parent_session_id = p.id AND ended_at IS NULL OFFSET 0) AS s WHERE`
 		now = `SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)`
 	}
 	insert, values := `INSERT INTO {table} (`+columns+`) `, rowFields.list("@", ", ")
@@ -169,8 +169,8 @@ ORDER BY at DESC, id DESC[[ LIMIT @limit]]`)),
 	return all
 }
 
-// inOrder is a condition under which several rows change. Two statements that lock the
-// same rows in different orders may wait for each other, so they are locked by id first.
+// inOrder is a condition under which several rows change. Two statements that lock the same rows in
+// different orders may wait for each other, so the rows are locked by id first.
 func inOrder(d Dialect, condition string) string {
 	if d == Postgres {
 		return `id = ANY(ARRAY(SELECT id FROM {table} AS s WHERE ` + condition + ` ORDER BY id FOR NO KEY UPDATE))`
@@ -180,8 +180,8 @@ func inOrder(d Dialect, condition string) string {
 
 // prune deletes what is older than the chosen times.
 func prune(d Dialect, ended, expired, idle bool) string {
-	// One part for each time, by an index of its own. A row is in one part only, or it
-	// would count twice against the limit.
+	// Each time has a part with an index of its own. A row is in one part only, or it would
+	// count twice against the limit.
 	var parts, earlier []string
 	add := func(old, young string) {
 		where := strings.Join(append([]string{old}, earlier...), ` AND `)
@@ -197,8 +197,8 @@ func prune(d Dialect, ended, expired, idle bool) string {
 	if idle {
 		// The idle come last, so that their condition is in no other part: below NOT or OR,
 		// Postgres would look for the dependents of each row by itself. So it is an anti join.
-		add(`last_used_at < @idle AND NOT EXISTS (`+
-			`SELECT 1 FROM {table} AS d WHERE d.parent_session_id = s.id AND d.ended_at IS NULL)`,
+		add(`last_used_at < @idle AND NOT EXISTS (
+  SELECT 1 FROM {table} AS d WHERE d.parent_session_id = s.id AND d.ended_at IS NULL)`,
 			`last_used_at >= @idle`)
 	}
 	if len(parts) == 0 {
