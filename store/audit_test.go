@@ -26,14 +26,14 @@ func history(t testing.TB, st *store.Store, userID string) string {
 	return strings.Join(all, " ")
 }
 
-// changes are all that can happen to an impersonation and leave an entry, as calls
-// on the session s behind actor, whose code has the hash "hash".
+// changes are all that can happen to an impersonation and leave an entry, as calls on the
+// session s, whose parent is actor and whose code has the hash "hash".
 var changes = []struct {
 	name string
 	// first says what happens to s before, as far as other changes do it.
 	first []string
 	call  func(ctx context.Context, st *store.Store, s, actor sessions.Session) error
-	want  store.AuditEntry // where it differs from what the session says
+	want  store.AuditEntry // what differs from the session
 }{
 	{"created", nil, func(ctx context.Context, st *store.Store, s, _ sessions.Session) error {
 		s.ID, s.HandoffHash = newID(), ""
@@ -134,7 +134,7 @@ func forEachChange(t *testing.T, f func(t *testing.T, db *gorm.DB, st *store.Sto
 				db := open(t, d.open(t))
 				st, ctx := audited(t, db), t.Context()
 				actor := created(t, st, session("actor"))
-				s := behind("user", actor)
+				s := dependent("user", actor)
 				s.HandoffHash, s.HandoffExpiresAt = "hash", t0.Add(2*time.Hour)
 				created(t, st, s)
 				for _, name := range c.first {
@@ -190,8 +190,8 @@ func TestEveryChangeOfAnImpersonationIsInTheAuditLog(t *testing.T) {
 	})
 }
 
-// TestNoChangeWithoutItsEntry takes the log away: a change that cannot be logged is
-// none.
+// TestNoChangeWithoutItsEntry takes the log away: a change that cannot be logged does not
+// happen.
 func TestNoChangeWithoutItsEntry(t *testing.T) {
 	t.Parallel()
 	forEachChange(t, func(t *testing.T, db *gorm.DB, st *store.Store, s sessions.Session, call func(*store.Store) error,
@@ -263,7 +263,7 @@ func TestTheAuditLogSaysNothingOfOtherSessions(t *testing.T) {
 			t.Parallel()
 			st, ctx := audited(t, open(t, d.open(t))), t.Context()
 			s, other := created(t, st, session("user")), created(t, st, session("user"))
-			imp := created(t, st, behind("user", created(t, st, session("boss"))))
+			imp := created(t, st, dependent("user", created(t, st, session("boss"))))
 			if _, err := st.Refresh(ctx, presentation(s.ID, 1, t0)); err != nil {
 				t.Fatal(err)
 			}
@@ -279,7 +279,7 @@ func TestTheAuditLogSaysNothingOfOtherSessions(t *testing.T) {
 			if err := st.Create(ctx, imp); !errors.Is(err, sessions.ErrConflict) {
 				t.Errorf("create again: %v, want ErrConflict", err)
 			}
-			nobody := behind("user", session("nobody"))
+			nobody := dependent("user", session("nobody"))
 			if err := st.Create(ctx, nobody); !errors.Is(err, sessions.ErrNotFound) {
 				t.Errorf("create behind nobody: %v, want ErrNotFound", err)
 			}
@@ -301,7 +301,7 @@ func TestTheAuditLogIsListedByUserAndByActor(t *testing.T) {
 			st, ctx := audited(t, open(t, d.open(t))), t.Context()
 			var all []store.AuditEntry // newest first
 			for i := range 24 {
-				s := behind(fmt.Sprint("user ", i%3), session(fmt.Sprint("actor ", i%2)))
+				s := dependent(fmt.Sprint("user ", i%3), session(fmt.Sprint("actor ", i%2)))
 				s.ParentSessionID, s.CreatedAt = "", t0.Add(time.Duration(i/6)*time.Microsecond) // six at each instant
 				created(t, st, s)
 				all = append([]store.AuditEntry{
@@ -436,7 +436,7 @@ func TestWithoutAuditLogNothingIsLogged(t *testing.T) {
 			t.Parallel()
 			db := open(t, d.open(t))
 			st := migrated(t, db)
-			created(t, st, behind("u", created(t, st, session("actor"))))
+			created(t, st, dependent("u", created(t, st, session("actor"))))
 			var entries int
 			must(t, db.Raw(`SELECT count(*) FROM sessile_sessions_audit`).Scan(&entries).Error)
 			if entries != 0 {
@@ -453,7 +453,7 @@ func TestWithoutAuditLogNothingIsLogged(t *testing.T) {
 
 			// It may come later, without a migration.
 			later := newStore(t, db, store.Config{AuditLog: true})
-			created(t, later, behind("u", created(t, later, session("actor"))))
+			created(t, later, dependent("u", created(t, later, session("actor"))))
 			if got, want := history(t, later, "u"), "created"; got != want {
 				t.Errorf("the log has %q, want %q", got, want)
 			}

@@ -19,7 +19,7 @@ var endedRows = flag.Int("ended.rows", 100_000, "rows of the larger table in Tes
 
 // fill adds n sessions, a multiple of 10,000, by one statement. Six of ten ended in
 // the month before the last hour, one of a hundred is an impersonation. 100 have
-// ended within the 10 s before t0, and behind each is one that nobody has marked.
+// ended within the 10 s before t0, and each has a dependent that nobody has marked.
 func fill(ctx context.Context, db *gorm.DB, n int) error {
 	numbers, id := `WITH RECURSIVE g(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM g WHERE i < @last) `,
 		`printf('0195e000-0000-7000-8000-%%012x', %s)`
@@ -71,7 +71,7 @@ func (e explanation) String() string {
 
 // analyzed prepares a statement whose arguments are all BIGINT and runs it some
 // times, so that the last finds warm caches. From the sixth on, Postgres chooses
-// between a plan for the arguments and one for any, where mode lets it.
+// between a plan for the arguments and one for any, if mode lets it.
 func analyzed(t *testing.T, db *gorm.DB, mode, query string, args []any) explanation {
 	t.Helper()
 	var e explanation
@@ -160,7 +160,7 @@ func TestEndedCostsTheSameHoweverManyThereAre(t *testing.T) {
 						e, what := analyzed(t, db, mode, query, args), fmt.Sprintf("%s, vacuumed %t", mode, vacuum)
 						t.Logf("%d rows, %s: %v", n, what, e)
 						// 100 ends, each looked up in an index of up to three more levels. 200 rows
-						// more where another test's snapshot keeps a vacuum from its work.
+						// more if another test's snapshot keeps a vacuum from its work.
 						if few := buffers[what]; few > 0 && e.buffers > few+500 ||
 							strings.Contains(e.plan, `"Seq Scan"`) {
 							t.Errorf("%d rows, %s: %d buffers, %d of the smaller table\n%s", n, what,

@@ -44,17 +44,17 @@ func handle(ctx context.Context, db *gorm.DB) *gorm.DB {
 	return db.WithContext(ctx)
 }
 
-// accounts is the host's Config.Users. Create calls it with the context of its own
-// call, so inside a transaction it asks there. On db it would not see the account
-// that was just added; and where db has one connection, which the transaction
-// holds, it would wait for it for ever.
+// accounts returns the host's Config.Users. Create calls it with the context of its own
+// call, so inside a transaction it asks there. On db it would not see the account that
+// was just added; and if db has one connection, which the transaction holds, it would
+// wait for ever.
 func accounts(db *gorm.DB) func(context.Context, string) (sessions.User, error) {
 	return func(ctx context.Context, id string) (sessions.User, error) {
 		var a account
 		found := handle(ctx, db).Limit(1).Find(&a, "id = ?", id)
 		switch {
 		case found.Error != nil:
-			return sessions.User{}, found.Error // could not tell: 503, and nobody is signed out
+			return sessions.User{}, found.Error // unknown: 503, and nobody is signed out
 		case found.RowsAffected == 0:
 			return sessions.User{}, sessions.ErrUserNotFound
 		}

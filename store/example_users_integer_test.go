@@ -6,7 +6,6 @@ import (
 	"io"
 	"log"
 	"os"
-	"strconv"
 
 	"github.com/sessile-go/sessile/sessions"
 	"gorm.io/driver/sqlite"
@@ -19,25 +18,20 @@ type Person struct {
 	Name string
 }
 
-// people is a Config.Users over integer ids. A session has the user's id as text,
-// compared byte by byte, so each user needs one spelling: with "7", "007" and "+7"
-// for the same user, to end the sessions of "7" would leave the others alive.
+// people returns a Config.Users over integer ids. Only "7" is the user 7: were "007" and
+// "+7" the same user, to end the sessions of "7" would leave theirs alive.
 func people(db *gorm.DB) func(context.Context, string) (sessions.User, error) {
-	return func(ctx context.Context, id string) (sessions.User, error) {
-		n, err := strconv.ParseInt(id, 10, 64)
-		if err != nil || strconv.FormatInt(n, 10) != id {
-			return sessions.User{}, sessions.ErrUserNotFound
-		}
+	return sessions.IntUsers(func(ctx context.Context, id int64) (sessions.User, error) {
 		var p Person
-		found := db.WithContext(ctx).Limit(1).Find(&p, "id = ?", n)
+		found := db.WithContext(ctx).Limit(1).Find(&p, "id = ?", id)
 		switch {
 		case found.Error != nil:
-			return sessions.User{}, found.Error // could not tell: 503, and nobody is signed out
+			return sessions.User{}, found.Error // unknown: 503, and nobody is signed out
 		case found.RowsAffected == 0:
 			return sessions.User{}, sessions.ErrUserNotFound
 		}
-		return sessions.User{ID: id, Name: p.Name}, nil
-	}
+		return sessions.User{Name: p.Name}, nil
+	})
 }
 
 func lookUpPeople(ctx context.Context, db *gorm.DB, out io.Writer) error {
@@ -55,7 +49,7 @@ func lookUpPeople(ctx context.Context, db *gorm.DB, out io.Writer) error {
 	return nil
 }
 
-// The lookup of users where a table with integer ids was there first.
+// The users are in a table with integer ids.
 func Example_usersWithIntegerIDs() {
 	db, err := gorm.Open(sqlite.Open(":memory:"), &gorm.Config{})
 	if err != nil {

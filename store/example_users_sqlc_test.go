@@ -63,7 +63,7 @@ func customers(q *Queries) func(context.Context, string) (sessions.User, error) 
 		case errors.Is(err, sql.ErrNoRows):
 			return sessions.User{}, sessions.ErrUserNotFound
 		case err != nil:
-			return sessions.User{}, err // could not tell: 503, and nobody is signed out
+			return sessions.User{}, err // unknown: 503, and nobody is signed out
 		case c.Disabled:
 			return sessions.User{}, sessions.ErrUserDisabled
 		}

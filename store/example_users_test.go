@@ -23,15 +23,15 @@ type Member struct {
 	CreatedAt time.Time
 }
 
-// members is a Config.Users over a GORM model. Where the host creates sessions in
-// its own transactions, db is the one of the context, see Store.In.
+// members returns a Config.Users over a GORM model. If the host creates sessions in its own
+// transactions, db must be that of the context, see Store.In.
 func members(db *gorm.DB) func(context.Context, string) (sessions.User, error) {
 	return func(ctx context.Context, id string) (sessions.User, error) {
 		var m Member
 		found := db.WithContext(ctx).Limit(1).Find(&m, "id = ?", id)
 		switch {
 		case found.Error != nil:
-			return sessions.User{}, found.Error // could not tell: 503, and nobody is signed out
+			return sessions.User{}, found.Error // unknown: 503, and nobody is signed out
 		case found.RowsAffected == 0:
 			return sessions.User{}, sessions.ErrUserNotFound
 		case m.Suspended:
@@ -47,8 +47,8 @@ func lookUpMembers(ctx context.Context, db *gorm.DB, out io.Writer) error {
 	if err := db.AutoMigrate(&Member{}); err != nil {
 		return err
 	}
-	if err := db.Create([]Member{{ID: "alice", Name: "Alice"}, {ID: "mallory", Name: "Mallory", Suspended: true}}).
-		Error; err != nil {
+	all := []Member{{ID: "alice", Name: "Alice"}, {ID: "mallory", Name: "Mallory", Suspended: true}}
+	if err := db.Create(all).Error; err != nil {
 		return err
 	}
 	cfg := sessions.Config{Users: members(db)} // and the rest
@@ -59,7 +59,7 @@ func lookUpMembers(ctx context.Context, db *gorm.DB, out io.Writer) error {
 	return nil
 }
 
-// The lookup of users where they are a GORM model.
+// Users are a GORM model.
 func Example_users() {
 	db, err := gorm.Open(sqlite.Open(":memory:"), &gorm.Config{})
 	if err != nil {

@@ -134,8 +134,8 @@ func session(user string) sessions.Session {
 	}
 }
 
-// behind is an impersonation of a user that the session of an actor stands behind.
-func behind(user string, actor sessions.Session) sessions.Session {
+// dependent returns an impersonation of a user whose parent is the session of an actor.
+func dependent(user string, actor sessions.Session) sessions.Session {
 	s := session(user)
 	s.Impersonation, s.Actor, s.ParentSessionID, s.AuthTime = true, actor.UserID, actor.ID, time.Time{}
 	return s

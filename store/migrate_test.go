@@ -63,7 +63,7 @@ func TestTenReplicasMigrateAtOnce(t *testing.T) {
 
 func TestMigrateRefusesWhatItDidNotMake(t *testing.T) {
 	t.Parallel()
-	// Each change makes a table of ours somebody else's.
+	// Each change makes our table somebody else's.
 	changes := []struct{ name, old, changed, want string }{
 		{"a column is missing", "  actor TEXT NOT NULL,\n", "", "column actor is missing"},
 		{"a column has another type", "current BIGINT", "current TEXT", "column current has type"},
@@ -249,8 +249,8 @@ func TestMigrationsAreWhatMigrateMakes(t *testing.T) {
 	}
 }
 
-// TestRowIsTheTable holds the exported model against what the database has: the
-// same columns in the same order, nullable where the model is a pointer.
+// TestRowIsTheTable holds the exported model against what the database has: the same
+// columns in the same order, and those that are pointers in the model may be NULL.
 func TestRowIsTheTable(t *testing.T) {
 	t.Parallel()
 	model, err := schema.Parse(&store.Row{}, &sync.Map{}, schema.NamingStrategy{})

@@ -161,7 +161,7 @@ func life(t *testing.T, st *store.Store) {
 		t.Fatalf("list: %+v, %v", list, err)
 	}
 	other := created(t, st, session("user"))
-	offer := behind("somebody", s)
+	offer := dependent("somebody", s)
 	offer.HandoffHash, offer.HandoffExpiresAt = "hash", now
 	created(t, st, offer)
 	if got, err := st.Get(ctx, offer.ID); err != nil || got != offer {
@@ -175,11 +175,12 @@ func life(t *testing.T, st *store.Store) {
 	if err != nil || len(feed) != 0 {
 		t.Fatalf("ended before any has: %+v, %v", feed, err)
 	}
-	behind, err := st.EndDependents(ctx, sessions.EndDependentsParams{
+	dependents, err := st.EndDependents(ctx, sessions.EndDependentsParams{
 		ParentSessionIDs: []string{s.ID}, Now: now, Reason: sessions.EndParentEnded,
 	})
-	if err != nil || len(behind) != 1 || behind[0].ID != offer.ID || behind[0].EndReason != sessions.EndParentEnded {
-		t.Fatalf("end dependents: %+v, %v", behind, err)
+	if err != nil || len(dependents) != 1 || dependents[0].ID != offer.ID ||
+		dependents[0].EndReason != sessions.EndParentEnded {
+		t.Fatalf("end dependents: %+v, %v", dependents, err)
 	}
 	many, err := st.EndMany(ctx, sessions.EndManyParams{
 		UserID: "user", ExceptID: s.ID, Now: at(now).Now, Reason: sessions.EndRevoked, By: "admin",
@@ -249,10 +250,10 @@ func TestWhatCannotBeStoredIsNotAsked(t *testing.T) {
 				}); err != nil || len(list) != 0 {
 					t.Errorf("end dependents of %q: %v, %v, want none", id, list, err)
 				}
-				if other := behind("v", s); id != "" {
+				if other := dependent("v", s); id != "" {
 					other.ParentSessionID = id
 					if err := st.Create(ctx, other); !errors.Is(err, sessions.ErrNotFound) {
-						t.Errorf("create behind %q: %v, want ErrNotFound", id, err)
+						t.Errorf("create with parent %q: %v, want ErrNotFound", id, err)
 					}
 				}
 				other := session("u")
@@ -367,8 +368,8 @@ func TestAnotherCallersContextIsNotOurs(t *testing.T) {
 			st := migrated(t, db)
 			s := created(t, st, session("u"))
 
-			// The only connection is taken, so the first caller waits in Prepare, where
-			// its context ends.
+			// The only connection is taken, so the first caller waits in Prepare, and
+			// its context ends there.
 			conn, err := pool(t, db).Conn(t.Context())
 			must(t, err)
 			first, cancel := context.WithCancel(t.Context())

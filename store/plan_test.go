@@ -143,7 +143,7 @@ func TestEveryMethodIsOneStatement(t *testing.T) {
 						_, err := st.Redeem(ctx, sessions.RedeemParams{ID: s.ID, Hash: "hash", Moment: at(t0)})
 						return err
 					}},
-					{"INSERT", func() error { return st.Create(ctx, behind("u", actor)) }},
+					{"INSERT", func() error { return st.Create(ctx, dependent("u", actor)) }},
 					{"UPDATE", func() error {
 						_, err := st.EndDependents(ctx, sessions.EndDependentsParams{
 							ParentSessionIDs: []string{actor.ID, s.ID}, Now: t0, Reason: sessions.EndParentEnded,
@@ -213,7 +213,7 @@ func TestTheAuditLogCostsNoStatement(t *testing.T) {
 						s    sessions.Session
 						one  bool
 					}{{"ordinary", ordinary, true}, {
-						"impersonation", handedOff(behind("impersonation", actor)), d.name == "postgres",
+						"impersonation", handedOff(dependent("impersonation", actor)), d.name == "postgres",
 					}} {
 						other, third := c.s, c.s
 						other.ID, third.ID = newID(), newID()
@@ -287,7 +287,7 @@ func TestEntriesHaveTheOrderOfTheChanges(t *testing.T) {
 			before := time.Now().Add(-time.Second)
 			for round := range 10 {
 				user := fmt.Sprint("user ", round)
-				s := created(t, st, behind(user, created(t, st, session("actor"))))
+				s := created(t, st, dependent(user, created(t, st, session("actor"))))
 				errs := together(16, func(i int) error {
 					if i == 0 {
 						_, err := st.End(ctx, sessions.EndParams{ID: s.ID, Now: t0, Reason: sessions.EndRevoked})
@@ -385,7 +385,7 @@ func TestPlansUseTheIndexes(t *testing.T) {
 					Current:   1, HandoffHash: "hash", HandoffExpiresAt: t0.UnixMicro(),
 				}
 				if i%50 == 1 {
-					r.ParentSessionID = &rows[i/400*400].ID // eight behind every 400th
+					r.ParentSessionID = &rows[i/400*400].ID // eight depend on every 400th
 				}
 				if i%3 == 0 {
 					ended := int64(i)
@@ -425,7 +425,7 @@ func TestPlansUseTheIndexes(t *testing.T) {
 					return err
 				}},
 				{"an impersonation", "sessile_sessions", "Seq Scan", func(st *store.Store) error {
-					return st.Create(ctx, behind("user 7", rows[4].Session()))
+					return st.Create(ctx, dependent("user 7", rows[4].Session()))
 				}},
 				{"the end of the dependents of a parent", "sessile_sessions_parent_idx", "Seq Scan",
 					func(st *store.Store) error {

@@ -61,8 +61,8 @@ func (c space) want() (store.Row, sessions.Outcome) {
 }
 
 // wholeSpace enumerates the table of the protocol, with states that it cannot
-// reach, and then each way to be live or not. Where a dimension does not matter it
-// is varied along the way.
+// reach, and then each way to be live or not. A dimension that does not matter is
+// varied along the way.
 func wholeSpace() []space {
 	const overlap = time.Minute
 	now := t0
@@ -336,10 +336,10 @@ func TestOneOfManyPresentationsActs(t *testing.T) {
 	}
 }
 
-// TestNothingWorksBehindAnEnd has sessions created behind another one, refreshed and
-// redeemed while that one ends: whoever began after its end was acknowledged is
-// refused, and EndDependents finds all there are.
-func TestNothingWorksBehindAnEnd(t *testing.T) {
+// TestNothingWorksAfterTheParentEnded has sessions created as dependents of another one,
+// refreshed and redeemed while that one ends: whoever began after its end was
+// acknowledged is refused, and EndDependents finds all of them.
+func TestNothingWorksAfterTheParentEnded(t *testing.T) {
 	t.Parallel()
 	const callers = 24
 	for _, crowd := range crowds {
@@ -351,7 +351,7 @@ func TestNothingWorksBehindAnEnd(t *testing.T) {
 			actor := created(t, st, session("actor"))
 			old := make([]sessions.Session, callers)
 			for i := range old {
-				s := behind(newID(), actor)
+				s := dependent(newID(), actor)
 				s.HandoffHash, s.HandoffExpiresAt = "hash", t0.Add(time.Hour)
 				old[i] = created(t, st, s)
 			}
@@ -370,7 +370,7 @@ func TestNothingWorksBehindAnEnd(t *testing.T) {
 					return err
 				}
 				for n := int64(1); ; n++ {
-					late, s := over.Load(), behind(newID(), actor)
+					late, s := over.Load(), dependent(newID(), actor)
 					createErr := st.Create(ctx, s)
 					_, refreshErr := st.Refresh(ctx, presentation(old[i].ID, n, t0))
 					_, redeemErr := st.Redeem(ctx, sessions.RedeemParams{
@@ -432,7 +432,7 @@ func TestOneOfManyRedemptionsGrants(t *testing.T) {
 			t.Parallel()
 			st := audited(t, crowd.open(t))
 			for range 4 {
-				s := behind(newID(), session("actor"))
+				s := dependent(newID(), session("actor"))
 				s.ParentSessionID, s.HandoffHash, s.HandoffExpiresAt = "", "hash", t0.Add(time.Minute)
 				created(t, st, s)
 				var grants, ends atomic.Int64

@@ -39,7 +39,7 @@ func TestInJoinsTheHostsTransaction(t *testing.T) {
 						if err := in.Create(ctx, young); err != nil {
 							return err
 						}
-						// No answer of ours poisons the transaction.
+						// No answer poisons the transaction.
 						if err := in.Create(ctx, young); !errors.Is(err, sessions.ErrConflict) {
 							t.Errorf("create again: %v, want ErrConflict", err)
 						}
@@ -241,9 +241,9 @@ func TestAStrictTransactionOfTheHostEndsNothing(t *testing.T) {
 						actor := created(t, st, session("actor"))
 						user := fmt.Sprint(name, some)
 						if some {
-							created(t, st, behind(user, actor))
+							created(t, st, dependent(user, actor))
 						}
-						thief := behind(user, actor)
+						thief := dependent(user, actor)
 						err := db.Transaction(func(tx *gorm.DB) error {
 							var one int
 							must(t, tx.Raw(`SELECT 1`).Scan(&one).Error)
