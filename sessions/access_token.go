@@ -434,30 +434,41 @@ func (m *Manager) addressed(claims jsonObject) bool {
 // readClaims reads the claims of a payload whose signature is good, and holds them to
 // what we issue: the key may have leaked. It returns what it has read in any case.
 func readClaims(claims jsonObject) (id Identity, issued time.Time, ok bool) {
-	date := func(name string) (time.Time, bool) {
-		n, isInt := jsonInt(claims.get(name))
-		return time.Unix(n, 0).UTC(), isInt && n > 0 && n <= maxNumericDate
-	}
 	id = Identity{Access: AccessClient, UserID: claims.text("sub"), SessionID: claims.text("sid")}
-	ok = validUserID(id.UserID) && validSessionID(id.SessionID) && claims.get("nbf") == nil &&
-		(claims.get("project_id") == nil && claims.get("refresh_token_id") == nil ||
-			claims.get("project_id") != nil && claims.is("refresh_token_id", id.SessionID))
+	ok = validUserID(id.UserID) && validSessionID(id.SessionID) && sameSession(claims, id.SessionID)
 	if raw := claims.get("act"); raw != nil {
 		// One level only: an impersonation is never made from another.
 		act, err := parseObject(raw)
 		id.Impersonation, id.Actor = true, act.text("sub")
 		ok = ok && err == nil && len(act) == 1 && validUserID(id.Actor) && claims.get("auth_time") == nil
 	}
-	issued, okIssued := date("iat")
-	expires, okExpires := date("exp")
-	session, okSession := date("session_expires_at")
-	id.ExpiresAt, id.SessionExpiresAt = expires, session
-	// The limit is a constant, so that a deploy may shorten AccessTokenTTL.
-	ok = ok && okIssued && okExpires && okSession && !expires.Before(issued) && expires.Sub(issued) <= maxAccessTokenTTL
-	if claims.get("auth_time") != nil {
-		var okAuth bool
-		id.AuthTime, okAuth = date("auth_time")
-		ok = ok && okAuth && !id.AuthTime.After(issued.Add(maxIssuedAhead))
+	issued, okTimes := readTimes(claims, &id)
+	return id, issued, ok && okTimes
+}
+
+// sameSession reports whether a token with the claims of the x-stack family, which are all there or none of them is,
+// names its session twice.
+func sameSession(claims jsonObject, sessionID string) bool {
+	if claims.get("project_id") == nil {
+		return claims.get("refresh_token_id") == nil
 	}
-	return id, issued, ok
+	return claims.is("refresh_token_id", sessionID)
+}
+
+// readTimes reads the times of a token into id.
+func readTimes(claims jsonObject, id *Identity) (issued time.Time, ok bool) {
+	ok = claims.get("nbf") == nil
+	date := func(name string) time.Time {
+		n, isInt := jsonInt(claims.get(name))
+		ok = ok && isInt && n > 0 && n <= maxNumericDate
+		return time.Unix(n, 0).UTC()
+	}
+	issued, id.ExpiresAt, id.SessionExpiresAt = date("iat"), date("exp"), date("session_expires_at")
+	// The limit is a constant, so that a deploy may shorten AccessTokenTTL.
+	ok = ok && !id.ExpiresAt.Before(issued) && id.ExpiresAt.Sub(issued) <= maxAccessTokenTTL
+	if claims.get("auth_time") != nil {
+		id.AuthTime = date("auth_time")
+		ok = ok && !id.AuthTime.After(issued.Add(maxIssuedAhead))
+	}
+	return issued, ok
 }

@@ -303,110 +303,135 @@ const publicClientKey = "__stack_public_client__"
 
 // validate returns every fault of a config that has its defaults, joined.
 func (c Config) validate() error {
-	var errs []error
-	fault := func(field, format string, args ...any) {
-		errs = append(errs, fmt.Errorf("sessions: Config."+field+": "+format, args...))
-	}
-	between := func(field string, d, low, high time.Duration) {
-		if d < low || d > high {
-			fault(field, "%v is not between %v and %v", d, low, high)
-		}
-	}
+	var f configFaults
+	c.validateIssuer(&f)
+	c.validateNames(&f)
+	c.validateTimes(&f)
+	c.validateRequests(&f)
+	f.between("ClockSkew", c.ClockSkew, 0, maxClockSkew)
+	f.between("Retention", c.Retention, c.AccessTokenTTL+c.ClockSkew, 100*defaultSessionTTL)
+	c.validateRotation(&f)
+	return errors.Join(f...)
+}
 
+// configFaults are everything that is wrong with a Config.
+type configFaults []error
+
+func (f *configFaults) add(field, format string, args ...any) {
+	*f = append(*f, fmt.Errorf("sessions: Config."+field+": "+format, args...))
+}
+
+func (f *configFaults) between(field string, d, low, high time.Duration) {
+	if d < low || d > high {
+		f.add(field, "%v is not between %v and %v", d, low, high)
+	}
+}
+
+// validateIssuer judges what every host must set, and the URLs.
+func (c Config) validateIssuer(f *configFaults) {
 	if c.Store == nil {
-		fault("Store", "required")
+		f.add("Store", "required")
 	}
 	if c.Users == nil {
-		fault("Users", "required")
+		f.add("Users", "required")
 	}
 	if u, err := url.Parse(c.Issuer); c.Issuer == "" {
-		fault("Issuer", "required")
+		f.add("Issuer", "required")
 	} else if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
-		fault("Issuer", "must be an absolute http or https URL")
+		f.add("Issuer", "must be an absolute http or https URL")
 	} else if c.BaseURL != "" && !isBaseURL(c.Issuer) {
-		fault("Issuer", "must have no user, query or fragment, for the metadata of Config.BaseURL")
+		f.add("Issuer", "must have no user, query or fragment, for the metadata of Config.BaseURL")
 	}
 	if c.BaseURL != "" && !isBaseURL(c.BaseURL) {
-		fault("BaseURL", "must be an absolute http or https URL without user, query and fragment")
+		f.add("BaseURL", "must be an absolute http or https URL without user, query and fragment")
 	}
+}
+
+// validateNames judges the project, the audiences and the client keys.
+func (c Config) validateNames(f *configFaults) {
 	switch {
 	case c.ProjectID != "" && !validProjectID(c.ProjectID):
-		fault("ProjectID", "has a character other than letters, digits, '-', '_' and '.', or more than 128")
+		f.add("ProjectID", "has a character other than letters, digits, '-', '_' and '.', or more than 128")
 	case c.Audience == "":
-		fault("ProjectID", "required, or Config.Audience")
+		f.add("ProjectID", "required, or Config.Audience")
 	case !validText(c.Audience, 255):
-		fault("Audience", "must be 1 to 255 bytes without control or format characters")
+		f.add("Audience", "must be 1 to 255 bytes without control or format characters")
 	}
 	for i, former := range c.FormerAudiences {
 		switch field := fmt.Sprintf("FormerAudiences[%d]", i); {
 		case former == "" || !validText(former, 255):
-			fault(field, "must be 1 to 255 bytes without control or format characters")
+			f.add(field, "must be 1 to 255 bytes without control or format characters")
 		case slices.Contains(c.audiences()[:i+1], former):
-			fault(field, "is Config.Audience, or there twice")
+			f.add(field, "is Config.Audience, or there twice")
 		}
 	}
 	for i, key := range c.ClientKeys {
 		if key == "" || key == publicClientKey || !validText(key, 255) {
-			fault(fmt.Sprintf("ClientKeys[%d]", i),
+			f.add(fmt.Sprintf("ClientKeys[%d]", i),
 				"must be 1 to 255 bytes without control or format characters, and not %s", publicClientKey)
 		}
 	}
 	if c.RequireClientKey && len(c.ClientKeys) == 0 {
-		fault("RequireClientKey", "needs Config.ClientKeys")
+		f.add("RequireClientKey", "needs Config.ClientKeys")
 	}
+}
 
-	between("StoreTimeout", c.StoreTimeout, minStoreTimeout, maxStoreTimeout)
-	between("AccessTokenTTL", c.AccessTokenTTL, minAccessTokenTTL, maxAccessTokenTTL)
-	between("MaxSessionTTL", c.MaxSessionTTL, time.Second, 100*defaultSessionTTL)
-	between("SessionTTL", c.SessionTTL, time.Millisecond, c.MaxSessionTTL)
+func (c Config) validateTimes(f *configFaults) {
+	f.between("StoreTimeout", c.StoreTimeout, minStoreTimeout, maxStoreTimeout)
+	f.between("AccessTokenTTL", c.AccessTokenTTL, minAccessTokenTTL, maxAccessTokenTTL)
+	f.between("MaxSessionTTL", c.MaxSessionTTL, time.Second, 100*defaultSessionTTL)
+	f.between("SessionTTL", c.SessionTTL, time.Millisecond, c.MaxSessionTTL)
 	// A client refreshes when its access token has run out, and tries again for as long
 	// as the overlap. Its session must not have fallen idle by then.
 	switch awake := c.AccessTokenTTL + max(c.Rotation.Overlap, minOverlap); {
 	case c.IdleTimeout == NoIdleTimeout:
 	case c.IdleTimeout <= awake:
-		fault("IdleTimeout", "%v is not above %v, which is AccessTokenTTL and Rotation.Overlap together",
+		f.add("IdleTimeout", "%v is not above %v, which is AccessTokenTTL and Rotation.Overlap together",
 			c.IdleTimeout, awake)
 	default:
-		between("IdleTimeout", c.IdleTimeout, 0, 100*defaultSessionTTL)
+		f.between("IdleTimeout", c.IdleTimeout, 0, 100*defaultSessionTTL)
 	}
-	between("Impersonation.MaxTTL", c.Impersonation.MaxTTL, minImpersonationTTL, maxImpersonationTTL)
-	between("Impersonation.TTL", c.Impersonation.TTL, minImpersonationTTL, c.Impersonation.MaxTTL)
+	f.between("Impersonation.MaxTTL", c.Impersonation.MaxTTL, minImpersonationTTL, maxImpersonationTTL)
+	f.between("Impersonation.TTL", c.Impersonation.TTL, minImpersonationTTL, c.Impersonation.MaxTTL)
+}
+
+// validateRequests judges how requests are read.
+func (c Config) validateRequests(f *configFaults) {
 	if c.RevocationFallback != Strict && c.RevocationFallback != Stateless {
-		fault("RevocationFallback", "%d is neither Strict nor Stateless", c.RevocationFallback)
+		f.add("RevocationFallback", "%d is neither Strict nor Stateless", c.RevocationFallback)
 	}
 	for _, problem := range c.Cookies.faults() {
-		fault("Cookies."+problem[0], "%s", problem[1])
+		f.add("Cookies."+problem[0], "%s", problem[1])
 	}
 	if c.Cookies.Enabled && c.Cookies.RefreshPath == "" && c.Rotation.Overlap == NoOverlap {
 		// The requests of one page do not all come at the same time: those that come
 		// after the first one's refresh would be replays.
-		fault("Cookies", "refreshing on the way through needs an overlap, or set RefreshPath")
+		f.add("Cookies", "refreshing on the way through needs an overlap, or set RefreshPath")
 	}
 	for i, proxy := range c.TrustedProxies {
 		if _, ok := plainPrefix(proxy); !ok {
-			fault(fmt.Sprintf("TrustedProxies[%d]", i), "%v is not a network of IPv4 or of IPv6", proxy)
+			f.add(fmt.Sprintf("TrustedProxies[%d]", i), "%v is not a network of IPv4 or of IPv6", proxy)
 		}
 	}
 	if c.ClientIP != nil && len(c.TrustedProxies) > 0 {
-		fault("ClientIP", "takes the place of Config.TrustedProxies")
+		f.add("ClientIP", "takes the place of Config.TrustedProxies")
 	}
-	between("ClockSkew", c.ClockSkew, 0, maxClockSkew)
-	between("Retention", c.Retention, c.AccessTokenTTL+c.ClockSkew, 100*defaultSessionTTL)
+}
 
+func (c Config) validateRotation(f *configFaults) {
 	switch {
 	case c.Rotation.MaxRecoveries < NoRecovery:
-		fault("Rotation.MaxRecoveries", "%d is neither 0, positive nor NoRecovery", c.Rotation.MaxRecoveries)
+		f.add("Rotation.MaxRecoveries", "%d is neither 0, positive nor NoRecovery", c.Rotation.MaxRecoveries)
 	case c.Rotation.Overlap == NoOverlap:
 		// Without a window every second presentation would displace the
 		// successor: two tabs at once would fork the session, and a spent token
 		// would still pay.
 		if c.Rotation.MaxRecoveries != NoRecovery {
-			fault("Rotation.Overlap", "NoOverlap needs NoRecovery, see StrictRotation")
+			f.add("Rotation.Overlap", "NoOverlap needs NoRecovery, see StrictRotation")
 		}
 	default:
-		between("Rotation.Overlap", c.Rotation.Overlap, minOverlap, min(maxOverlap, c.AccessTokenTTL/2))
+		f.between("Rotation.Overlap", c.Rotation.Overlap, minOverlap, min(maxOverlap, c.AccessTokenTTL/2))
 	}
-	return errors.Join(errs...)
 }
 
 // audiences are all whose tokens are taken. The first one's are given.

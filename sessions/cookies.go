@@ -61,20 +61,28 @@ func (c Cookies) faults() (faults [][2]string) {
 		}
 		return faults
 	}
-	if c.Name != "" && (len(c.Name) > 32 || strings.HasSuffix(c.Name, actingMiddle) ||
-		strings.ContainsFunc(c.Name, func(r rune) bool { return r == '.' || r == '~' || !isKeyChar(r) })) {
+	if c.Name != "" && !validCookieName(c.Name) {
 		faults = append(faults, [2]string{
 			"Name", "must be 1 to 32 letters, digits, '-' and '_', and not end in " + actingMiddle,
 		})
 	}
-	if p := c.RefreshPath; p != "" && (len(p) > 255 || p[0] != '/' || p[len(p)-1] == '/' ||
-		strings.ContainsFunc(p, func(r rune) bool { return r <= ' ' || r > '~' || r == ';' || r == ',' })) {
+	if c.RefreshPath != "" && !validCookiePath(c.RefreshPath) {
 		faults = append(faults, [2]string{
 			"RefreshPath",
 			"must be a path below /, of up to 255 visible ASCII characters without ';' and ',', not ending in '/'",
 		})
 	}
 	return faults
+}
+
+func validCookieName(name string) bool {
+	return len(name) <= 32 && !strings.HasSuffix(name, actingMiddle) &&
+		!strings.ContainsFunc(name, func(r rune) bool { return r == '.' || r == '~' || !isKeyChar(r) })
+}
+
+func validCookiePath(p string) bool {
+	return len(p) <= 255 && p[0] == '/' && p[len(p)-1] != '/' &&
+		!strings.ContainsFunc(p, func(r rune) bool { return r <= ' ' || r > '~' || r == ';' || r == ',' })
 }
 
 // actingMiddle stands in the names of an impersonation's cookies behind Cookies.Name.
