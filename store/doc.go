@@ -49,5 +49,7 @@
 // filled to 80 % to leave them room on their page.
 //
 // If the handle uses gorm.io/plugin/dbresolver, every statement goes to the source: a
-// replica that lags would show an ended session as live.
+// replica that lags would show an ended session as live. A transaction for [Store.In] runs
+// on the database on which the host began it. If the handle's own database is not a source,
+// begin it with db.Table(name).Clauses(dbresolver.Write).Transaction.
 package store

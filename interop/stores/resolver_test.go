@@ -25,8 +25,8 @@ func TestTheResolverSendsEverythingToTheSource(t *testing.T) {
 			for _, unprepared := range []bool{false, true} {
 				t.Run(fmt.Sprintf("%v, host prepares %t, unprepared %t", tables, host, unprepared), func(t *testing.T) {
 					t.Parallel()
-					own, source, replica := lite(t), lite(t), lite(t)
-					db, err := gorm.Open(own, &gorm.Config{Logger: logger.Discard, PrepareStmt: host})
+					handle, source, replica := lite(t), lite(t), lite(t)
+					db, err := gorm.Open(handle, &gorm.Config{Logger: logger.Discard, PrepareStmt: host})
 					must(t, err)
 					resolver := dbresolver.Register(dbresolver.Config{
 						Sources: []gorm.Dialector{source}, Replicas: []gorm.Dialector{replica},
@@ -44,11 +44,18 @@ func TestTheResolverSendsEverythingToTheSource(t *testing.T) {
 					must(t, err)
 					must(t, st.Migrate(t.Context()))
 					impersonate(t, st)
+					// The resolver for one table must know that it is about this one.
+					own := db.Table(store.DefaultTable).Clauses(dbresolver.Write)
+					must(t, own.Transaction(func(tx *gorm.DB) error {
+						s := impersonation()
+						s.ParentSessionID = ""
+						return st.In(tx).Create(t.Context(), s)
+					}))
 
 					for name, want := range map[string]struct {
 						dialector gorm.Dialector
 						rows      int64
-					}{"own": {own, 0}, "source": {source, 4}, "replica": {replica, 0}} {
+					}{"handle's": {handle, 0}, "source's": {source, 5}, "replica's": {replica, 0}} {
 						if got := entries(t, want.dialector); got != want.rows {
 							t.Errorf("the %s database has %d entries of the audit log, want %d", name, got, want.rows)
 						}
@@ -65,19 +72,26 @@ func lite(t *testing.T) gorm.Dialector {
 		"?_journal_mode=WAL&_busy_timeout=1000&_synchronous=OFF&_txlock=immediate")
 }
 
+// now is the clock of the test.
+var now = time.Date(2026, time.March, 4, 5, 6, 7, 0, time.UTC)
+
+// impersonation is one of Alice by the boss.
+func impersonation() sessions.Session {
+	return sessions.Session{
+		ID: uuid.Must(uuid.NewV7()).String(), UserID: "alice",
+		CreatedAt: now, LastUsedAt: now, ExpiresAt: now.Add(time.Hour),
+		Impersonation: true, Actor: "boss", ParentSessionID: uuid.Must(uuid.NewV7()).String(),
+	}
+}
+
 // impersonate makes four changes of impersonations, and reads them.
 func impersonate(t *testing.T, st *store.Store) {
 	t.Helper()
-	ctx, now := t.Context(), time.Date(2026, time.March, 4, 5, 6, 7, 0, time.UTC)
-	parent := sessions.Session{
-		ID: uuid.Must(uuid.NewV7()).String(), UserID: "boss",
-		CreatedAt: now, LastUsedAt: now, ExpiresAt: now.Add(time.Hour),
-	}
-	s := parent
-	s.ID, s.UserID = uuid.Must(uuid.NewV7()).String(), "alice"
-	s.Impersonation, s.Actor, s.ParentSessionID = true, parent.UserID, parent.ID
-	other := s
-	other.ID = uuid.Must(uuid.NewV7()).String()
+	ctx := t.Context()
+	s, other := impersonation(), impersonation()
+	parent := s
+	parent.ID, parent.UserID, parent.Impersonation, parent.Actor = s.ParentSessionID, s.Actor, false, ""
+	parent.ParentSessionID, other.ParentSessionID = "", parent.ID
 	must(t, st.Create(ctx, parent))
 	must(t, st.Create(ctx, s))
 	must(t, st.Create(ctx, other))

@@ -27,7 +27,7 @@ type Config struct {
 	// Table is the name of the table: ASCII letters, digits and underscores, not
 	// first a digit, at most 48 bytes. Defaults to "sessile_sessions".
 	Table string
-	// Schema is the Postgres schema of the table, which the host creates. SQLite has no
+	// Schema is the Postgres schema of the tables, which the host creates. SQLite has no
 	// schemas. Defaults to "", the search_path of the connection.
 	Schema string
 	// NoPreparedStatements sends every statement as text, for poolers that give
@@ -35,7 +35,7 @@ type Config struct {
 	NoPreparedStatements bool
 	// AuditLog adds to a second table, of the same name with _audit after it, an entry
 	// for every creation, use and end of an impersonation, in the transaction of that
-	// change; see [Store.Audit]. Defaults to false.
+	// change; see [Store.Audit]. It needs no migration. Defaults to false.
 	AuditLog bool
 }
 
