@@ -22,26 +22,25 @@ import (
 	"github.com/google/uuid"
 )
 
-// Access tokens are JWTs (RFC 7519) signed with ES256 (RFC 7518, section 3.4) in
-// the profile of RFC 9068. We verify only what we issue: the protected header has
-// to be, byte for byte, one that this ring emits. So there is no header to parse,
-// and algorithm confusion, embedded keys, crit, zip and the like cannot even be
-// expressed.
+// Access tokens are JWTs (RFC 7519) signed with ES256 (RFC 7518, section 3.4) in the profile of RFC
+// 9068. We verify only what we issue: the protected header must be, byte for byte, one that this
+// ring emits. So there is no header to parse, and algorithm confusion, embedded keys, crit, zip and
+// the like cannot even be expressed.
 
 const (
 	// maxAccessToken is the size limit in bytes, at issue and at verification; it
 	// keeps a token and its header line inside the limits of common proxies.
 	maxAccessToken = 4096
 	signatureLen   = 64
-	// minFreshness is how long a fresh token lives at least, where the configured
-	// lifetime allows: the published SDK refuses one with less than 20 s.
+	// minFreshness is how long a fresh token lives at least, if the configured lifetime allows: the
+	// published SDK refuses one with less than 20 s.
 	minFreshness = 30 * time.Second
-	// maxIssuedAhead is how far in the future an iat may lie: another replica's
-	// clock may be ahead of ours. Only exp decides over a token's end.
+	// maxIssuedAhead is how far in the future an iat may lie: another replica's clock may be ahead.
+	// Only exp decides when a token ends.
 	maxIssuedAhead = time.Minute
-	// branchID is the branch of the x-stack family that we serve.
+	// branchID is the only branch of the x-stack family.
 	branchID = "main"
-	// maxNumericDate is the year 9999. Beyond it time.Time no longer marshals.
+	// maxNumericDate is the end of the year 9999. Beyond it time.Time no longer marshals.
 	maxNumericDate = 253402300799
 )
 
@@ -92,7 +91,7 @@ func newAccessKey(signer crypto.Signer) (*accessKey, error) {
 	}, nil
 }
 
-// jwkSet is the public half of all keys (RFC 7517, section 5).
+// jwkSet returns the public half of all keys (RFC 7517, section 5).
 func (r *ring) jwkSet() ([]byte, error) {
 	set := struct {
 		Keys []jwk `json:"keys"`
@@ -112,7 +111,7 @@ func (r *ring) sign(payload []byte) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	// A signer answers in ASN.1, JWS wants r ‖ s in 32 bytes each.
+	// A signer answers in ASN.1. JWS has r ‖ s in 32 bytes each.
 	var point struct{ R, S *big.Int }
 	rest, err := asn1.Unmarshal(der, &point)
 	if err != nil || len(rest) > 0 || point.R.Sign() <= 0 || point.S.Sign() <= 0 ||
@@ -125,8 +124,7 @@ func (r *ring) sign(payload []byte) (string, error) {
 	return input + "." + segmentEncoding.EncodeToString(signature[:]), nil
 }
 
-// open checks a token's form and signature and returns its payload, of which
-// nothing was looked at before. ok is false whatever is wrong.
+// open checks a token's form and signature, and returns its payload without reading it.
 func (r *ring) open(token string) (payload []byte, ok bool) {
 	if len(token) > maxAccessToken || strings.ContainsAny(token, "\r\n") {
 		return nil, false // the decoder skips line breaks even when strict
@@ -160,8 +158,8 @@ func verifyES256(public *ecdsa.PublicKey, digest, signature []byte) bool {
 	return ecdsa.Verify(public, digest, new(big.Int).SetBytes(signature[:32]), new(big.Int).SetBytes(signature[32:]))
 }
 
-// tokenClaims are the claims of every access token, in the order in which they are
-// written. What is said of the user follows: stackClaims or userClaims.
+// tokenClaims are the claims of every access token, in the order in which they are written. Those
+// about the user follow: stackClaims or userClaims.
 type tokenClaims struct {
 	Issuer           string   `json:"iss"`
 	Subject          string   `json:"sub"`
@@ -184,9 +182,8 @@ type userClaims struct {
 	EmailVerified bool   `json:"email_verified,omitempty"`
 }
 
-// stackClaims follow in the tokens of a Manager with [Config.ProjectID]. Those without a
-// value are null and not absent: the published SDK takes a token that lacks one for no
-// token.
+// stackClaims follow in the tokens of a Manager with [Config.ProjectID]. Those without a value are
+// null and not absent: the published SDK does not accept a token that lacks one.
 type stackClaims struct {
 	ProjectID        string  `json:"project_id"`
 	BranchID         string  `json:"branch_id"`
@@ -275,8 +272,8 @@ func (m *Manager) tokenClaims(s Session, issued, expires time.Time) tokenClaims 
 		SessionExpiresAt: s.ExpiresAt.Unix(),
 	}
 	if !s.AuthTime.IsZero() {
-		// No further ahead than we would accept: this clock may be behind that of the
-		// replica where the user has authenticated.
+		// No further ahead than verification allows: this clock may be behind that of the replica
+		// that authenticated the user.
 		at := min(s.AuthTime.Unix(), issued.Add(maxIssuedAhead).Unix())
 		claims.AuthTime = &at
 	}
@@ -331,10 +328,9 @@ func joinObjects(object, more []byte) []byte {
 	return append(append(object[:len(object)-1], ','), more[1:]...)
 }
 
-// accessExpiry caps an access token's life at the end of its session, but lets a
-// fresh token of an ordinary session live for minFreshness. Our own verification
-// refuses from the session's end on; an impersonation's token never passes it for
-// anybody.
+// accessExpiry caps an access token's life at the end of its session, but lets a fresh token of an
+// ordinary session live for minFreshness. Our own verification refuses it from the session's end
+// on. An impersonation's token never passes its session's end.
 func (m *Manager) accessExpiry(s Session, now time.Time) time.Time {
 	full := now.Add(m.cfg.AccessTokenTTL)
 	expires := full
@@ -350,15 +346,15 @@ func (m *Manager) accessExpiry(s Session, now time.Time) time.Time {
 	return expires.Truncate(time.Second)
 }
 
-// What a user may call themselves must not make the token too long, which would keep
-// them from signing in. The limits are in bytes of JSON. That of an address is above
-// what mail can have (RFC 5321, section 4.5.3.1).
+// A name must not make the token so long that its user cannot sign in. The limits are in bytes of
+// JSON. That of an address is above the limit of mail (RFC 5321, section 4.5.3.1).
 const (
 	maxNameClaim  = 255
 	maxEmailClaim = 320
 )
 
-// cutEncoded returns as much of s as has limit bytes in a claim, without its quotes.
+// cutEncoded returns the longest beginning of s that has at most limit bytes in a claim, without
+// its quotes.
 func cutEncoded(s string, limit int) string {
 	encoded := 0
 	for i := 0; i < len(s); {
@@ -371,7 +367,7 @@ func cutEncoded(s string, limit int) string {
 	return s
 }
 
-// encodedLen is how long a rune of size bytes is in what encodeClaims writes.
+// encodedLen returns the length of a rune of size bytes in what encodeClaims writes.
 func encodedLen(r rune, size int) int {
 	switch {
 	case r == '"', r == '\\', r == '\b', r == '\f', r == '\n', r == '\r', r == '\t':
@@ -383,8 +379,8 @@ func encodedLen(r rune, size int) int {
 	}
 }
 
-// encodeClaims is json.Marshal, but leaves <, > and & as they are: in a token nobody
-// takes them for HTML, and six bytes each are dear.
+// encodeClaims is json.Marshal, but keeps <, > and & as they are: a token is not HTML, and an
+// escape has six bytes.
 func encodeClaims(v any) ([]byte, error) {
 	var b bytes.Buffer
 	encoder := json.NewEncoder(&b)
@@ -400,7 +396,7 @@ func orNull(s string) *string {
 	return &s
 }
 
-// parseAccess checks everything about an access token but its end and revocation.
+// parseAccess checks an access token, except for its end and revocation.
 func (m *Manager) parseAccess(ctx context.Context, token string) (Identity, error) {
 	payload, ok := m.ring.open(token)
 	if !ok {
@@ -418,11 +414,11 @@ func (m *Manager) parseAccess(ctx context.Context, token string) (Identity, erro
 	return id, nil
 }
 
-// addressed reports whether claims are those of a token for this service, under its name
-// or a former one. Another service may share the secrets.
+// addressed reports whether claims are those of a token for this service, under its name or a
+// former one. Another service may share the secrets.
 //
-// A token has all claims of the x-stack family or none, and both forms count whether
-// [Config.ProjectID] is set or not: the tokens of before go on when a host sets it.
+// A token has all claims of the x-stack family or none. Both forms count whether [Config.ProjectID]
+// is set or not, so that older tokens go on when a host sets it.
 func (m *Manager) addressed(claims jsonObject) bool {
 	client := claims.text("client_id")
 	return claims.is("iss", m.cfg.Issuer) && slices.Contains(m.audiences, claims.text("aud")) &&
@@ -431,8 +427,8 @@ func (m *Manager) addressed(claims jsonObject) bool {
 			claims.is("project_id", client) && claims.is("branch_id", branchID))
 }
 
-// readClaims reads the claims of a payload whose signature is good, and holds them to
-// what we issue: the key may have leaked. It returns what it has read in any case.
+// readClaims reads the claims of a payload whose signature is good, and checks that we would issue
+// them: the key may have leaked. It returns what it has read even if ok is false.
 func readClaims(claims jsonObject) (id Identity, issued time.Time, ok bool) {
 	id = Identity{Access: AccessClient, UserID: claims.text("sub"), SessionID: claims.text("sid")}
 	ok = validUserID(id.UserID) && validSessionID(id.SessionID) && sameSession(claims, id.SessionID)

@@ -9,26 +9,24 @@ import (
 	"time"
 )
 
-// Cookies sets cookie mode: the server keeps a browser's tokens in cookies that no
-// script can read, and refreshes them. After the host has signed a user in it calls
-// [Manager.SetCookies]; from then on the middlewares and our endpoints take the
-// access token from its cookie where a request has no credentials in a header.
+// Cookies sets cookie mode: the server keeps a browser's tokens in cookies that no script can read,
+// and refreshes them. The host calls [Manager.SetCookies] after it has signed a user in. From then
+// on the middlewares and our endpoints take the access token from its cookie if a request has no
+// credentials in a header.
 //
-// Where the access token has run out, the middlewares refresh on the way through and
-// set new cookies on the answer; concurrent requests share one refresh. That needs an
-// overlap ([Rotation]). Cookies that have died are cleared. A request of an unsafe
-// method that only cookies authenticate has to come from the same origin, by
-// [http.CrossOriginProtection]; one with a token in a header does not.
+// If the access token has run out, the middlewares refresh on the way through and set new cookies
+// on the answer; concurrent requests share one refresh. That needs an overlap ([Rotation]). Dead
+// cookies are cleared. A request of an unsafe method that only cookies authenticate must come from
+// the same origin, by [http.CrossOriginProtection]; one with a token in a header need not.
 //
-// An impersonation has cookies of its own next to the user's. While they are there
-// they count; the user's own are refreshed with them, so that acting for long does not
-// leave the user's session idle. The request that finds them dead is refused and clears them, so that it
-// is never done to the user's own account; from the next one on the user's count.
+// An impersonation has cookies of its own next to the user's, and they count as long as they are
+// there. The user's own are refreshed with them, so that the user's session does not fall idle
+// during a long impersonation. The request that finds them dead is refused and clears them, so that
+// it is never done to the user's own account; from the next request on the user's own count.
 //
-// All cookies are HttpOnly, Secure and SameSite=Lax, with Path=/ and the prefix
-// __Host-, so no other host can set them: __Host-sessile_access,
-// __Host-sessile_refresh, and for impersonations __Host-sessile_acting_access and
-// __Host-sessile_acting_refresh.
+// All cookies are HttpOnly, Secure and SameSite=Lax, with Path=/ and the prefix __Host-, so no
+// other host can set them: __Host-sessile_access, __Host-sessile_refresh, and for impersonations
+// __Host-sessile_acting_access and __Host-sessile_acting_refresh.
 type Cookies struct {
 	// Enabled switches cookie mode on. Defaults to false: cookies are not looked at.
 	Enabled bool
@@ -37,23 +35,22 @@ type Cookies struct {
 	// digits, '-' and '_', without "_acting" at its end. Defaults to "sessile".
 	Name string
 
-	// RefreshPath is where alone browsers send the refresh cookie: the path of our
-	// endpoint as browsers see it, or of a folder above. The middlewares never see it
-	// and do not refresh; the page has to call the endpoint. Sign-out by cookie needs
-	// it, too, once the access token has run out: "/auth/sessions/current" covers
-	// both, behind the prefix where the API is mounted. The cookie is then called __Secure-…, a
-	// name that neighbouring hosts of the domain can set, too. Defaults to none.
+	// RefreshPath is the only path to which browsers send the refresh cookie: that of our endpoint
+	// as browsers see it, or of a folder above. The middlewares never see the cookie and do not
+	// refresh; the page must call the endpoint. Sign-out by cookie needs the cookie, too, once the
+	// access token has run out: "/auth/sessions/current", after the prefix of the API, covers both.
+	// The cookie is then called __Secure-…, a name that neighbouring hosts of the domain can set,
+	// too. Defaults to none.
 	RefreshPath string
 
-	// InsecureCookie is for development over plain http, where browsers take no
-	// Secure cookie from any host but localhost: it drops Secure, and with it the
-	// prefixes. With it anybody on the network can take the session, and any
-	// neighbouring host can plant one; it MUST NOT be set in production. Defaults to
-	// false.
+	// InsecureCookie is for development over plain http, over which browsers accept no Secure
+	// cookie from any host but localhost. It drops Secure, and with it the prefixes. With it
+	// anybody on the network can take the session, and any neighbouring host can plant one; it MUST
+	// NOT be set in production. Defaults to false.
 	InsecureCookie bool
 }
 
-// faults are pairs of a field and what is wrong with it.
+// faults returns pairs of a field and its fault.
 func (c Cookies) faults() (faults [][2]string) {
 	if !c.Enabled {
 		if c != (Cookies{}) {
@@ -85,18 +82,18 @@ func validCookiePath(p string) bool {
 		!strings.ContainsFunc(p, func(r rune) bool { return r <= ' ' || r > '~' || r == ';' || r == ',' })
 }
 
-// actingMiddle stands in the names of an impersonation's cookies behind Cookies.Name.
+// actingMiddle follows Cookies.Name in the names of an impersonation's cookies.
 const actingMiddle = "_acting"
 
-// cookiePair is the names of the cookies of one session.
+// cookiePair holds the names of the cookies of one session.
 type cookiePair struct{ access, refresh string }
 
-// cookieMode is Cookies in use.
+// cookieMode is what a Manager makes of Cookies.
 type cookieMode struct {
 	own, acting cookiePair
 	refreshPath string
 	secure      bool
-	// through is whether the middlewares refresh.
+	// through is true if the middlewares refresh.
 	through     bool
 	crossOrigin http.CrossOriginProtection
 
@@ -131,8 +128,8 @@ func newCookieMode(c Cookies) *cookieMode {
 	return mode
 }
 
-// limit is what a token may have so that its cookie is not dropped: browsers take
-// 4,096 bytes for name and value together (RFC 6265bis, section 5.7).
+// limit returns the longest token whose cookie is not dropped, at most most: browsers accept 4,096
+// bytes for name and value together (RFC 6265bis, section 5.7).
 func (c *cookieMode) limit(most int) int {
 	if c == nil {
 		return most
@@ -142,17 +139,17 @@ func (c *cookieMode) limit(most int) int {
 
 var errNoCookieMode = miswired("Config.Cookies is not enabled.")
 
-// SetCookies puts the tokens of a grant into cookies on the answer: after sign-in,
-// [Manager.Redeem] or [Manager.Reauthenticate]. It replaces cookies that are set on
-// w already, and makes w uncacheable. Those of an impersonation go beside the user's
-// own; the user's own put away those of an impersonation, whose session goes on until
-// it ends or expires, as does another session that this browser had. Call it before
-// the answer's header is written: later nothing is set, and no error says so.
+// SetCookies puts the tokens of a grant into cookies on the answer, after sign-in, [Manager.Redeem]
+// or [Manager.Reauthenticate]. It replaces cookies that are set on w already, and keeps the answer
+// out of caches. An impersonation's cookies go next to the user's own. The user's own replace an
+// impersonation's; the session of the impersonation goes on until it ends or expires, and so does
+// another session that this browser had. Call SetCookies before the answer's header is written:
+// later it has no effect, and reports no error.
 //
-// Put [http.CrossOriginProtection] in front of the sign-in: no cookie of ours is there
-// yet to guard it, and another site could sign a visitor in as the attacker.
+// Put [http.CrossOriginProtection] in front of the sign-in. It has no cookie yet that could guard
+// it, and another site could sign a visitor in as the attacker.
 //
-// Errors: cookie mode is off, or the grant has no tokens; nothing is set then.
+// Errors: cookie mode is off, or the grant has no tokens; then nothing is set.
 func (m *Manager) SetCookies(w http.ResponseWriter, g Grant) error {
 	switch {
 	case m.cookies == nil:
@@ -172,17 +169,16 @@ func (m *Manager) setCookies(w http.ResponseWriter, g Grant) {
 	pair := c.pairOf(g.Session.Impersonation)
 	accessLife, refreshLife := g.AccessTokenExpiresAt.Sub(g.AccessTokenIssuedAt), g.Session.ExpiresAt.Sub(m.now())
 	if g.Session.Impersonation {
-		// They stay until a request has been told that it is over. If the browser
-		// dropped them by itself, what was meant for the impersonated user would be
-		// done to the user's own account.
+		// They stay until a request finds the impersonation over. If the browser dropped them by
+		// itself, what was meant for the impersonated user would be done to the user's own account.
 		accessLife, refreshLife = actingLife, actingLife
 	}
 	c.set(w, pair.access, "/", g.AccessToken.Reveal(), accessLife)
 	c.set(w, pair.refresh, c.refreshPath, g.RefreshToken.Reveal(), refreshLife)
 }
 
-// actingLife is how long a browser keeps the cookies of an impersonation, and not how
-// long they are good for. Browsers allow 400 days (RFC 6265bis, section 5.5).
+// actingLife is how long a browser keeps the cookies of an impersonation, not how long they are
+// good. Browsers allow 400 days (RFC 6265bis, section 5.5).
 const actingLife = 365 * 24 * time.Hour
 
 func (c *cookieMode) pairOf(impersonation bool) cookiePair {
@@ -192,8 +188,8 @@ func (c *cookieMode) pairOf(impersonation bool) cookiePair {
 	return c.own
 }
 
-// ClearCookies removes all our cookies from the browser: the user's own and those
-// of an impersonation. It ends no session. Where cookie mode is off it does nothing.
+// ClearCookies removes all our cookies from the browser: the user's own and those of an
+// impersonation. It ends no session. If cookie mode is off, it does nothing.
 func (m *Manager) ClearCookies(w http.ResponseWriter) {
 	if c := m.cookies; c != nil {
 		c.clear(w, c.own)
@@ -201,8 +197,8 @@ func (m *Manager) ClearCookies(w http.ResponseWriter) {
 	}
 }
 
-// ClearImpersonationCookies removes those of an impersonation alone, so that the
-// browser is back in the user's own session.
+// ClearImpersonationCookies removes an impersonation's cookies alone, so that the browser is back
+// in the user's own session.
 func (m *Manager) ClearImpersonationCookies(w http.ResponseWriter) {
 	if c := m.cookies; c != nil {
 		c.clear(w, c.acting)
@@ -214,7 +210,7 @@ func (c *cookieMode) clear(w http.ResponseWriter, pair cookiePair) {
 	c.set(w, pair.refresh, c.refreshPath, "", 0)
 }
 
-// set sets a cookie, or removes it where life is less than a second.
+// set sets a cookie, or removes it if life is less than a second.
 func (c *cookieMode) set(w http.ResponseWriter, name, path, value string, life time.Duration) {
 	cookie := &http.Cookie{ //nolint:gosec // Secure is off only with InsecureCookie
 		Name: name, Value: value, Path: path, MaxAge: int(life / time.Second),
@@ -238,7 +234,7 @@ func isSet(w http.ResponseWriter, name string) bool {
 	})
 }
 
-// setAlready is the value that an answer sets a cookie to.
+// setAlready returns the value to which an answer sets a cookie.
 func setAlready(w http.ResponseWriter, name string) string {
 	for _, line := range w.Header()["Set-Cookie"] {
 		if rest, ok := strings.CutPrefix(line, name+"="); ok {

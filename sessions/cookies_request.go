@@ -8,14 +8,14 @@ import (
 	"strings"
 )
 
-// held is what a browser has sent.
+// held holds the tokens of one session that a browser has sent.
 type held struct {
 	pair            cookiePair
 	access, refresh string
 }
 
-// read returns the cookies of an impersonation, or else the user's own. Errors:
-// ErrNoCredentials; 400 for one that is there twice: somebody has planted one.
+// read returns the cookies of an impersonation, or else the user's own. Errors: ErrNoCredentials;
+// 400 if one is there twice, because somebody has planted one.
 func (c *cookieMode) read(r *http.Request) (held, error) {
 	for _, pair := range []cookiePair{c.acting, c.own} {
 		h, err := pair.read(r)
@@ -38,10 +38,10 @@ func (p cookiePair) read(r *http.Request) (held, error) {
 	return h, nil
 }
 
-// cookieNamed returns the value of a cookie, and how often it is there: what
-// [http.Request.CookiesNamed] does, without a struct for each of thousands. A name has
-// space and tab around it and nothing else: a browser lets anybody set a cookie whose
-// name begins with another kind of space and goes on with __Host-.
+// cookieNamed returns the value of a cookie, and how often it is there. It does what
+// [http.Request.CookiesNamed] does, without a struct for each of thousands of cookies. It trims
+// space and tab from a name and nothing else: a browser lets anybody set a cookie whose name begins
+// with another kind of space and goes on with __Host-.
 func cookieNamed(r *http.Request, name string) (value string, count int) {
 	for _, line := range r.Header["Cookie"] {
 		for pair := range strings.SplitSeq(line, ";") {
@@ -58,7 +58,7 @@ func cookieNamed(r *http.Request, name string) (value string, count int) {
 	return value, count
 }
 
-// readSameOrigin is read, for requests that are not forged.
+// readSameOrigin is read, and refuses requests of another origin.
 func (c *cookieMode) readSameOrigin(r *http.Request) (held, error) {
 	h, err := c.read(r)
 	if err != nil {
@@ -70,7 +70,7 @@ func (c *cookieMode) readSameOrigin(r *http.Request) (held, error) {
 	return h, nil
 }
 
-// deadCookieError is an error of cookies that authenticate nobody.
+// deadCookieError wraps the error of cookies that authenticate nobody.
 type deadCookieError struct{ err error }
 
 func (e *deadCookieError) Error() string { return e.err.Error() }
@@ -115,7 +115,7 @@ func (m *Manager) cookieIdentity(w http.ResponseWriter, r *http.Request, check t
 	return id, err
 }
 
-// cookiesToJudge returns the cookies of r, or what another middleware of ours has already made of them in this answer.
+// cookiesToJudge returns the cookies of r, or what another of our middlewares has already made of them in this answer.
 func (m *Manager) cookiesToJudge(w http.ResponseWriter, r *http.Request) (held, error) {
 	h, err := m.cookies.readSameOrigin(r)
 	if err != nil || w == nil {
@@ -146,13 +146,13 @@ func (m *Manager) checkHeld(r *http.Request, h held, check tokenCheck) (Identity
 	return id, nil
 }
 
-// keepOwn refreshes the user's own cookies of a request that acts, if their access token
-// has run out: otherwise a session whose user acts for long would fall idle meanwhile. It
-// sets them, or clears them if they are dead; the request is done as the impersonation all
-// the same or not at all. An error is only to be looked at if it is ErrUnauthenticated.
+// keepOwn refreshes the user's own cookies of a request that acts, if their access token has run
+// out: otherwise the session of a user who acts for long would fall idle. It sets them, or clears
+// them if they are dead; the request is done as the impersonation all the same or not at all. Only
+// an error that is ErrUnauthenticated matters to the caller.
 func (m *Manager) keepOwn(w http.ResponseWriter, r *http.Request) error {
 	h, twice := m.cookies.own.read(r)
-	set := isSet(w, m.cookies.own.access) // by a middleware of ours further out
+	set := isSet(w, m.cookies.own.access) // by another of our middlewares, further out
 	if set && setAlready(w, m.cookies.own.access) == "" {
 		return ErrSessionEnded
 	}
@@ -181,8 +181,8 @@ func (m *Manager) refreshHeld(w http.ResponseWriter, r *http.Request, h held) (g
 		err = ErrMalformed // planted
 	}
 	if err == nil {
-		// It may have ended since, or been replaced, by another process too, and then
-		// the browser has other cookies by now, which these must not go over.
+		// It may have ended since, or been replaced, perhaps by another process. Then the browser
+		// has other cookies by now, which these must not overwrite.
 		_, over := m.Check(r.Context(), identityOf(grant.Session))
 		if errors.Is(over, ErrUnauthenticated) {
 			return Grant{}, false, &deadCookieError{ErrSessionEnded}
@@ -194,22 +194,22 @@ func (m *Manager) refreshHeld(w http.ResponseWriter, r *http.Request, h held) (g
 		return Grant{}, false, err
 	case errors.Is(err, errUserRefused) && h.pair == m.cookies.own: // whose session is kept
 	case errors.Is(err, errReplaced):
-		// The browser has the next session's cookies by now, or soon.
+		// The browser has the next session's cookies now, or will have them soon.
 	default:
 		m.cookies.clear(w, h.pair)
 	}
 	return Grant{}, false, &deadCookieError{err}
 }
 
-// refreshByCookie is the refresh endpoint's. Errors: ErrNoCredentials where no refresh
-// cookie came.
+// refreshByCookie does the work of the refresh endpoint for cookies. Errors: ErrNoCredentials if no
+// refresh cookie came.
 func (m *Manager) refreshByCookie(w http.ResponseWriter, r *http.Request) (Grant, error) {
 	h, err := m.cookies.readSameOrigin(r)
 	switch {
 	case err != nil:
 		return Grant{}, err
 	case h.refresh == "" && h.pair == m.cookies.acting:
-		// Nothing can make it go on, and it hides the user's own session.
+		// It can never go on, and it hides the user's own session.
 		m.cookies.clear(w, h.pair)
 		return Grant{}, &deadCookieError{ErrMalformed}
 	case h.refresh == "":
@@ -224,24 +224,24 @@ func (m *Manager) refreshByCookie(w http.ResponseWriter, r *http.Request) (Grant
 	return grant, err
 }
 
-// SignOutBrowser ends the session that the cookies of r name, returns it, and clears
-// the cookies even if it fails. It is what our endpoint does, for the host's own form; put
-// no middleware in front that refuses, or a dead session could not sign out. If the
-// browser acts as a user, that alone ends, even if it was over already, and its own
-// session is back. A token in a cookie that is not its own names nothing.
+// SignOutBrowser ends the session that the cookies of r name, returns it, and clears the cookies
+// even if it fails. It is what our endpoint does, for the host's own form. Put no middleware in
+// front of it that refuses, or a dead session could not sign out. If the browser acts as a user,
+// only the impersonation ends, even if it was over already, and the browser's own session is back.
+// A token that is in the wrong cookie names nothing.
 //
-// Under [Cookies].RefreshPath the route has to be below that path: elsewhere a browser
-// whose access token has run out sends nothing to end, and the session lives on.
+// With [Cookies].RefreshPath the route must be below that path: elsewhere a browser whose access
+// token has run out sends nothing to end, and the session lives on.
 //
-// Errors: [ErrCrossOrigin], and then nothing has happened; [ErrNoCredentials],
-// [ErrNotFound], [ErrMalformed] if the cookies name nothing to end; an [*APIError]
-// for cookies that are there twice; [ErrUnavailable], after which the session may be
-// live still; another one if cookie mode is off.
+// Errors: [ErrCrossOrigin], and then nothing has happened; [ErrNoCredentials], [ErrNotFound],
+// [ErrMalformed] if the cookies name nothing to end; an [*APIError] for cookies that are there
+// twice; [ErrUnavailable], after which the session may still be live; another one if cookie mode is
+// off.
 func (m *Manager) SignOutBrowser(w http.ResponseWriter, r *http.Request) (Session, error) {
 	if m.cookies == nil {
 		return Session{}, errNoCookieMode
 	}
-	// First, because a request that another origin has sent comes without cookies.
+	// This comes first, because a request that another origin has sent has no cookies.
 	if err := m.cookies.crossOrigin.Check(r); err != nil {
 		return Session{}, fmt.Errorf("%w: %w", ErrCrossOrigin, err)
 	}
@@ -254,8 +254,8 @@ func (m *Manager) SignOutBrowser(w http.ResponseWriter, r *http.Request) (Sessio
 	return m.endHeld(m.askedBy(r), h)
 }
 
-// endHeld ends the session of the access token, or else of the refresh token. One that
-// was put into the cookie of another kind of session names nothing.
+// endHeld ends the session of the access token, or else of the refresh token. A token in the cookie
+// of another kind of session names nothing.
 func (m *Manager) endHeld(ctx context.Context, h held) (Session, error) {
 	if caller, err := m.parseAccess(ctx, h.access); err == nil && m.cookies.pairOf(caller.Impersonation) == h.pair {
 		return m.SignOut(ctx, caller)
@@ -284,9 +284,9 @@ type flight struct {
 	err   error
 }
 
-// refreshOnce is Refresh, once for all who present a token at the same time. A
-// browser sends many requests when a page loads. It goes on when the client of the
-// first of them hangs up, for the others' sake from the start.
+// refreshOnce is Refresh, once for all requests that present a token at the same time: a browser
+// sends many when a page loads. It goes on if the client of the first request disconnects, because
+// the others wait for it.
 func (m *Manager) refreshOnce(ctx context.Context, token string, client Client) (Grant, error) {
 	if err := ctx.Err(); err != nil {
 		return Grant{}, unavailable("refresh", err)
@@ -307,7 +307,7 @@ func (m *Manager) refreshOnce(ctx context.Context, token string, client Client) 
 			return Grant{}, unavailable("refresh", ctx.Err())
 		}
 	}
-	defer func() { // also when a hook of the host panics
+	defer func() { // even if a hook of the host panics
 		c.mu.Lock()
 		delete(c.flights, token)
 		c.mu.Unlock()

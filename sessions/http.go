@@ -9,16 +9,15 @@ import (
 	"strings"
 )
 
-// Handler serves the HTTP API of a [Manager]; docs/http-api.md describes it, and
-// the embedded openapi.yaml is served by it.
+// Handler serves the HTTP API of a [Manager], which docs/http-api.md describes, and the embedded
+// openapi.yaml.
 //
-// Mount it whole, and it owns its prefix: unknown paths and methods are answered
-// by it, as JSON.
+// Mount it whole, and it owns its prefix: it answers unknown paths and methods itself, as JSON.
 //
 //	mux.Handle("/api/v1/", http.StripPrefix("/api/v1", handler))
 //
-// Or register its routes one by one with [Handler.Register], or put single
-// endpoints where you want them:
+// Or register its routes one by one with [Handler.Register], or register single endpoints at paths
+// of your own:
 //
 //	mux.Handle("POST /support/impersonate", handler.Create())
 //
@@ -35,13 +34,12 @@ func NewHandler(m *Manager) *Handler {
 	return h
 }
 
-// ServeHTTP serves all routes. It never redirects, and it refuses with 404 a path
-// that is not already clean: a redirect would take credentials to a path that
-// something in front may have judged differently.
+// ServeHTTP serves all routes. It never redirects, and it refuses a path that is not already clean
+// with 404: a redirect would take credentials to a path that a proxy may have judged differently.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var (
 		allow []string
-		there []Route // what there is at this path
+		there []Route // the routes at this path
 	)
 	if p := r.URL.Path; r.URL.RawPath == "" && strings.HasPrefix(p, "/") && path.Clean(p) == p {
 		for _, route := range h.routes {
@@ -73,9 +71,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}).ServeHTTP(w, r)
 }
 
-// Register registers every route at mux under prefix, which is "" or begins with a
-// slash and does not end with one. Unknown paths and methods stay the mux's, which
-// redirects paths that are not clean.
+// Register registers every route at mux under prefix, which is "" or begins with a slash and does
+// not end with one. The mux answers unknown paths and methods, and redirects paths that are not
+// clean.
 func (h *Handler) Register(mux *http.ServeMux, prefix string) {
 	for _, route := range h.routes {
 		mux.Handle(route.Method+" "+prefix+route.Pattern, route.Handler)
@@ -89,8 +87,8 @@ func methodNotAllowed(allow []string) error {
 	}
 }
 
-// endpoint makes a handler of a function that answers, or returns an error before
-// it has written anything. A nil methods allows all.
+// endpoint makes a handler of a function that answers, or returns an error before it has written
+// anything. If methods is nil, every method is allowed.
 func (h *Handler) endpoint(methods []string, serve func(http.ResponseWriter, *http.Request) error) http.Handler {
 	return h.endpointWith(methods, serve, isStackRequest, h.m.WriteError)
 }
@@ -123,13 +121,13 @@ func (h *Handler) endpointWith(
 				panic(p)
 			}
 			e := NewAPIError(h.m.logPanic(r.Context(), p, slog.String("request_id", id)))
-			if answering { // it was the one that writes refusals, and some may be out
+			if answering { // writeError has panicked, and may have written already
 				panic(http.ErrAbortHandler)
 			}
 			e.Logged, answering = true, true
 			writeError(w, r, e)
 		}
-		defer recovered() // from the other one
+		defer recovered() // a panic of the first recovered
 		defer recovered()
 		if methods != nil && !serves(methods, r.Method) {
 			fail(methodNotAllowed(methods))

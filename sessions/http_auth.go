@@ -11,33 +11,33 @@ import (
 	"strings"
 )
 
-// Authenticate says who makes a request, by one of these, the first that is there:
-// the headers of the x-stack or x-hexclave family; Authorization: Bearer with a
-// server key, an admin key or an access token; the cookies of [Config.Cookies]. An
-// access token is checked as far as the dial says, also where it came beside a key.
-// It writes nothing, so it does not refresh cookies that have run out; [Manager.Admit],
-// of which the middleware packages are made, does.
+// Authenticate returns who makes a request. It reads the credentials from the first of these that
+// has any: with [Config.ProjectID] the headers of the x-stack or x-hexclave family; Authorization:
+// Bearer with a server key, an admin key or an access token; and the cookies of [Config.Cookies].
+// The dial says how an access token is checked, even if it comes next to a key. Authenticate writes
+// nothing, so it does not refresh cookies that have run out; [Manager.Admit], on which the
+// middleware packages stand, does.
 //
-// A client that names its access type and sends no access token has an identity
-// without a user. Errors: [ErrNoCredentials] where the request has none;
-// [*APIError], [ErrInvalidToken], [*ExpiredError], [ErrCrossOrigin], [ErrUnavailable].
+// A client of the family that sends no access token has an identity without a user. Errors:
+// [ErrNoCredentials] if the request has none; [*APIError], [ErrInvalidToken], [*ExpiredError],
+// [ErrCrossOrigin], [ErrUnavailable].
 func (m *Manager) Authenticate(r *http.Request, dial Revocation) (Identity, error) {
 	return m.authenticate(nil, r, m.checkOf(dial))
 }
 
-// askedBy is the context of a request for a tokenCheck, which may report who made it.
+// askedBy returns the context of a request for a tokenCheck, which may report who made it.
 func (m *Manager) askedBy(r *http.Request) context.Context {
 	return context.WithValue(r.Context(), clientKey{}, func() Client { return m.RequestClient(r) })
 }
 
-// authenticate leaves the access token to check. Cookies that have run out are
-// refreshed where w is not nil.
+// authenticate is Authenticate with a tokenCheck. It refreshes cookies that have run out, unless w
+// is nil.
 func (m *Manager) authenticate(w http.ResponseWriter, r *http.Request, check tokenCheck) (Identity, error) {
 	id, _, err := m.authenticateBy(w, r, check)
 	return id, err
 }
 
-// authenticateBy is authenticate, and reports whether it was by cookie.
+// authenticateBy is authenticate, and also reports whether it was by cookie.
 func (m *Manager) authenticateBy(
 	w http.ResponseWriter, r *http.Request, check tokenCheck,
 ) (id Identity, byCookie bool, err error) {
@@ -59,7 +59,7 @@ func (m *Manager) authenticateBy(
 	return id, byCookie, nil
 }
 
-// headerOf returns the header of w, or one of no use where there is no w.
+// headerOf returns the header of w. If w is nil, it returns one that nobody reads.
 func headerOf(w http.ResponseWriter) http.Header {
 	if w == nil {
 		return http.Header{}
@@ -67,25 +67,24 @@ func headerOf(w http.ResponseWriter) http.Header {
 	return w.Header()
 }
 
-// startPrivate keeps an answer out of shared caches, unless the handler behind says
-// otherwise: they know of Authorization by themselves (RFC 9111, section 3.5), and of
-// no other credential.
+// startPrivate keeps an answer out of shared caches, unless a later handler says otherwise. Caches
+// know of Authorization by themselves (RFC 9111, section 3.5), and of no other credential.
 func startPrivate(w http.ResponseWriter) {
 	if h := headerOf(w); h.Get("Cache-Control") == "" {
 		h.Set("Cache-Control", "private")
 	}
 }
 
-// hungUp reports whether an error is that of a client that is gone, which is nobody's
-// fault. A deadline is not, nor what else goes wrong while a client gives up.
+// hungUp reports whether an error is that of a client that has disconnected, which is nobody's
+// fault. It is false for a deadline, and for other errors that happen while a client disconnects.
 func hungUp(r *http.Request, err error) bool {
 	return errors.Is(r.Context().Err(), context.Canceled) && errors.Is(err, context.Canceled)
 }
 
-// logRequest logs the cause of a refusal that is the server's fault, once, and returns
-// the refusal, which then says so.
+// logRequest logs the cause of a refusal that is the server's fault, once, and returns the refusal
+// marked as logged.
 func (m *Manager) logRequest(r *http.Request, err error, more ...slog.Attr) error {
-	e := *NewAPIError(err) // a copy: some are shared
+	e := *NewAPIError(err) // a copy, because some are shared
 	if e.Status < 500 || e.Logged || hungUp(r, err) {
 		return err
 	}
@@ -97,8 +96,8 @@ func (m *Manager) logRequest(r *http.Request, err error, more ...slog.Attr) erro
 	return &e
 }
 
-// headerIdentity looks at headers only. With a nil check an access token is not
-// looked at, and no identity comes of it.
+// headerIdentity looks at headers only. If check is nil, an access token is not looked at, and the
+// identity is zero.
 func (m *Manager) headerIdentity(r *http.Request, check tokenCheck) (Identity, error) {
 	id, named, err := m.stackIdentity(r, check)
 	if err != nil || named {
@@ -119,8 +118,8 @@ func (m *Manager) otherCredentials(r *http.Request) (present bool, err error) {
 	return !errors.Is(err, ErrNoCredentials), nil
 }
 
-// explain adds what NewAPIError cannot know: the details of an expired token, and with a
-// project how else a request may name its caller.
+// explain adds what NewAPIError cannot know: the details of an expired token, and with a project
+// how else a request may name its caller.
 func (m *Manager) explain(err error) error {
 	var expired *ExpiredError
 	switch isStack := m.cfg.ProjectID != ""; {
@@ -128,7 +127,7 @@ func (m *Manager) explain(err error) error {
 		e := NewAPIError(expired)
 		e.cause = err
 		e.Details = map[string]any{"expired_at_millis": expired.ExpiredAt.UnixMilli(), "user_id": expired.UserID}
-		if isStack { // the SDK cannot do without
+		if isStack { // the SDK needs them
 			e.Details["project_id"], e.Details["refresh_token_id"] = m.cfg.ProjectID, expired.SessionID
 		} else {
 			e.Details["session_id"] = expired.SessionID
@@ -143,8 +142,8 @@ func (m *Manager) explain(err error) error {
 	return err
 }
 
-// bearerIdentity reads Authorization (RFC 6750, section 2.1). The prefix tells
-// what kind of credential it is, so nothing is tried as two kinds.
+// bearerIdentity reads Authorization (RFC 6750, section 2.1). The prefix distinguishes the kinds of
+// credentials, so no credential is tried as two kinds.
 func (m *Manager) bearerIdentity(r *http.Request, check tokenCheck) (Identity, error) {
 	values := r.Header.Values("Authorization")
 	if len(values) > 1 {
@@ -184,26 +183,26 @@ func (m *Manager) keyIdentity(key string, access AccessType) (Identity, error) {
 	}
 }
 
-// Need is what a route asks of its callers.
+// Need says which callers a route admits.
 type Need int
 
-// What a route can ask.
+// The kinds of routes.
 const (
-	// NeedUser: a good access token, alone or beside a key.
+	// NeedUser admits a good access token, alone or next to a key.
 	NeedUser Need = iota
-	// NeedServer: a server key or an admin key.
+	// NeedServer admits a server key or an admin key.
 	NeedServer
-	// NeedNothing: what is there has to be good.
+	// NeedNothing admits everybody, but credentials that are sent must be good.
 	NeedNothing
 )
 
-// Admit decides whether a request may pass, and returns its context with the
-// identity for [FromContext]. The middleware packages are this and the writing of
-// the refusal. Errors: those of [Manager.Authenticate], and an [*APIError] for
-// credentials that are good but not of the right kind.
+// Admit decides whether a request may pass, and returns its context with the identity for
+// [FromContext]. The middleware packages call it and write the refusal. Errors: those of
+// [Manager.Authenticate], and an [*APIError] for credentials that are good but not of the right
+// kind.
 //
-// It may set Set-Cookie, Cache-Control and Vary on w, which has to be what the handler
-// behind writes to, and writes nothing else.
+// It may set Set-Cookie, Cache-Control and Vary on w, to which the handler after it must write. It
+// writes nothing else.
 func (m *Manager) Admit(w http.ResponseWriter, r *http.Request, need Need, dial Revocation) (context.Context, error) {
 	if m == nil {
 		return nil, errNoManager
@@ -224,11 +223,11 @@ func (m *Manager) admit(w http.ResponseWriter, r *http.Request, need Need, dial 
 	id, err := m.authenticate(w, r, m.checkOf(dial))
 	var dead *deadCookieError
 	switch {
-	// A browser cannot put a dead cookie away by itself.
+	// A browser cannot drop a dead cookie by itself.
 	case need == NeedNothing && (errors.Is(err, ErrNoCredentials) || errors.As(err, &dead)):
 		return context.WithValue(r.Context(), admittedKey{}, admitted{m: m}), nil
 	case err != nil:
-		return nil, m.logRequest(r, err) // here, because the answer hides the cause and a middleware has no log
+		return nil, m.logRequest(r, err) // a middleware has no log, and the answer hides the cause
 	case need == NeedServer && !id.Trusted():
 		return nil, m.insufficientAccess(id, AccessServer, AccessAdmin)
 	case need == NeedUser && !id.HasUser() && id.Access != AccessClient && !isStackRequest(r):

@@ -38,8 +38,8 @@ func readBody(w http.ResponseWriter, r *http.Request, allowed ...string) (media 
 		}
 	}
 	tooLarge := func() error {
-		// Without this net/http waits for more of the body before it answers, and
-		// a client that sends no more keeps us waiting.
+		// Without this, net/http waits for more of the body before it answers, and a client that
+		// sends no more keeps the server waiting.
 		w.Header().Set("Connection", "close")
 		return &APIError{Status: 413, Code: codeBodyTooLarge, Message: "The request body is larger than 64 KiB."}
 	}
@@ -71,7 +71,7 @@ func mediaType(r *http.Request) (string, bool) {
 	return media, !ok || strings.EqualFold(charset, "utf-8")
 }
 
-// isJSON reports whether a Content-Type names JSON, with whatever parameters.
+// isJSON reports whether a Content-Type names JSON, with any parameters.
 func isJSON(contentType string) bool {
 	media, _, _ := strings.Cut(contentType, ";")
 	return strings.EqualFold(strings.TrimSpace(media), mediaJSON)
@@ -162,8 +162,8 @@ func isHex(c byte) bool {
 	return '0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'f'
 }
 
-// query reads the named parameters of r; each may be there once, and has to be
-// properly encoded. Others are ignored.
+// query reads the named parameters of r. Each may be there once, and must be properly encoded.
+// Others are ignored.
 func query(r *http.Request, names ...string) (map[string]string, error) {
 	var s schemaError
 	values, err := url.ParseQuery(r.URL.RawQuery)

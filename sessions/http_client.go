@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// RequestClient returns who made a request, for [CreateParams.Client] of a sign-in and
-// the like: the user agent, and the address that [Config.ClientIP] returns, or else
-// that of the connection, or what [Config.TrustedProxies] say of it.
+// RequestClient returns the user agent and the address of the client that made a request, for
+// [CreateParams.Client] of a sign-in and the like. The address is what [Config.ClientIP] returns,
+// or else that of the connection, or the one that [Config.TrustedProxies] report.
 func (m *Manager) RequestClient(r *http.Request) Client {
 	c := Client{UserAgent: r.UserAgent()}
 	if ip := m.clientIP(r); ip.IsValid() {
@@ -29,9 +29,9 @@ func (m *Manager) clientIP(r *http.Request) netip.Addr {
 	return m.forwardedFor(ip, r.Header.Values("X-Forwarded-For"))
 }
 
-// forwardedFor walks X-Forwarded-For from its end, to which the nearest proxy appends,
-// as long as the address so far is that of a trusted proxy. The header may be huge, and
-// all of it but its end is the client's own text, so it is not split.
+// forwardedFor walks X-Forwarded-For from its end, to which the nearest proxy appends, as long as
+// the address so far is that of a trusted proxy. It does not split the header, which may be huge
+// and, except for its end, is text of the client's own.
 func (m *Manager) forwardedFor(ip netip.Addr, lines []string) netip.Addr {
 	for _, line := range slices.Backward(lines) {
 		for more := true; more; {

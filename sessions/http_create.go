@@ -13,8 +13,8 @@ import (
 	"unicode"
 )
 
-// Create is POST /auth/sessions: a trusted caller names a user and gets a session. A caller by cookie gets the cookies
-// of an impersonation, and no token in the body.
+// Create serves POST /auth/sessions: a trusted caller names a user and gets a session. A caller by
+// cookie gets the cookies of an impersonation, and no token in the body.
 func (h *Handler) Create() http.Handler { return h.endpoint(methods(http.MethodPost), h.create) }
 
 func (h *Handler) create(w http.ResponseWriter, r *http.Request) error {

@@ -53,8 +53,8 @@ const (
 	headerActualStatus, headerOverride = "Actual-Status", "Override-Error-Status"
 )
 
-// unknownToSDK are the codes that go without the known-error header: the
-// published SDK answers a code it does not know with an appeal to update it.
+// unknownToSDK are the codes that go without the known-error header. The published SDK answers a
+// code that it does not know with an appeal to update it.
 var unknownToSDK = map[string]bool{
 	codeSessionNotFound: true, codeForbidden: true, codeImpersonationNotAllowed: true,
 	codeHandoffCodeNotFoundOrExpired: true, codeInsufficientUserAuthentication: true, codeNotFound: true,
@@ -62,29 +62,28 @@ var unknownToSDK = map[string]bool{
 	codeBodyTooLarge:     true, codeUnsupportedMediaType: true, codeTemporarilyUnavailable: true, codeInternal: true,
 }
 
-// APIError is an error as the HTTP API answers it: {"code", "error", "details"?}.
-// A host that serves routes of its own to the published SDK returns it through
-// [WriteError], or from an Echo handler through the adapter.
+// APIError is an error as the HTTP API answers it: {"code", "error", "details"?}. A host returns
+// one from routes of its own through [WriteError], or from an Echo handler through the adapter.
 type APIError struct {
 	// Status is the HTTP status.
 	Status int `json:"-"`
-	// Code is for programs, one of the constants of this package or the host's.
+	// Code is for programs: one of those in docs/http-api.md, or the host's own.
 	Code string `json:"code"`
-	// Message is for people; it is shown to the caller.
+	// Message is for people. The caller sees it.
 	Message string `json:"error"`
-	// Details has what a program may want to know about this code.
+	// Details holds what a program may need to know about this code.
 	Details map[string]any `json:"details,omitempty"`
-	// Logged is true if the cause went to [Config.Logger] already, or was left out there
-	// as one of many of its kind: an app that logs its errors in one place leaves this
-	// one out.
+	// Logged is true if the cause went to [Config.Logger] already, or was left out there as one of
+	// many of its kind. An app that logs its errors in one place leaves this one out.
 	Logged bool `json:"-"`
 
 	cause     error
 	challenge string // the error code of the Bearer challenge (RFC 6750, section 3.1)
-	maxAge    int64  // its max_age, in seconds (RFC 9470, section 3); 0 is none
-	oauth     string // the error code of RFC 6749, section 5.2, where it is not the usual one
+	maxAge    int64  // its max_age, in seconds (RFC 9470, section 3), or 0
+	oauth     string // the error code of RFC 6749, section 5.2, if it is not the usual one
 	allow     string
-	// plain: a Manager without a project refuses, so the x-stack family is not answered.
+	// plain is set if a Manager without a project refuses: then the answer has no header of the
+	// x-stack family.
 	plain bool
 }
 
@@ -92,7 +91,7 @@ func (e *APIError) Error() string { return e.Code + ": " + e.Message }
 
 func (*APIError) ofSessions() {}
 
-// kind tells errors without a cause apart in the log; one with a cause has the kind of that.
+// kind distinguishes errors without a cause in the log. One with a cause has the kind of its cause.
 func (e *APIError) kind() string {
 	if e.cause != nil {
 		return ""
@@ -100,9 +99,9 @@ func (e *APIError) kind() string {
 	return e.Code + "|" + e.Message
 }
 
-// MarshalJSON writes the body of the answer. It says what encoding/json would do by
-// itself, for frameworks that show an error's text unless it knows its JSON: Echo's
-// own error handler is one.
+// MarshalJSON writes the body of the answer. It does what encoding/json would do by itself, for
+// frameworks that show an error's text unless it implements json.Marshaler, as Echo's own error
+// handler does.
 func (e *APIError) MarshalJSON() ([]byte, error) {
 	type body APIError // without methods, or this would not end
 	return json.Marshal((*body)(e))
@@ -111,8 +110,8 @@ func (e *APIError) MarshalJSON() ([]byte, error) {
 // Unwrap returns the error that e was made of, or nil.
 func (e *APIError) Unwrap() error { return e.cause }
 
-// answers is the one table from errors to answers. The first match counts, so
-// leaves stand before their branch.
+// answers is the one table from errors to answers. The first match counts, so leaves stand before
+// their branch.
 var answers = []struct {
 	err     error
 	status  int
@@ -160,8 +159,8 @@ var answers = []struct {
 	{ErrUnavailable, 503, codeTemporarilyUnavailable, "Temporarily unavailable, try again.", "", ""},
 }
 
-// NewAPIError says how the HTTP API answers err. What it does not know becomes a
-// 500 whose message says nothing of the cause.
+// NewAPIError returns the answer of the HTTP API to err. An error that it does not know becomes a
+// 500 whose message does not show the cause.
 func NewAPIError(err error) *APIError {
 	var api *APIError
 	if errors.As(err, &api) {
@@ -193,7 +192,7 @@ func NewAPIError(err error) *APIError {
 		case a.code == codeTemporarilyUnavailable:
 			e.Details = map[string]any{"retry": true}
 		case a.code == codeSchemaError:
-			// What follows names the field, and nothing but the caller's own input.
+			// The rest of the text names the field, and holds nothing but the caller's own input.
 			if _, what, ok := strings.Cut(err.Error(), ErrInvalidParams.Error()+": "); ok {
 				e.Message = "A parameter is not valid: " + what + "."
 			}
@@ -204,10 +203,9 @@ func NewAPIError(err error) *APIError {
 	return &APIError{Status: 500, Code: codeInternal, Message: "Internal error.", cause: err}
 }
 
-// SetHeader sets what e says in headers, for an answer to r: the request id, the
-// Bearer challenge with a 401, Retry-After with a 503, Allow with a 405, that no
-// cache may keep it, and the request id and known-error headers of the x-stack
-// family where r belongs to it.
+// SetHeader sets the headers of an answer to r: the request id, the Bearer challenge of a 401,
+// Retry-After of a 503, Allow of a 405, and no-store. If r belongs to the x-stack family, it also
+// sets the family's request id and known error.
 func (e *APIError) SetHeader(h http.Header, r *http.Request) {
 	id := requestID(h)
 	if e.Status == http.StatusUnauthorized || e.challenge != "" {
@@ -228,7 +226,7 @@ func (e *APIError) SetHeader(h http.Header, r *http.Request) {
 	}
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
-	// The guards know of the Manager by the context only.
+	// The guards know the Manager by the context only.
 	a, _ := r.Context().Value(admittedKey{}).(admitted)
 	if isStackRequest(r) && !e.plain && (a.m == nil || a.m.cfg.ProjectID != "") {
 		setStackHeader(h, headerRequestID, id)
@@ -258,19 +256,19 @@ func quotable(text string) string {
 	}, text)
 }
 
-// WriteError answers r with err, in the form and with the headers of our own
-// endpoints. An [*APIError] is answered as it is; for all else see [NewAPIError],
-// which hides the cause of a 5xx. WriteError does not log it; [Manager.WriteError] does.
+// WriteError answers r with err, in the form and with the headers of our own endpoints. It writes
+// an [*APIError] as it is, and any other error as [NewAPIError] has it, which hides the cause of a
+// 5xx. WriteError does not log the cause; [Manager.WriteError] does.
 func WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	e := NewAPIError(err)
 	e.SetHeader(w.Header(), r)
 	writeJSON(w, e.Status, e)
 }
 
-// WriteError answers r with err in the app's own form, [Config.WriteError], or without
-// one as the function WriteError does. The middlewares and the mounted routes call it;
-// call it on the host's own routes for refusals of the same form. The cause of a 5xx
-// goes to [Config.Logger], unless it is [APIError].Logged.
+// WriteError answers r with err in the app's own form, [Config.WriteError], or else as the function
+// WriteError does. The middlewares and the mounted routes call it. Call it on the host's own routes
+// for refusals of the same form. The cause of a 5xx goes to [Config.Logger], unless the error is
+// [APIError].Logged.
 func (m *Manager) WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	if m != nil {
 		r = m.heard(r)
@@ -280,7 +278,7 @@ func (m *Manager) WriteError(w http.ResponseWriter, r *http.Request, err error) 
 		WriteError(w, r, err)
 		return
 	}
-	e := *NewAPIError(err) // a copy: some are shared, and it is the app's to change
+	e := *NewAPIError(err) // a copy, because some are shared and the app may change it
 	e.SetHeader(w.Header(), r)
 	m.cfg.WriteError(w, r, &e)
 }
@@ -288,20 +286,20 @@ func (m *Manager) WriteError(w http.ResponseWriter, r *http.Request, err error) 
 // writeJSON answers with a body that no cache keeps.
 func writeJSON(w http.ResponseWriter, status int, body any) {
 	text, err := json.Marshal(body)
-	if err != nil { // a value of the host's in APIError.Details
+	if err != nil { // the host's own value in APIError.Details
 		status, text = http.StatusInternalServerError, []byte(`{"code":"INTERNAL","error":"Internal error."}`)
 	}
 	h := w.Header()
 	h.Set("Content-Type", "application/json; charset=utf-8")
 	h.Set("Content-Length", strconv.Itoa(len(text)))
-	h.Set("Cache-Control", "no-store") // whatever outer middleware thinks of caching
+	h.Set("Cache-Control", "no-store") // outer middleware may have set another
 	h.Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
-	_, _ = w.Write(text) // the client is gone: nobody is left to tell
+	_, _ = w.Write(text) // if it fails, the client is gone
 }
 
-// maxProblems is how many problems of a request are listed. The first few say what
-// is wrong, and the answer to a small request must not be a large one.
+// maxProblems is how many problems of a request an answer lists. The first few show what is wrong,
+// and the answer to a small request must not be large.
 const maxProblems = 10
 
 // schemaError collects the problems of a request.
@@ -334,9 +332,9 @@ func (s *schemaError) answer(r *http.Request) *APIError {
 	return &APIError{Status: 400, Code: codeSchemaError, Message: message, Details: map[string]any{"message": message}}
 }
 
-// shownPath is a path as errors show it: segments of our own patterns and ids are
-// kept, anything else is cut out. A credential that was put into the path by mistake
-// must not come back in a text that clients log.
+// shownPath returns a path as errors show it. It keeps segments of our own patterns and ids, and
+// cuts out everything else: a credential that was put into the path by mistake must not come back
+// in a text that clients log.
 func shownPath(path string) string {
 	var b strings.Builder
 	for segment := range strings.SplitSeq(strings.TrimPrefix(path, "/"), "/") {
@@ -351,7 +349,7 @@ func shownPath(path string) string {
 	return b.String()
 }
 
-// segments are those of the patterns of our routes.
+// segments are the segments of the patterns of our routes.
 var segments = []string{
 	"auth", "sessions", "current", "refresh", "redeem", "oauth", "token", "revoke", "openapi.yaml", "projects",
 	".well-known", "jwks.json",

@@ -8,12 +8,11 @@ import (
 	"time"
 )
 
-// WriteGrant answers with the tokens of a grant, or with the hand-off code of one that
-// has a code in place of tokens, as JSON, in the form and with the headers of POST
-// /auth/sessions: what a host's own sign-in ends in. No cache keeps it. For browsers
-// see [Manager.SetCookies].
+// WriteGrant answers with the tokens of a grant, or with its hand-off code if it has no tokens, as
+// JSON in the form and with the headers of POST /auth/sessions. A host's own sign-in ends with it.
+// No cache keeps the answer. For browsers see [Manager.SetCookies].
 //
-// A grant with neither is an error, and then nothing is written.
+// If the grant has neither, WriteGrant returns an error and writes nothing.
 func (m *Manager) WriteGrant(w http.ResponseWriter, g Grant) error {
 	switch {
 	case g.Handoff != (Token{}):
@@ -60,7 +59,7 @@ func (g Grant) expiresIn() int64 {
 	return int64(g.AccessTokenExpiresAt.Sub(g.AccessTokenIssuedAt) / time.Second)
 }
 
-// handoffJSON is the answer of a create that asked for a code in place of tokens.
+// handoffJSON is the answer of a create with a hand-off.
 type handoffJSON struct {
 	HandoffCode     string `json:"handoff_code"`
 	ExpiresIn       int64  `json:"expires_in"`
@@ -83,8 +82,7 @@ func (m *Manager) answerGrant(w http.ResponseWriter, g Grant, byCookie bool) err
 	return nil
 }
 
-// cookieGrantJSON is grantJSON without tokens: those are in cookies that scripts
-// cannot read, and shall stay there.
+// cookieGrantJSON is grantJSON without tokens: those are in cookies that scripts cannot read.
 type cookieGrantJSON struct {
 	ExpiresIn       int64  `json:"expires_in"`
 	SessionID       string `json:"session_id"`

@@ -7,12 +7,12 @@ import (
 	"net/http"
 )
 
-// Redeem is POST /auth/sessions/redeem: exchanges a hand-off code for the tokens, which
-// go into cookies if the request comes from a browser that has our cookies.
+// Redeem serves POST /auth/sessions/redeem: it exchanges a hand-off code for the tokens, which go
+// into cookies if the request comes from a browser that has our cookies.
 func (h *Handler) Redeem() http.Handler { return h.endpoint(methods(http.MethodPost), h.redeem) }
 
 func (h *Handler) redeem(w http.ResponseWriter, r *http.Request) error {
-	// As at refresh, the code is credential enough; what else is sent is checked.
+	// The code is credential enough. Other credentials are checked all the same, as at refresh.
 	others, err := h.m.otherCredentials(r)
 	if err != nil {
 		return err
@@ -42,7 +42,7 @@ func (h *Handler) redeem(w http.ResponseWriter, r *http.Request) error {
 	}
 	grant, err := h.m.Redeem(r.Context(), code, h.m.RequestClient(r))
 	if errors.Is(err, ErrUnavailable) {
-		// The code may be used up, and a second use ends the session.
+		// The code may be used, and a second use ends the session.
 		e := *NewAPIError(err)
 		e.Message, e.Details = "Temporarily unavailable: ask for a new code.", map[string]any{"retry": false}
 		return &e

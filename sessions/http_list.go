@@ -7,7 +7,7 @@ import (
 	"strconv"
 )
 
-// List is GET /auth/sessions: the live sessions of a user.
+// List serves GET /auth/sessions: the live sessions of a user.
 func (h *Handler) List() http.Handler { return h.endpoint(methods(http.MethodGet), h.list) }
 
 func (h *Handler) list(w http.ResponseWriter, r *http.Request) error {
@@ -97,7 +97,7 @@ type paginationJSON struct {
 	NextCursor *string `json:"next_cursor"`
 }
 
-// sessionJSON is a session as it is listed. Nothing of it can be used as a token.
+// sessionJSON is a session as it is listed. It has no secrets.
 type sessionJSON struct {
 	ID               string  `json:"id"`
 	UserID           string  `json:"user_id"`
@@ -138,15 +138,15 @@ func newSessionJSON(s Session, caller Identity) sessionJSON {
 	if caller.Trusted() {
 		v.governance = &governance{Actor: orNull(s.Actor), Reason: orNull(s.Reason)}
 	} else {
-		// To the hour: a thief who holds the same token could watch the exact
-		// time for the moment at which his own use goes unnoticed.
+		// Rounded to the hour: a thief who holds the same token could watch the exact time for the
+		// moment at which their own use goes unnoticed.
 		v.LastUsedAt = s.roundedUse().UnixMilli()
 	}
 	return v
 }
 
-// resolveUser says whose sessions a caller means, and refuses another user's to a
-// client.
+// resolveUser returns the user whose sessions a caller means, and refuses another user's to a
+// caller without a key.
 func resolveUser(caller Identity, userID string) (string, error) {
 	if (userID == "me" || !caller.Trusted()) && !caller.HasUser() {
 		return "", cannotGetOwnUser()

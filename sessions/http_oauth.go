@@ -17,7 +17,7 @@ type oauthJSON struct {
 	RefreshToken string `json:"refresh_token"`
 }
 
-// Token is POST /auth/oauth/token: the refresh grant of RFC 6749, section 6.
+// Token serves POST /auth/oauth/token: the refresh grant of RFC 6749, section 6.
 func (h *Handler) Token() http.Handler {
 	if h.m.cfg.ProjectID == "" {
 		return h.endpointWith(methods(http.MethodPost), h.token, isStackRequest, writeOAuthError)
@@ -71,8 +71,8 @@ func (h *Handler) token(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// oauthFields reads a form or a JSON object of strings. Unknown fields are
-// ignored, none may be there twice (RFC 6749, section 3.2).
+// oauthFields reads a form or a JSON object of strings. It ignores unknown fields, and refuses one
+// that is there twice (RFC 6749, section 3.2).
 func oauthFields(w http.ResponseWriter, r *http.Request) (get func(name string) string, err error) {
 	media, body, err := readBody(w, r, mediaForm, mediaJSON)
 	if err != nil {
@@ -100,9 +100,9 @@ func oauthFields(w http.ResponseWriter, r *http.Request) (get func(name string) 
 // oauthNames are the fields that we read.
 var oauthNames = []string{"grant_type", "refresh_token", "client_id", "client_secret", "scope", "token"}
 
-// checkOAuthClient checks the client's id and key, from the body or from
-// Authorization: Basic (RFC 6749, section 2.3.1). A client that came with the latter is
-// refused with 401, another one with 400 (section 5.2).
+// checkOAuthClient checks the client's id and key, from the body or from Authorization: Basic (RFC
+// 6749, section 2.3.1). A client of the latter is refused with 401, another one with 400 (section
+// 5.2).
 func (h *Handler) checkOAuthClient(r *http.Request, get func(string) string) error {
 	id, key := get("client_id"), get("client_secret")
 	basicID, basicKey, byBasic := r.BasicAuth()
@@ -150,8 +150,8 @@ func (h *Handler) checkOAuthClient(r *http.Request, get func(string) string) err
 	return err
 }
 
-// Revoke is POST /auth/oauth/revoke (RFC 7009): ends the session of a refresh token or
-// of an access token, spent and expired ones included.
+// Revoke serves POST /auth/oauth/revoke (RFC 7009): it ends the session of a refresh token or of an
+// access token, spent and expired ones included.
 func (h *Handler) Revoke() http.Handler {
 	return h.endpointWith(methods(http.MethodPost), h.revoke, isStackRequest, writeOAuthError)
 }
@@ -172,8 +172,8 @@ func (h *Handler) revoke(w http.ResponseWriter, r *http.Request) error {
 			_, err = h.m.end(r.Context(), EndParams{ID: id.SessionID, UserID: id.UserID, Reason: EndRevoked})
 		}
 	}
-	// A string that is not a token of this server, or is one of a session that is over,
-	// is as good as revoked (RFC 7009, section 2.2).
+	// A string that is not a token of this server, or is one of a session that is over, counts as
+	// revoked (RFC 7009, section 2.2).
 	if err != nil && !errors.Is(err, ErrInvalidToken) && !errors.Is(err, ErrNotFound) {
 		return err
 	}
@@ -181,17 +181,16 @@ func (h *Handler) revoke(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// oauthErrors are the error codes of RFC 6749, section 5.2, by ours. The rest are
-// invalid_request.
+// oauthErrors maps our codes to those of RFC 6749, section 5.2. All others are invalid_request.
 var oauthErrors = map[string]string{
 	codeRefreshTokenNotFoundOrExpired: "invalid_grant",
 	codeTemporarilyUnavailable:        "temporarily_unavailable",
 	codeInternal:                      "server_error",
 }
 
-// writeOAuthError answers in the form of RFC 6749, section 5.2, with our code and
-// details next to it. Its challenge is never Bearer: OAuth clients read a challenge
-// before the body, and would not find invalid_grant.
+// writeOAuthError answers in the form of RFC 6749, section 5.2, with our code and details next to
+// it. Its challenge is never Bearer: OAuth clients read a challenge before the body, and would not
+// see invalid_grant.
 func writeOAuthError(w http.ResponseWriter, r *http.Request, err error) {
 	e := *NewAPIError(err)
 	if e.Code == codeRefreshTokenNotFoundOrExpired {

@@ -16,7 +16,7 @@ import (
 //go:embed openapi.yaml
 var openapi []byte
 
-// JWKS is GET /.well-known/jwks.json: the public keys of access tokens.
+// JWKS serves GET /.well-known/jwks.json: the public keys of access tokens.
 func (h *Handler) JWKS() http.Handler {
 	etag := etagOf(h.m.jwks)
 	return h.endpoint(methods(http.MethodGet), func(w http.ResponseWriter, r *http.Request) error {
@@ -25,8 +25,7 @@ func (h *Handler) JWKS() http.Handler {
 	})
 }
 
-// ofProject serves a document at the path of the x-stack family, for [Config.ProjectID]
-// alone.
+// ofProject serves a document at the path of the x-stack family, for [Config.ProjectID] alone.
 func (h *Handler) ofProject(document http.Handler) http.Handler {
 	return h.endpoint(methods(http.MethodGet), func(w http.ResponseWriter, r *http.Request) error {
 		project, err := pathValue(r, paramProjectID)
@@ -41,7 +40,7 @@ func (h *Handler) ofProject(document http.Handler) http.Handler {
 	})
 }
 
-// OpenAPI is GET /auth/openapi.yaml: this API as OpenAPI 3.1.
+// OpenAPI serves GET /auth/openapi.yaml: this API as OpenAPI 3.1.
 func (h *Handler) OpenAPI() http.Handler {
 	etag := etagOf(openapi)
 	return h.endpoint(methods(http.MethodGet), func(w http.ResponseWriter, r *http.Request) error {
@@ -55,10 +54,10 @@ func etagOf(content []byte) string {
 	return `"` + hex.EncodeToString(sum[:16]) + `"`
 }
 
-// servePublic serves what anyone may keep for an hour; ServeContent knows
-// conditional and range requests. Of several ranges it writes a part with a header for
-// each, hundreds of times what was asked for, so they get the whole (RFC 9110, section
-// 14.2).
+// servePublic serves what anyone may keep for an hour. ServeContent answers conditional and range
+// requests. If a request asks for several ranges, it would write a part with a header for each, up
+// to hundreds of times the size of the document, so such a request gets the whole (RFC 9110,
+// section 14.2).
 func servePublic(w http.ResponseWriter, r *http.Request, contentType, etag string, content []byte) {
 	h := w.Header()
 	h.Set("Content-Type", contentType)
@@ -66,7 +65,7 @@ func servePublic(w http.ResponseWriter, r *http.Request, contentType, etag strin
 	h.Set("Etag", etag)
 	h.Set("X-Content-Type-Options", "nosniff")
 	if strings.Contains(r.Header.Get("Range"), ",") {
-		whole := *r // the host's request stays as it is
+		whole := *r // the host's request is not changed
 		whole.Header = maps.Clone(r.Header)
 		whole.Header.Del("Range")
 		r = &whole

@@ -20,11 +20,11 @@ func refreshHeader(r *http.Request) (token string, present bool, err error) {
 	}
 }
 
-// Refresh is POST /auth/sessions/current/refresh. It takes the refresh token from the first
-// of these that has one: the header x-stack-refresh-token, a JSON body {"refresh_token": …},
-// and under [Config.Cookies] the refresh cookie. What a request says itself goes before the
-// cookies that a browser adds. The new tokens go into cookies if the old one came from there,
-// and else into the body of the answer.
+// Refresh serves POST /auth/sessions/current/refresh. It takes the refresh token from the first of
+// these that has one: with [Config.ProjectID] the header x-stack-refresh-token; a JSON body
+// {"refresh_token": …}; and under [Config.Cookies] the refresh cookie. What a client says itself
+// goes before the cookies that its browser adds. If the token came in a cookie, the new tokens go
+// into cookies; else they go into the body of the answer.
 func (h *Handler) Refresh() http.Handler { return h.endpoint(methods(http.MethodPost), h.refresh) }
 
 func (h *Handler) refresh(w http.ResponseWriter, r *http.Request) error {
@@ -60,6 +60,7 @@ func (h *Handler) refresh(w http.ResponseWriter, r *http.Request) error {
 	return h.m.WriteGrant(w, grant)
 }
 
+// refreshTokenRequired returns the refusal of a request without a refresh token.
 func (m *Manager) refreshTokenRequired(r *http.Request) error {
 	path, problem := "body.refresh_token", "is required, as "+mediaJSON
 	if m.cfg.ProjectID != "" {
@@ -71,9 +72,8 @@ func (m *Manager) refreshTokenRequired(r *http.Request) error {
 	return newSchemaError(r, path, "%s", problem)
 }
 
-// refreshBody reads the refresh token from a JSON body. An empty body, and an empty object,
-// have none. A body that is not JSON is not read: a browser in cookie mode may well send a
-// form.
+// refreshBody reads the refresh token from a JSON body. An empty body and an empty object have
+// none. A body that is not JSON is not read: a browser in cookie mode may well send a form.
 func refreshBody(w http.ResponseWriter, r *http.Request) (token string, present bool, err error) {
 	if r.ContentLength == 0 || !slices.ContainsFunc(r.Header.Values("Content-Type"), isJSON) {
 		return "", false, nil

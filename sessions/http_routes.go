@@ -8,12 +8,12 @@ import (
 	"strings"
 )
 
-// Route is one route of the HTTP API. The handler checks the method itself and reads
-// the parameters of its pattern with [http.Request.PathValue], so any router can serve
-// it: one that does not set path values calls [http.Request.SetPathValue].
+// Route is one route of the HTTP API. The handler checks the method itself and reads the parameters
+// of its pattern with [http.Request.PathValue], so any router can serve it. A router that does not
+// set path values calls [http.Request.SetPathValue].
 //
-// The names of these parameters begin with "sessile_", so that no parameter of the
-// host's own, of a group that the API is mounted in for instance, is taken for one.
+// The names of these parameters begin with "sessile_", so that they do not collide with parameters
+// of the host's own, for instance of a group in which the API is mounted.
 type Route struct {
 	// Method is GET, POST or DELETE; a GET route answers HEAD, too.
 	Method string
@@ -27,8 +27,8 @@ type Route struct {
 // Routes returns every route, for adapters to routers.
 func (h *Handler) Routes() []Route { return slices.Clone(h.routes) }
 
-// The parameters of [Route.Pattern]. openapi.yaml has them without the prefix, which
-// only routers need to see.
+// The parameters of [Route.Pattern]. openapi.yaml has them without the prefix, which matters to
+// routers only.
 const (
 	paramID        = "sessile_id"
 	paramProjectID = "sessile_project_id"
@@ -50,7 +50,7 @@ func (h *Handler) table() []Route {
 		{http.MethodGet, "/auth/openapi.yaml", h.OpenAPI()},
 		{http.MethodGet, "/.well-known/jwks.json", h.JWKS()},
 	}
-	if h.m.cfg.ProjectID != "" { // else what is below /projects is the host's
+	if h.m.cfg.ProjectID != "" { // else the paths below /projects are the host's
 		const wellKnown = "/projects/{" + paramProjectID + "}/.well-known/"
 		routes = append(routes, Route{http.MethodGet, wellKnown + "jwks.json", h.ofProject(h.JWKS())})
 		if h.m.cfg.BaseURL != "" {
@@ -62,8 +62,8 @@ func (h *Handler) table() []Route {
 	return routes
 }
 
-// pathValue returns a parameter of a route's pattern. No router lets one be empty, so
-// then it has not set any.
+// pathValue returns a parameter of a route's pattern. No router lets one be empty, so an empty one
+// was not set.
 func pathValue(r *http.Request, name string) (string, error) {
 	value := r.PathValue(name)
 	if value == "" {

@@ -9,7 +9,7 @@ import (
 	"net/http"
 )
 
-// Current is GET /auth/sessions/current: the session of the access token.
+// Current serves GET /auth/sessions/current: the session of the access token.
 func (h *Handler) Current() http.Handler { return h.endpoint(methods(http.MethodGet), h.current) }
 
 func (h *Handler) current(w http.ResponseWriter, r *http.Request) error {
@@ -39,8 +39,8 @@ func (h *Handler) current(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// End is DELETE /auth/sessions/{id}: ends one session. On a route of your own it reads
-// the id from the path value sessile_id:
+// End serves DELETE /auth/sessions/{id}: it ends one session. On a route of your own it reads the
+// id from the path value sessile_id:
 //
 //	mux.Handle("DELETE /support/sessions/{sessile_id}", handler.End())
 func (h *Handler) End() http.Handler { return h.endpoint(methods(http.MethodDelete), h.endOne) }
@@ -50,7 +50,7 @@ func (h *Handler) endOne(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	// The SDK for clients sends user_id=me, the one for servers nothing.
+	// The SDK sends user_id=me from a client, and no query from a server.
 	q, err := query(r, "user_id")
 	if err != nil {
 		return err
@@ -94,8 +94,8 @@ type successJSON struct {
 	Ended   *int `json:"ended,omitempty"`
 }
 
-// EndMany is DELETE /auth/sessions: ends all sessions of a user; for a client its
-// other ones.
+// EndMany serves DELETE /auth/sessions: it ends all sessions of a user, or the other ones of a
+// caller who is a user.
 func (h *Handler) EndMany() http.Handler { return h.endpoint(methods(http.MethodDelete), h.endMany) }
 
 func (h *Handler) endMany(w http.ResponseWriter, r *http.Request) error {
@@ -134,13 +134,14 @@ func (h *Handler) endMany(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// SignOut is DELETE /auth/sessions/current: ends the session of the access token,
-// or, where there is none, of the refresh token.
+// SignOut serves DELETE /auth/sessions/current: it ends the session of the access token. Without
+// one it ends, with [Config.ProjectID], the session of the refresh token in x-stack-refresh-token,
+// and then that of the cookies.
 func (h *Handler) SignOut() http.Handler { return h.endpoint(methods(http.MethodDelete), h.signOut) }
 
 func (h *Handler) signOut(w http.ResponseWriter, r *http.Request) error {
-	// Expired will do, and so will the token of a session that is over: signing
-	// out must not fail for reasons of the session.
+	// An expired token is good enough, and so is that of a session that is over: signing out must
+	// not fail for reasons of the session.
 	caller, err := h.m.headerIdentity(r, h.m.parseOnly)
 	if err != nil && !errors.Is(err, ErrNoCredentials) {
 		return err

@@ -12,8 +12,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// Stack Auth is being renamed to Hexclave, so each header of its family has two
-// spellings; where a request has both, the newer one counts.
+// Stack Auth is being renamed to Hexclave, so each header of its family has two spellings. If a
+// request has both, the newer one counts.
 const (
 	stackPrefix    = "X-Stack-"
 	hexclavePrefix = "X-Hexclave-"
@@ -57,19 +57,18 @@ func (m *Manager) heard(r *http.Request) *http.Request {
 	if m.cfg.ProjectID != "" || !isStackRequest(r) {
 		return r
 	}
-	plain := *r // the host's request stays as it is
+	plain := *r // the host's request is not changed
 	plain.Header = maps.Clone(r.Header)
 	maps.DeleteFunc(plain.Header, func(name string, _ []string) bool { return isStackHeader(name) })
 	return &plain
 }
 
-// StackHeaders gives the host's own routes what the published SDK expects of every
-// route, where a request carries a header of the x-stack or x-hexclave family: the
-// request id under its names, both spellings of a known-error header that the
-// handler has set, and, where the request asks for it with
-// x-stack-override-error-status, errors of the 400s sent as 200 with the real
-// status in x-stack-actual-status. Other requests pass untouched. Our own
-// endpoints need no wrapping and do not mind it.
+// StackHeaders gives the host's own routes what the published SDK expects of every route. If a
+// request carries a header of the x-stack or x-hexclave family, the answer has the request id under
+// the family's names, and both spellings of a known-error header that the handler has set. If the
+// request asks for it with x-stack-override-error-status, errors of the 400s are sent as 200 with
+// the real status in x-stack-actual-status. Other requests pass untouched. Our own endpoints need
+// no wrapping, and it does them no harm.
 func StackHeaders(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !isStackRequest(r) {
@@ -84,8 +83,8 @@ func StackHeaders(next http.Handler) http.Handler {
 	})
 }
 
-// stackWriter puts the family's headers on an answer at the moment it is sent,
-// when the handler inside has set all of its own.
+// stackWriter sets the family's headers on an answer when it is sent: by then the handler has set
+// all of its own.
 type stackWriter struct {
 	http.ResponseWriter
 	override bool
@@ -111,7 +110,7 @@ func (w *stackWriter) WriteHeader(status int) {
 		if w.override && status >= 400 && status <= 499 {
 			setStackHeader(h, headerActualStatus, strconv.Itoa(status))
 			status = http.StatusOK
-			// No cache may give this 200 to a client that has not asked for it.
+			// No cache may give this 200 to a client that does not expect it.
 			addVary(h, stackPrefix+headerOverride, hexclavePrefix+headerOverride)
 		}
 	}
@@ -125,20 +124,20 @@ func (w *stackWriter) Write(b []byte) (int, error) {
 	return w.ResponseWriter.Write(b)
 }
 
-// Flush sends what is there, headers first.
+// Flush sends what has been written so far, headers first.
 func (w *stackWriter) Flush() {
 	if !w.sent {
 		w.WriteHeader(http.StatusOK)
 	}
-	_ = http.NewResponseController(w.ResponseWriter).Flush() // without one there is nothing to do
+	_ = http.NewResponseController(w.ResponseWriter).Flush() // a writer that cannot flush sends it later
 }
 
 // Unwrap is for [http.ResponseController].
 func (w *stackWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// requestID returns the X-Request-Id of an answer: the one that outer middleware
-// has set, if it is fit to be one, else a new one, which it sets. What a request
-// says is never echoed: it could forge log lines.
+// requestID returns the X-Request-Id of an answer. It keeps one that outer middleware has set, if
+// it is well-formed, and else sets a new one. It never takes that of the request, which could forge
+// lines of a log.
 func requestID(h http.Header) string {
 	const name = "X-Request-Id"
 	id := h.Get(name)
@@ -292,7 +291,7 @@ func (m *Manager) checkClientKey(key string) error {
 	return e
 }
 
-// projectDetails are those of refusals in which the published SDK looks for the project.
+// projectDetails returns the details of refusals in which the published SDK looks for the project.
 func (m *Manager) projectDetails() map[string]any {
 	if m.cfg.ProjectID == "" {
 		return nil

@@ -14,21 +14,20 @@ import (
 	"unicode/utf8"
 )
 
-// This is a strict reader of JSON objects, for request bodies and claims. On top
-// of encoding/json's grammar it refuses what parsers disagree about, since a
-// disagreement is how one value gets past a check and another one is used (RFC
-// 8725, section 2.6; RFC 8259, section 4): invalid UTF-8, lone surrogates, names
-// that are there twice or differ only in case, and deep nesting. json/v2 can take
-// its place when the go line allows.
+// This is a strict reader of JSON objects, for request bodies and claims. Beyond encoding/json's
+// grammar it refuses what parsers disagree about, since a disagreement is how one value passes a
+// check and another one is used (RFC 8725, section 2.6; RFC 8259, section 4): invalid UTF-8, lone
+// surrogates, names that are there twice or differ only in case, and deep nesting. json/v2 can
+// replace it when the go line allows.
 
 const (
 	maxJSONDepth = 16
-	// maxJSONMembers bounds what an object costs beyond its own size. An access token
-	// has no room for as many.
+	// maxJSONMembers bounds what an object costs beyond its own size. An access token has no room
+	// for that many.
 	maxJSONMembers = 512
 )
 
-// errNotObject: valid JSON, but not an object.
+// errNotObject is the error of valid JSON that is not an object.
 var errNotObject = errors.New("must be a JSON object")
 
 // jsonObject has the members of an object in their order.
@@ -41,9 +40,9 @@ type jsonMember struct {
 	raw []byte
 }
 
-// parseObject reads an object. The raw values point into data. Only the members of
-// the outermost object are kept, in a slice of the right size: anybody can send a
-// body, and it must not cost much more than its own bytes.
+// parseObject reads an object. The raw values point into data. Only the members of the outermost
+// object are kept, in a slice of the right size: anybody can send a body, and it must not cost much
+// more than its own bytes.
 func parseObject(data []byte) (jsonObject, error) {
 	if !utf8.Valid(data) {
 		return nil, errors.New("is not UTF-8")
@@ -70,8 +69,8 @@ func parseObject(data []byte) (jsonObject, error) {
 
 var errTooDeep = fmt.Errorf("is nested deeper than %d", maxJSONDepth)
 
-// tooDeep reports whether data, if it is JSON, is nested too deep. It goes first,
-// because json.Valid keeps a stack of up to 10,000 brackets, and needs none itself.
+// tooDeep reports whether data, if it is JSON, is nested too deep. It runs before json.Valid, which
+// keeps a stack of up to 10,000 brackets.
 func tooDeep(data []byte) bool {
 	depth, quoted := 0, false
 	for i := 0; i < len(data); i++ {
@@ -79,7 +78,7 @@ func tooDeep(data []byte) bool {
 		case c == '"':
 			quoted = !quoted
 		case quoted && c == '\\':
-			i++ // what follows ends no string
+			i++ // the next byte does not end the string
 		case quoted:
 		case c == '[', c == '{':
 			if depth++; depth > maxJSONDepth {
@@ -92,7 +91,7 @@ func tooDeep(data []byte) bool {
 	return false
 }
 
-// get returns the value of a member, nil if it is not there.
+// get returns the value of a member, or nil if it is not there.
 func (o jsonObject) get(name string) []byte {
 	for _, m := range o {
 		if string(m.name) == name {
@@ -102,7 +101,7 @@ func (o jsonObject) get(name string) []byte {
 	return nil
 }
 
-// text returns the string value of a member, "" if it is missing or not a string.
+// text returns the string value of a member, or "" if it is missing or not a string.
 func (o jsonObject) text(name string) string {
 	s, _ := jsonString(o.get(name))
 	return s
@@ -114,13 +113,13 @@ func (o jsonObject) is(name, want string) bool {
 	return ok && string(s) == want // without a copy
 }
 
-// jsonWalker walks over data that json.Valid has accepted, so it need not watch for
-// the end of data, nor for anything that the grammar forbids.
+// jsonWalker walks over data that json.Valid has accepted, so it need not watch for the end of
+// data, nor for anything that the grammar forbids.
 type jsonWalker struct {
 	data []byte
 	pos  int
-	// names are the positions of the member names of the objects around pos, those
-	// of the innermost object last.
+	// names holds the positions of the member names of the objects around pos, those of the
+	// innermost object last.
 	names []int32
 }
 
@@ -285,9 +284,8 @@ func codeUnit(b []byte) rune {
 	return r
 }
 
-// unique refuses names that are the same, or the same but for case: readers that
-// match names loosely, as encoding/json does, would take one for the other. It sorts
-// names.
+// unique refuses names that are equal, or equal but for case: readers that match names loosely, as
+// encoding/json does, would take one for the other. It sorts names.
 func (w *jsonWalker) unique(names []int32) error {
 	slices.SortFunc(names, w.compareNames)
 	for i := 1; i < len(names); i++ {
@@ -301,7 +299,7 @@ func (w *jsonWalker) unique(names []int32) error {
 	return nil
 }
 
-// compareNames orders the names at two positions without regard to case.
+// compareNames orders the names at two positions, ignoring case.
 func (w *jsonWalker) compareNames(a, b int32) int {
 	x, y := w.data[a+1:], w.data[b+1:]
 	for x[0] != '"' && y[0] != '"' {
@@ -340,8 +338,8 @@ func jsonString(raw []byte) (string, bool) {
 	return string(text), ok
 }
 
-// unquote reads a string value of an object that parseObject has accepted; one
-// without escapes is not copied.
+// unquote reads a string value of an object that parseObject has accepted. It does not copy one
+// without escapes.
 func unquote(raw []byte) ([]byte, bool) {
 	if len(raw) < 2 || raw[0] != '"' {
 		return nil, false
@@ -358,8 +356,7 @@ func unquote(raw []byte) ([]byte, bool) {
 	return text, true
 }
 
-// jsonInt reads an integer by its spelling: 1000.0, 6e4 and -0 are none, nor is
-// anything outside int64.
+// jsonInt reads an integer by its spelling: it refuses 1000.0, 6e4, -0 and anything outside int64.
 func jsonInt(raw []byte) (int64, bool) {
 	n, err := strconv.ParseInt(string(raw), 10, 64)
 	return n, err == nil && string(raw) != "-0"

@@ -14,30 +14,29 @@ import (
 //
 //	key id (4) ‖ session id (16) ‖ counter (8, big endian) ‖ HMAC-SHA256 (32)
 //
-// where the MAC covers the prefix and everything before it, with a key of the secret and
-// the audience. Nothing of it is in the database, and a forged one is refused without
-// asking the database.
+// The MAC covers the prefix and everything before it, with a key of the secret and the audience. No
+// part of it is in the database, and a forged one is refused without a query.
 const (
 	refreshPrefix = "srt1_"
 	refreshSigned = 4 + 16 + 8
 	refreshLen    = refreshSigned + sha256.Size
-	// maxCounter keeps counters exact in JSON numbers and away from the point
-	// where Postgres overflows and SQLite turns a column into a float.
+	// maxCounter keeps counters exact in JSON numbers, and far below the overflow of Postgres and
+	// the floats of SQLite.
 	maxCounter = 1 << 53
 )
 
 var refreshEncoding = base64.RawURLEncoding.Strict()
 
-// refreshToken is what a refresh token says.
+// refreshToken holds the content of a refresh token.
 type refreshToken struct {
 	sessionID string
 	counter   int64
-	// oldSecret: not of the first secret of the ring.
+	// oldSecret is true if the token is not of the first secret of the ring.
 	oldSecret bool
 }
 
-// mintRefresh makes the token of a session for a counter. It is deterministic:
-// that is how a second caller gets the same successor.
+// mintRefresh makes the token of a session for a counter. It is deterministic, so that a second
+// caller gets the same successor.
 func (r *ring) mintRefresh(sessionID string, counter int64) (Token, error) {
 	id, err := uuid.Parse(sessionID)
 	if err != nil {
@@ -70,8 +69,8 @@ func decodeRefresh(text string) (b [refreshLen]byte, ok bool) {
 	return b, err == nil && n == refreshLen
 }
 
-// parseRefresh authenticates a refresh token. Its only error is ErrMalformed,
-// whatever is wrong, so that nothing can be learnt from it.
+// parseRefresh authenticates a refresh token. Its only error is ErrMalformed, so that the error
+// says nothing about the token.
 func (r *ring) parseRefresh(text string) (refreshToken, error) {
 	b, ok := decodeRefresh(text)
 	if !ok {

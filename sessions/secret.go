@@ -17,11 +17,11 @@ import (
 	"strings"
 )
 
-// Every key comes from one of the host's secrets by HKDF-SHA256 (RFC 5869) with a
-// label of its own. The labels and their use are frozen: change one, and every
-// token that is out there dies. TestSecretDerivationIsFrozen holds them. That of the
-// refresh key is followed by a zero byte and the audience, so that two services which
-// share a store and a secret cannot redeem each other's refresh tokens.
+// Every key comes from one of the host's secrets by HKDF-SHA256 (RFC 5869) with a label of its own.
+// The labels and their use are frozen: if one changes, every token that has been issued dies.
+// TestSecretDerivationIsFrozen checks them. After the label of the refresh key come a zero byte and
+// the audience, so that two services which share a store and a secret cannot redeem each other's
+// refresh tokens.
 const (
 	labelSigning      = "sessile es256 v1 "
 	labelRefresh      = "sessile refresh v1"
@@ -38,16 +38,15 @@ type refreshKey struct {
 	macs [][]byte
 }
 
-// ring is what the secrets come to. The first of each kind mints, all verify.
-// Elements are pointers so that printing a struct that holds a ring shows
-// addresses and no key.
+// ring holds the keys of all secrets. The first of each kind mints, all verify. Elements are
+// pointers so that printing a struct that holds a ring shows addresses and no key.
 type ring struct {
 	refresh []*refreshKey
 	access  []*accessKey
 }
 
-// newRing derives the keys of all secrets for all audiences. Signers, where given, take
-// the place of the derived signing keys. All faults are returned joined.
+// newRing derives the keys of all secrets for all audiences. If there are signers, they replace the
+// derived signing keys. The error joins all faults.
 func newRing(secrets [][]byte, signers []crypto.Signer, audiences []string) (*ring, error) {
 	var (
 		r    ring
@@ -144,7 +143,7 @@ func deriveKeys(secret []byte, audiences []string) (*refreshKey, *ecdsa.PrivateK
 	}
 }
 
-// refreshKey finds a refresh key by its id; nil if there is none.
+// refreshKey returns a refresh key by its id, or nil.
 func (r *ring) refreshKey(id [4]byte) *refreshKey {
 	for _, k := range r.refresh {
 		if k.id == id {
@@ -154,7 +153,7 @@ func (r *ring) refreshKey(id [4]byte) *refreshKey {
 	return nil
 }
 
-// accessKey finds a signing key by the whole protected header; nil if there is none.
+// accessKey returns a signing key by the whole protected header, or nil.
 func (r *ring) accessKey(header string) *accessKey {
 	for _, k := range r.access {
 		if k.header == header {
@@ -164,19 +163,19 @@ func (r *ring) accessKey(header string) *accessKey {
 	return nil
 }
 
-// The prefixes that tell the credentials of trusted callers apart, never by trial.
+// The prefixes distinguish the credentials of trusted callers, so that no credential is tried as
+// two kinds.
 const (
 	serverKeyPrefix = "ssk_"
 	adminKeyPrefix  = "sak_"
 	minServerKey    = 32
 )
 
-// ServerKey is what the host keeps of a server or admin key: its hash, and a name.
-// Make one with [HashServerKey]. The key itself is 256 random bits, so one round
-// of SHA-256 is as good as any slower hash.
+// ServerKey holds a name and the hash of a server or admin key. Make one with [HashServerKey]. The
+// key itself is 256 random bits, so one round of SHA-256 is as good as any slower hash.
 type ServerKey struct {
-	// Name says who calls, in events and on rows; 1 to 255 bytes. Two keys may
-	// share a name while one replaces the other.
+	// Name names the caller, in events and on rows; 1 to 255 bytes. Two keys may share a name while
+	// one replaces the other.
 	Name string
 	// Access is AccessServer or AccessAdmin.
 	Access AccessType
@@ -184,9 +183,9 @@ type ServerKey struct {
 	SHA256 string
 }
 
-// NewServerKey makes the credential of a trusted caller: "ssk_…" for
-// [AccessServer], "sak_…" for [AccessAdmin]. Give it to the caller, keep only
-// [HashServerKey] of it. Any other access type is an error.
+// NewServerKey makes the credential of a trusted caller: "ssk_…" for [AccessServer], "sak_…" for
+// [AccessAdmin]. Give it to the caller, and keep only [HashServerKey] of it. Any other access type
+// is an error.
 func NewServerKey(access AccessType) (string, error) {
 	prefix, ok := keyPrefix(access)
 	if !ok {
@@ -199,9 +198,9 @@ func NewServerKey(access AccessType) (string, error) {
 	return prefix + base64.RawURLEncoding.EncodeToString(b[:]), nil
 }
 
-// HashServerKey makes the entry for [Config.ServerKeys] of a key; its prefix gives
-// the access type. Errors: an unknown prefix, fewer than 32 characters, a character
-// outside A-Z a-z 0-9 - _ . ~, or an invalid name.
+// HashServerKey makes the entry of a key for [Config.ServerKeys]. The key's prefix gives the access
+// type. Errors: an unknown prefix, fewer than 32 characters, a character outside A-Z a-z 0-9 - _ .
+// ~, or an invalid name.
 func HashServerKey(name, key string) (ServerKey, error) {
 	access, ok := keyAccess(key)
 	switch {
@@ -247,7 +246,7 @@ func keyAccess(key string) (AccessType, bool) {
 	}
 }
 
-// keySet is the server keys, ready to compare.
+// keySet holds the server keys, ready to compare.
 type keySet []keyEntry
 
 type keyEntry struct {
