@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"errors"
@@ -99,7 +100,7 @@ func TestMigrationsKeepTheirRules(t *testing.T) {
 			text, err := fs.ReadFile(files, name)
 			must(t, err)
 			header, code, _ := strings.Cut(string(text), "-- +goose Up\n")
-			if strings.ContainsAny(string(text), "{}?@") {
+			if bytes.ContainsAny(text, "{}?@") {
 				t.Errorf("%s %s: has a placeholder", d.name, name)
 			}
 			if strings.Contains(code, "CONCURRENTLY") {
@@ -377,6 +378,32 @@ func TestALostIndexIsBuiltNextToWriters(t *testing.T) {
 	}
 	if built["CREATE INDEX CONCURRENTLY"] != 2 || built["CREATE INDEX IF"] != 0 {
 		t.Errorf("statements: %v, want two indexes that were built concurrently", built)
+	}
+}
+
+// TestAnIndexOfTheHostStays has one of that name on another table.
+func TestAnIndexOfTheHostStays(t *testing.T) {
+	t.Parallel()
+	for _, d := range databases {
+		t.Run(d.name, func(t *testing.T) {
+			t.Parallel()
+			db := open(t, d.open(t))
+			must(t, db.Exec(`CREATE TABLE users (id TEXT)`).Error)
+			must(t, db.Exec(`CREATE INDEX sessile_sessions_ended_idx ON users (id)`).Error)
+			st := newStore(t, db, store.Config{})
+			for range 2 {
+				err := st.Migrate(t.Context())
+				if err == nil || !strings.Contains(err.Error(), "index sessile_sessions_ended_idx was not made") {
+					t.Errorf("got %v, want one that names the index", err)
+				}
+			}
+			if !db.Migrator().HasIndex("users", "sessile_sessions_ended_idx") {
+				t.Error("the index of the host is gone")
+			}
+			must(t, db.Exec(`DROP INDEX sessile_sessions_ended_idx`).Error)
+			must(t, st.Migrate(t.Context()))
+			life(t, st)
+		})
 	}
 }
 

@@ -111,7 +111,7 @@ func (s *Store) apply(ctx context.Context, pending []migration) error {
 		}
 		for _, m := range pending {
 			for _, statement := range m.statements {
-				n, err := in.exec(ctx, "migrate", statement)
+				n, err := in.exec(ctx, statement)
 				if err != nil {
 					return err
 				}
@@ -135,7 +135,7 @@ func (s *Store) before(ctx context.Context) (after func() error, err error) {
 		return func() error { return nil }, nil
 	}
 	name := map[string]any{"name": "sessile " + s.cfg.quoted(s.cfg.Table)}
-	_, err = s.exec(ctx, "migrate", `SELECT pg_advisory_xact_lock(hashtextextended(@name, 0))`, name)
+	_, err = s.exec(ctx, `SELECT pg_advisory_xact_lock(hashtextextended(@name, 0))`, name)
 	if err != nil {
 		return nil, err
 	}
@@ -145,22 +145,26 @@ func (s *Store) before(ctx context.Context) (after func() error, err error) {
 	}
 	return func() error {
 		restore := map[string]any{"timeout": timeout[0]}
-		_, err := s.exec(ctx, "migrate", `SELECT set_config('lock_timeout', @timeout, true)`, restore)
+		_, err := s.exec(ctx, `SELECT set_config('lock_timeout', @timeout, true)`, restore)
 		return err
 	}, nil
 }
 
-// build makes the indexes that are missing. On Postgres it blocks no writer, so it is
-// not a transaction. Another one, on a second connection, keeps other processes from
-// building the same; they do not wait for it, because sessions work without. They may
-// not wait either: CREATE INDEX CONCURRENTLY waits for every statement that began before.
+// build makes the indexes that are missing. On Postgres it blocks no writer, so it is not
+// a transaction. One on another connection keeps other processes from building the same
+// index. They do not wait for it, because sessions work without, and because CREATE INDEX
+// CONCURRENTLY would wait for them: it waits for every statement that began before it.
 func (s *Store) build(ctx context.Context, indexes []index) error {
-	missing, err := s.missing(ctx, indexes)
-	if err != nil || len(missing) == 0 {
+	lost, err := s.lost(ctx, indexes)
+	if err != nil || len(lost) == 0 {
 		return err
 	}
 	if s.dialect == SQLite || s.joined {
-		return s.create(ctx, missing, "")
+		err := s.try(ctx, "migrate", func() error { return s.create(ctx, lost, "") })
+		if err != nil {
+			return err
+		}
+		return s.complete(ctx, indexes)
 	}
 	return s.step(ctx, "migrate", func(guard *Store) error {
 		free, err := read(ctx, guard, "migrate", tryLock, s.tables()[0].names(), single[bool])
@@ -169,17 +173,29 @@ func (s *Store) build(ctx context.Context, indexes []index) error {
 		}
 		// The portal of a SELECT keeps its snapshot, for which CREATE INDEX CONCURRENTLY
 		// would wait, until the next statement, and SET has none.
-		if _, err := guard.exec(ctx, "migrate", `SET LOCAL idle_in_transaction_session_timeout = 0`); err != nil {
+		if _, err := guard.exec(ctx, `SET LOCAL idle_in_transaction_session_timeout = 0`); err != nil {
 			return err
 		}
 		second, cancel := context.WithTimeout(ctx, secondConnection)
 		defer cancel()
-		missing, err := s.missing(second, indexes)
+		lost, err := s.lost(second, indexes)
 		if err != nil {
 			return fmt.Errorf("%w (building an index needs two connections at a time)", err)
 		}
-		return s.create(ctx, missing, "CONCURRENTLY ")
+		if err := s.create(ctx, lost, "CONCURRENTLY "); err != nil {
+			return wrap(ctx, "migrate", err)
+		}
+		return s.complete(ctx, indexes)
 	})
+}
+
+// complete returns an error if an index is still missing.
+func (s *Store) complete(ctx context.Context, indexes []index) error {
+	lost, err := s.lost(ctx, indexes)
+	if err != nil || len(lost) == 0 {
+		return err
+	}
+	return fmt.Errorf("store: migrate: index %s was not made: is there another one of that name?", lost[0].name)
 }
 
 // tryLock names the table by its OID, since a table of that name in another schema has
@@ -190,46 +206,67 @@ const tryLock = `SELECT pg_try_advisory_xact_lock(
 // secondConnection is how long a pool may take to give a second connection.
 const secondConnection = 5 * time.Second
 
-// create makes indexes. On Postgres, an index of that name is what a build has left that
-// failed.
-func (s *Store) create(ctx context.Context, missing []index, concurrently string) error {
-	for _, i := range missing {
-		ddl := []string{i.ddl}
-		if s.dialect == Postgres {
-			ddl = []string{
-				`DROP INDEX ` + concurrently + `IF EXISTS ` + s.cfg.quoted(i.name),
-				strings.Replace(i.ddl, " INDEX ", " INDEX "+concurrently, 1),
+// lostIndex is one that is missing. invalid is what a build that has failed left of it, or
+// empty.
+type lostIndex struct {
+	index
+	invalid string
+}
+
+// create makes indexes. It returns the error as it is.
+func (s *Store) create(ctx context.Context, lost []lostIndex, concurrently string) error {
+	for _, i := range lost {
+		if i.invalid != "" {
+			if _, err := s.db.Exec(ctx, `DROP INDEX `+concurrently+`IF EXISTS `+i.invalid); err != nil {
+				return err
 			}
 		}
-		for _, statement := range ddl {
-			err := s.try(ctx, "migrate", func() error {
-				_, err := s.db.Exec(ctx, statement)
-				return err
-			})
-			if err != nil {
-				return err
-			}
+		if _, err := s.db.Exec(ctx, strings.Replace(i.ddl, " INDEX ", " INDEX "+concurrently, 1)); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// missing returns those of the indexes that are not there, on Postgres also those whose
-// build has failed. One that is being built is there.
-func (s *Store) missing(ctx context.Context, indexes []index) ([]index, error) {
-	var have []string
+// lost returns those of the indexes that are missing or invalid. One that is being built is
+// neither.
+func (s *Store) lost(ctx context.Context, indexes []index) ([]lostIndex, error) {
+	query := `SELECT name, '' FROM pragma_index_list(@table)`
+	if s.dialect == Postgres {
+		query = `SELECT c.relname, CASE
+WHEN i.indisvalid OR EXISTS (SELECT FROM pg_stat_progress_create_index p WHERE p.index_relid = i.indexrelid) THEN ''
+ELSE quote_ident(n.nspname) || '.' || quote_ident(c.relname) END
+FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE i.indrelid = to_regclass(@quoted)`
+	}
+	type existing struct{ name, invalid string }
+	have := map[string]string{}
 	for _, t := range s.tables() {
-		query := `SELECT name FROM pragma_index_list(@table)`
-		if s.dialect == Postgres {
-			query = `SELECT c.relname FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
-WHERE i.indrelid = to_regclass(@quoted)
-AND (i.indisvalid OR EXISTS (SELECT FROM pg_stat_progress_create_index p WHERE p.index_relid = i.indexrelid))`
-		}
-		names, err := read(ctx, s, "migrate", query, t.names(), single[string])
+		all, err := read(ctx, s, "migrate", query, t.names(), func(e *existing) []any {
+			return []any{&e.name, &e.invalid}
+		})
 		if err != nil {
 			return nil, err
 		}
-		have = append(have, names...)
+		for _, e := range all {
+			have[e.name] = e.invalid
+		}
 	}
-	return slices.DeleteFunc(slices.Clone(indexes), func(i index) bool { return slices.Contains(have, i.name) }), nil
+	var lost []lostIndex
+	for _, i := range indexes {
+		if invalid, ok := have[i.name]; !ok || invalid != "" {
+			lost = append(lost, lostIndex{i, invalid})
+		}
+	}
+	return lost, nil
+}
+
+// exec runs a statement of a migration.
+func (s *Store) exec(ctx context.Context, text string, args ...named) (int64, error) {
+	st := compile(text)
+	var values []any
+	for _, a := range args {
+		values = st.bind(a)
+	}
+	return s.execute(ctx, "migrate", st.text, values)
 }

@@ -89,16 +89,6 @@ func (s *Store) execute(ctx context.Context, op, text string, args []any) (int64
 	return n, nil
 }
 
-// exec is execute for a text that is rarely needed.
-func (s *Store) exec(ctx context.Context, op, text string, args ...named) (int64, error) {
-	st := compile(text)
-	var values []any
-	for _, a := range args {
-		values = st.bind(a)
-	}
-	return s.execute(ctx, op, st.text, values)
-}
-
 // run calls f, which runs one statement. If the default isolation is stricter than READ COMMITTED,
 // a commit of another caller makes the statement fail, and on a busy database that could go on. So
 // after such a failure the statement gets a transaction of READ COMMITTED at once, in which it
