@@ -30,6 +30,7 @@ func newService(t *testing.T, st sessions.Store, audience string, former ...stri
 	s := &service{}
 	c := denyConfig(st)
 	c.Audience, c.FormerAudiences = audience, former
+	c.ProjectID = "house" // the same for all, so that they read the headers of the x-stack family
 	c.Cookies.Enabled = true
 	c.OnEvent = func(_ context.Context, e sessions.Event) {
 		s.mu.Lock()
@@ -96,6 +97,12 @@ var presentations = map[string]func(t *testing.T, s *service, g sessions.Grant) 
 			g.RefreshToken.Reveal())
 		return code == http.StatusOK, access, refresh
 	},
+	"refresh by JSON": func(t *testing.T, s *service, g sessions.Grant) (bool, string, string) {
+		t.Helper()
+		code, access, refresh := s.do(t, http.MethodPost, "/auth/sessions/current/refresh",
+			`{"refresh_token":"`+g.RefreshToken.Reveal()+`"}`, "Content-Type", "application/json")
+		return code == http.StatusOK, access, refresh
+	},
 	"refresh by cookie": func(t *testing.T, s *service, g sessions.Grant) (bool, string, string) {
 		t.Helper()
 		code, access, refresh := s.do(t, http.MethodPost, "/auth/sessions/current/refresh", "", "Cookie",
@@ -104,7 +111,9 @@ var presentations = map[string]func(t *testing.T, s *service, g sessions.Grant) 
 	},
 	"the token endpoint": func(t *testing.T, s *service, g sessions.Grant) (bool, string, string) {
 		t.Helper()
-		form := url.Values{"grant_type": {"refresh_token"}, "refresh_token": {g.RefreshToken.Reveal()}}
+		form := url.Values{
+			"grant_type": {"refresh_token"}, "refresh_token": {g.RefreshToken.Reveal()}, "client_id": {"house"},
+		}
 		code, access, refresh := s.do(t, http.MethodPost, "/auth/oauth/token", form.Encode(), "Content-Type",
 			"application/x-www-form-urlencoded")
 		return code == http.StatusOK, access, refresh
