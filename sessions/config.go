@@ -15,7 +15,6 @@ import (
 	"time"
 )
 
-// The defaults and bounds of [Config].
 const (
 	defaultSessionTTL       = 365 * 24 * time.Hour
 	defaultMaxSessionTTL    = 367 * 24 * time.Hour
@@ -48,206 +47,206 @@ const (
 	NoRecovery = -1
 )
 
-// Config is everything a [Manager] needs. [New] copies it; a change afterwards has
-// no effect. The zero value of every field that is not required is the safe one.
+// Config holds the settings of a [Manager]. [New] copies it, so a later change has no
+// effect. The zero value of every field that is not required is the safe one. Functions
+// are called concurrently.
 type Config struct {
 	// Store keeps the sessions. Required.
 	Store Store
 
-	// StoreTimeout is how long one call of the store or of a hook may take, from
-	// 100 ms to 1 min; then the answer is [ErrUnavailable]. A read ends with the
-	// caller's context if that is shorter. A write is different: it begins only
-	// while that context is live, and then only this stops it, and what belongs to
-	// it, so that no session ends without its event because a client has hung up.
-	// Calls of a [Joined] have the caller's context alone.
-	// Defaults to 5 s: [RevocationBound] allows the commit of an end that much, so
-	// with a longer one bounded routes may hear of an end later, and clients and
-	// proxies commonly wait for longer.
+	// StoreTimeout limits each call of the store or of a hook, from 100 ms to 1 min. A
+	// call that takes longer fails with [ErrUnavailable]. A read also ends with the
+	// caller's context. A write begins only if that context is live, and then only
+	// StoreTimeout stops it and everything that belongs to it, so that no session ends
+	// without its event because a client has disconnected. Calls of a [Joined] have the
+	// caller's context and no other limit.
+	//
+	// Defaults to 5 s. [RevocationBound] allows the commit of an end that much: with a
+	// longer limit bounded routes may learn of an end later.
 	StoreTimeout time.Duration
 
-	// Users looks up a user of the host by id, at create and at every refresh. It
-	// answers [ErrUserNotFound] (create refuses, refresh ends the session),
-	// [ErrUserDisabled] (both refuse, the session is kept), or any other error if it
-	// does not know, which is a 503. So is a User without the ID that was asked for,
-	// byte for byte; but at create another spelling is a user who does not exist. No
-	// route asks it, not even a strict one: to stop the access tokens of a user, call
-	// [Manager.EndMany]. It should ask the primary, not a lagging replica. It is called
-	// concurrently, with the context of the call. Required.
+	// Users looks up a user of the host by id, at each create and at each refresh. It
+	// returns [ErrUserNotFound] if there is no such user: create refuses, and refresh ends
+	// the session. It returns [ErrUserDisabled] if the user may not have sessions now: both
+	// refuse, and the session is kept. Any other error means that the answer is unknown,
+	// which clients see as 503.
+	//
+	// The User must have the ID that was requested, byte for byte. If it has no
+	// ID, that is a 503; if it has another one, create answers as for an unknown user, and
+	// refresh with 503. Users should query the primary database, not a replica that lags. No
+	// route calls it, not even a strict one: to stop the access tokens of a user, call
+	// [Manager.EndMany]. See [IntUsers] for integer ids. Required.
 	Users func(ctx context.Context, userID string) (User, error)
 
-	// Claims adds claims to the access token of a session. A registered name, or
-	// a token above 4,096 bytes, is an error, and then nothing is issued. It is
-	// called concurrently. Defaults to none.
+	// Claims adds claims to the access token of a session. If it returns a registered
+	// name, or if the token would have more than 4,096 bytes, the call fails and no token is
+	// issued. Defaults to no further claims.
 	Claims func(ctx context.Context, session Session, user User) (map[string]any, error)
 
-	// Secrets are what all keys are derived from: at least 32 random bytes each, and not
-	// one byte repeated. The first one signs, all verify. To rotate: append a new one
-	// everywhere, wait an hour, move it to the front, drop the old one after the longest
-	// idle time. One set for each environment, never shared with a copy. Required.
+	// Secrets are the source of all keys: at least 32 random bytes each, and not one byte
+	// repeated. The first one signs, all of them verify. To rotate, append a new secret
+	// everywhere, wait an hour, move it to the front, and drop the old one after the longest
+	// idle time. Use one set for each environment, and never share it with a copy. Required.
 	Secrets [][]byte
 
-	// Signers, if given, sign access tokens in place of the keys derived from
-	// Secrets, for hosts with a KMS: ECDSA on P-256. The first one signs, all
-	// verify. They get no context, so a remote one needs a time limit of its own.
-	// Defaults to none.
+	// Signers sign access tokens instead of the keys derived from Secrets, for hosts with a
+	// KMS. Their keys are ECDSA on P-256. The first one signs, all of them verify. They get
+	// no context, so a remote one needs a time limit of its own. Defaults to the derived keys.
 	Signers []crypto.Signer
 
-	// Issuer is the iss of access tokens: an absolute http or https URL, and with BaseURL
-	// one without user, query and fragment. Required.
+	// Issuer is the iss of access tokens: an absolute http or https URL. With BaseURL it must
+	// have no user, query or fragment. Required.
 	Issuer string
 
-	// BaseURL is the absolute http or https URL at which clients reach the HTTP API, such
-	// as https://app.example/api/v1, without user, query and fragment: the metadata of
-	// [Handler.Metadata] is made of it.
-	// Defaults to none, and then no metadata is served, for hosts that have their own.
+	// BaseURL is the URL at which clients reach the HTTP API, such as
+	// https://app.example/api/v1: absolute, http or https, without user, query and fragment.
+	// [Handler.Metadata] is made from it. Defaults to none: no metadata is served, for hosts
+	// that have their own.
 	BaseURL string
 
 	// ProjectID makes the API that of a Stack Auth project, for its published SDK. It is the
 	// project that clients name, and the client_id and project_id of access tokens, which
-	// then carry all claims that the SDK asks for. It has letters, digits, '-', '_' and '.';
+	// then carry all claims that the SDK needs. It has letters, digits, '-', '_' and '.';
 	// the SDK needs a UUID. Set it only if you have such clients; without it access tokens
 	// are about half as long. Required if Audience is not set.
 	ProjectID string
 
-	// Audience is the aud of access tokens, and what refresh tokens and hand-off codes
-	// are bound to: of two Managers on one store with one set of secrets, each takes its
-	// own only. Changing it signs everybody out; see FormerAudiences. Defaults to
-	// ProjectID.
+	// Audience is the aud of access tokens. Refresh tokens and hand-off codes are bound to
+	// it, too: if two Managers share a store and a set of secrets, each takes only its own. A
+	// change signs everybody out; see FormerAudiences. Defaults to ProjectID.
 	Audience string
 
-	// FormerAudiences are values of Audience whose tokens and hand-off codes are taken,
-	// too, and answered with those of Audience. To rename: add the new name here
-	// everywhere, then swap the two everywhere, then drop the old one as an old secret
-	// is dropped. Never name another service's here. Defaults to none.
+	// FormerAudiences are values of Audience whose tokens and hand-off codes are still taken,
+	// and answered with those of Audience. To rename, add the new name here everywhere, swap
+	// the two everywhere, and drop the old one as you would drop an old secret. Never name
+	// another service's audience here. Defaults to none.
 	FormerAudiences []string
 
-	// ServerKeys are the trusted callers: server keys and admin keys, as hashes
-	// from [HashServerKey]. Defaults to none.
+	// ServerKeys are the server keys and admin keys of trusted callers, as hashes from
+	// [HashServerKey]. Defaults to none.
 	ServerKeys []ServerKey
 
-	// ClientKeys are publishable client keys. They are no secrets. One that is
-	// sent has to be among them. Defaults to none.
+	// ClientKeys are publishable client keys, which are not secret. If a client sends a key,
+	// it must be among them. Defaults to none.
 	ClientKeys []string
 
-	// RequireClientKey refuses clients of the x-stack family and of the token
-	// endpoint that send no client key. Defaults to false.
+	// RequireClientKey refuses clients of the x-stack family and of the token endpoint that
+	// send no client key. Defaults to false.
 	RequireClientKey bool
 
-	// AccessTokenTTL is how long access tokens live, from 2 s to 24 h. The
-	// published SDK cannot work with less than 30 s. Defaults to 10 min.
+	// AccessTokenTTL is how long access tokens live, from 2 s to 24 h. The published SDK does
+	// not work with less than 30 s. Defaults to 10 min.
 	AccessTokenTTL time.Duration
 
-	// SessionTTL is how long a session lives where create does not say. Defaults
-	// to 365 days, or MaxSessionTTL where that is less.
+	// SessionTTL is how long a session lives if create does not say. Defaults to 365 days, or
+	// to MaxSessionTTL if that is less.
 	SessionTTL time.Duration
 
-	// MaxSessionTTL is the longest life that create may ask for. Defaults to 367
-	// days.
+	// MaxSessionTTL is the longest life that create may request. Defaults to 367 days.
 	MaxSessionTTL time.Duration
 
-	// IdleTimeout ends what was not refreshed for so long: more than AccessTokenTTL and
-	// Rotation.Overlap together, or no client could refresh in time. Defaults to 90
-	// days; [NoIdleTimeout] switches it off.
+	// IdleTimeout ends sessions that were not refreshed for so long. It must be longer than
+	// AccessTokenTTL and Rotation.Overlap together, or no client could refresh in time.
+	// Defaults to 90 days; [NoIdleTimeout] switches it off.
 	IdleTimeout time.Duration
 
-	// MayImpersonate says whether a user may impersonate another one. It answers
-	// nil for yes, [ErrImpersonationNotAllowed] for no, any other error if it does not
-	// know, which is a 503 whatever that error wraps. It is asked at create, and again
-	// at every refresh, where actor has Access, UserID and SessionID only; so look the
-	// actor's rights up, and protect targets that may do more than the actor. The target
-	// is as Users answered, so it has an ID. Callers with a key are not subject to it.
-	// It is called concurrently. Defaults to nobody may.
+	// MayImpersonate decides whether a user may impersonate another one. It returns nil to
+	// allow it and [ErrImpersonationNotAllowed] to refuse it. Any other error means that the
+	// answer is unknown, which clients see as 503, whatever that error wraps.
+	//
+	// It is called at create and again at each refresh. At a refresh actor has Access, UserID
+	// and SessionID only, so look the actor's rights up. Protect targets that may do more than
+	// the actor. The target is what Users returned. Callers with a key are not subject to it.
+	// Defaults to refusing everybody.
 	MayImpersonate func(ctx context.Context, actor Identity, target User) error
 
 	// Impersonation governs sessions in which somebody else acts as the user.
 	Impersonation Impersonation
 
-	// Rotation sets the refresh protocol. Defaults to the zero Rotation;
+	// Rotation governs the refresh protocol. Defaults to the zero Rotation;
 	// [StrictRotation] is RFC 9700 to the letter.
 	Rotation Rotation
 
-	// RevocationFallback is what [Bounded] routes do while the revocation feed does not
-	// run or is behind: Strict, or Stateless, which keeps them going while the
-	// database is away, at the price that sessions ended elsewhere go on for up to
-	// an access token's life. Defaults to Strict.
+	// RevocationFallback says what [Bounded] routes do while the revocation feed does not run
+	// or is behind. It is Strict or Stateless. Stateless keeps them going while the database
+	// is away, at a price: sessions that ended elsewhere go on for up to the life of an access
+	// token. Defaults to Strict.
 	RevocationFallback Revocation
 
-	// Cookies sets cookie mode, for browsers. Defaults to off.
+	// Cookies governs cookie mode, for browsers. Defaults to off.
 	Cookies Cookies
 
-	// ClockSkew is how long after its exp an access token is still taken, up to
-	// 60 s. Defaults to 0.
+	// ClockSkew is how long after its exp an access token is still accepted, up to 60 s.
+	// Defaults to 0.
 	ClockSkew time.Duration
 
-	// Retention is how long [Manager.Prune] keeps sessions that are over. Defaults
-	// to 30 days; not less than AccessTokenTTL and ClockSkew together.
+	// Retention is how long [Manager.Prune] keeps sessions that are over. It is not less than
+	// AccessTokenTTL and ClockSkew together. Defaults to 30 days.
 	Retention time.Duration
 
-	// TrustedProxies are the proxies whose X-Forwarded-For is believed. Defaults
-	// to none: the client's address is that of the connection.
+	// TrustedProxies are the proxies whose X-Forwarded-For is believed. Defaults to none: the
+	// client's address is that of the connection.
 	TrustedProxies []netip.Prefix
 
-	// ClientIP returns the address of the client that made a request, for a host
-	// whose framework knows it. It takes the place of TrustedProxies, and New refuses both
-	// together; an invalid Addr means that there is none to record. It is called
-	// concurrently. Defaults to the address of the connection and TrustedProxies.
+	// ClientIP returns the address of the client that made a request, for hosts whose
+	// framework knows it. An invalid Addr means that no address is recorded. New refuses
+	// ClientIP together with TrustedProxies. Defaults to the address of the connection and
+	// TrustedProxies.
 	ClientIP func(*http.Request) netip.Addr
 
-	// NoClientInfo records neither address nor user agent of clients. Defaults to
+	// NoClientInfo records neither the address nor the user agent of clients. Defaults to
 	// false.
 	NoClientInfo bool
 
 	// WriteError writes refusals in the app's own form: those of the mounted routes, and
-	// those of the net/http middlewares unless their Config has a WriteError of its own.
-	// The headers of the answer are set before it is called: challenge, Retry-After,
-	// Allow, no-store, request id, known error. The status is not, and WriteError sends
-	// err.Status, or another answer, such as a redirect to the sign-in page. errors.Is
-	// finds the cause in err, and the function [WriteError] writes the default form.
+	// those of the net/http middlewares unless their Config has a WriteError of its own. The
+	// headers of the answer are set before the call: challenge, Retry-After, Allow, no-store,
+	// request id, known error. WriteError sends the status, which is err.Status, or another
+	// answer, such as a redirect to the sign-in page. errors.Is finds the cause in err. The
+	// function [WriteError] writes the default form.
+	//
 	// Routes under /auth/oauth/ keep the form of RFC 6749, and the middlewares for Echo
-	// return errors to the app's HTTPErrorHandler. It is called concurrently. If it panics
-	// on a mounted route, that is logged and the connection is dropped. Defaults to the
-	// JSON of [APIError].
+	// return errors to the app's HTTPErrorHandler. If WriteError panics on a mounted route,
+	// that is logged and the connection is dropped. Defaults to the JSON of [APIError].
 	WriteError func(w http.ResponseWriter, r *http.Request, err *APIError)
 
-	// OnEvent gets what happened, after it is committed and before the caller has
-	// its answer, so it should hand the event on and return. It is called
-	// concurrently. Its context ends when it returns or after StoreTimeout, and not
-	// when the caller disconnects. Defaults to none.
+	// OnEvent gets each [Event] after it is committed and before the caller has its answer,
+	// so it should hand the event on and return. Its context ends when it returns or after
+	// StoreTimeout, and not when the caller disconnects. Defaults to none.
 	OnEvent func(ctx context.Context, event Event)
 
-	// Logger gets failures of the store and of hooks: one line for each request that
-	// failed, and of one kind at most one a second. No credential and no SQL is ever
-	// logged. Defaults to [slog.Default], asked for at each line; for silence there is
-	// [slog.DiscardHandler].
+	// Logger gets failures of the store and of hooks: one line for each request that failed,
+	// and at most one line a second of each kind. No credential and no SQL is ever logged.
+	// Defaults to [slog.Default] as it is at each line; use [slog.DiscardHandler] for silence.
 	Logger *slog.Logger
 
-	// Now is the clock; replicas must agree within Overlap/4, so run NTP.
-	// Defaults to time.Now.
+	// Now is the clock. Replicas must agree within Overlap/4, so run NTP. Defaults to
+	// time.Now.
 	Now func() time.Time
 }
 
 // Impersonation governs sessions in which somebody else acts as the user.
 type Impersonation struct {
-	// RequireActor refuses a key's create that names no actor. Defaults to false:
-	// the name of the key stands for it.
+	// RequireActor refuses a create by key that names no actor. Defaults to false: the name
+	// of the key is the actor.
 	RequireActor bool
-	// RequireReason refuses a create without a reason, or with one in which nothing
-	// can be seen. Defaults to false.
+	// RequireReason refuses a create without a reason, or with a reason without visible
+	// characters. Defaults to false.
 	RequireReason bool
 	// ShowToUser lists impersonations in the list of the user's own sessions, and lets the
-	// user end them. Defaults to false. Admin keys always see them, server keys on request.
+	// user end them. Admin keys always see them, server keys on request. Defaults to false.
 	ShowToUser bool
-	// TTL is how long an impersonation lives where create does not say. Defaults
-	// to 1 h, or MaxTTL where that is less.
+	// TTL is how long an impersonation lives if create does not say. Defaults to 1 h, or to
+	// MaxTTL if that is less.
 	TTL time.Duration
-	// MaxTTL is the longest life that create may ask for, from 30 s to 24 h.
-	// Defaults to 24 h.
+	// MaxTTL is the longest life that create may request, from 30 s to 24 h. Defaults to
+	// 24 h.
 	MaxTTL time.Duration
 }
 
-// Format shows no field whatever the verb: Secrets is among them. Do not keep a
-// Config in an unexported field of a struct that is ever printed: there fmt calls
-// no method and shows everything.
+// Format shows no field, whatever the verb, because Secrets is one of them. Do not keep a
+// Config in an unexported field of a struct that is ever printed: there fmt calls no method
+// and shows everything.
 func (Config) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "sessions.Config{…}") }
 
 // MarshalJSON shows no field.
@@ -381,8 +380,8 @@ func (c Config) validateTimes(f *configFaults) {
 	f.between("AccessTokenTTL", c.AccessTokenTTL, minAccessTokenTTL, maxAccessTokenTTL)
 	f.between("MaxSessionTTL", c.MaxSessionTTL, time.Second, 100*defaultSessionTTL)
 	f.between("SessionTTL", c.SessionTTL, time.Millisecond, c.MaxSessionTTL)
-	// A client refreshes when its access token has run out, and tries again for as long
-	// as the overlap. Its session must not have fallen idle by then.
+	// A client refreshes when its access token has expired, and tries again for as long as
+	// the overlap. Its session must not have become idle by then.
 	switch awake := c.AccessTokenTTL + max(c.Rotation.Overlap, minOverlap); {
 	case c.IdleTimeout == NoIdleTimeout:
 	case c.IdleTimeout <= awake:
@@ -404,8 +403,8 @@ func (c Config) validateRequests(f *configFaults) {
 		f.add("Cookies."+problem[0], "%s", problem[1])
 	}
 	if c.Cookies.Enabled && c.Cookies.RefreshPath == "" && c.Rotation.Overlap == NoOverlap {
-		// The requests of one page do not all come at the same time: those that come
-		// after the first one's refresh would be replays.
+		// The requests of one page do not all arrive at the same time. Those that arrive
+		// after the refresh of the first one would be replays.
 		f.add("Cookies", "refreshing on the way through needs an overlap, or set RefreshPath")
 	}
 	for i, proxy := range c.TrustedProxies {
@@ -423,9 +422,8 @@ func (c Config) validateRotation(f *configFaults) {
 	case c.Rotation.MaxRecoveries < NoRecovery:
 		f.add("Rotation.MaxRecoveries", "%d is neither 0, positive nor NoRecovery", c.Rotation.MaxRecoveries)
 	case c.Rotation.Overlap == NoOverlap:
-		// Without a window every second presentation would displace the
-		// successor: two tabs at once would fork the session, and a spent token
-		// would still pay.
+		// Without a window every second presentation would displace the successor: two
+		// tabs at once would fork the session, and a spent token would still buy one.
 		if c.Rotation.MaxRecoveries != NoRecovery {
 			f.add("Rotation.Overlap", "NoOverlap needs NoRecovery, see StrictRotation")
 		}
@@ -434,11 +432,11 @@ func (c Config) validateRotation(f *configFaults) {
 	}
 }
 
-// audiences are all whose tokens are taken. The first one's are given.
+// audiences returns all audiences whose tokens are accepted. Tokens are issued for the first.
 func (c Config) audiences() []string { return append([]string{c.Audience}, c.FormerAudiences...) }
 
-// isBaseURL reports whether text is an absolute URL that paths can be appended to, which
-// RFC 8414, section 2, asks of issuers, too.
+// isBaseURL reports whether paths can be appended to text, an absolute URL. RFC 8414,
+// section 2, requires the same of issuers.
 func isBaseURL(text string) bool {
 	u, err := url.Parse(text)
 	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.User == nil &&

@@ -8,8 +8,8 @@ import (
 
 type admittedKey struct{}
 
-// admitted is who passed a middleware, and whose. The identity is zero if the
-// middleware let a request without credentials pass.
+// admitted is the identity of a request that has passed a middleware, and the Manager of
+// that middleware. The identity is zero if the request has no credentials.
 type admitted struct {
 	m  *Manager
 	id Identity
@@ -22,10 +22,10 @@ func NewContext(ctx context.Context, id Identity) context.Context {
 	return context.WithValue(ctx, admittedKey{}, admitted{id: id})
 }
 
-// FromContext returns the identity of a request that passed one of our middlewares,
-// net/http or Echo. ok is true if that is a user or the holder of a key; false if none
-// of them ran, or if it lets others pass and this is one: a request without credentials,
-// or one that names an access type and nobody.
+// FromContext returns the identity of a request that has passed one of our middlewares, for
+// net/http or for Echo. ok is true if that is a user or the holder of a key. It is false if
+// no middleware ran, and if the middleware lets others pass and this is one of them: a
+// request without credentials, or one that names an access type and nobody.
 func FromContext(ctx context.Context) (id Identity, ok bool) {
 	a, _ := ctx.Value(admittedKey{}).(admitted)
 	if !a.id.HasUser() && !a.id.Trusted() {

@@ -14,7 +14,7 @@
 //	if err != nil {
 //		return err // every fault of the Config, joined
 //	}
-//	go func() { log.Fatal(manager.Run(ctx)) }()
+//	go func() { log.Fatal(manager.Run(context.Background())) }() // returns only if the clock is wrong
 //
 // After the app has checked a password, or whatever it checks, [Manager.Create] signs the
 // user in. [Manager.WriteGrant] answers with the tokens as JSON, [Manager.SetCookies] puts

@@ -2,8 +2,8 @@ package sessions
 
 import "context"
 
-// reportForged reports an access token whose signature is good and that says what we do
-// not say.
+// reportForged reports an access token with a good signature that this package has not
+// issued.
 func (m *Manager) reportForged(ctx context.Context, id Identity, why string) {
 	e := Event{
 		Type: EventForgedToken, At: m.now(), Refusal: why,
@@ -18,5 +18,5 @@ func (m *Manager) reportForged(ctx context.Context, id Identity, why string) {
 	m.notify(ctx, e)
 }
 
-// clientKey is the context key of a func() Client, which says who makes the request.
+// clientKey is the context key of a func() Client, which returns the client of the request.
 type clientKey struct{}

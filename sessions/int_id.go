@@ -11,8 +11,8 @@ type integer interface {
 }
 
 // IntID returns the decimal spelling of an integer user id, for [User].ID,
-// [CreateParams].UserID and every other place where this package takes a user id.
-// Each user has one spelling: [IntUsers] and [Identity.IntID] take no other.
+// [CreateParams].UserID and all other user ids of this package. Each user has one spelling:
+// [IntUsers] and [Identity.IntID] accept no other.
 func IntID[T integer](id T) string {
 	if id < 0 {
 		return strconv.FormatInt(int64(id), 10)
@@ -20,14 +20,13 @@ func IntID[T integer](id T) string {
 	return strconv.FormatUint(uint64(id), 10)
 }
 
-// IntUsers makes a [Config.Users] of a lookup by integer id:
+// IntUsers makes a [Config].Users from a lookup by integer id:
 //
 //	Users: sessions.IntUsers(findUser), // func(ctx context.Context, id int64) (sessions.User, error)
 //
-// It answers [ErrUserNotFound] for any text that is not the spelling of [IntID], so that
-// "007" and "+7" do not become further ids of the user 7, whose sessions an
-// [Manager.EndMany] for "7" would leave alive. The user that find returns needs no ID;
-// if it has one, that is kept.
+// It returns [ErrUserNotFound] for every text that is not the spelling of [IntID]. With "007"
+// and "+7" as further ids of the user 7, [Manager.EndMany] for "7" would leave their sessions
+// alive. The User that find returns needs no ID; if it has one, that is kept.
 func IntUsers[T integer](
 	find func(ctx context.Context, id T) (User, error),
 ) func(ctx context.Context, userID string) (User, error) {
@@ -46,8 +45,8 @@ func IntUsers[T integer](
 	}
 }
 
-// IntID returns the integer of id.UserID, for hosts with [IntUsers]. ok is false if there
-// is no user, or if UserID is not the spelling of [IntID].
+// IntID returns UserID as an integer, for hosts with [IntUsers]. ok is false if there is no
+// user, or if UserID is not the spelling of [IntID].
 func (id Identity) IntID() (n int64, ok bool) {
 	n, err := strconv.ParseInt(id.UserID, 10, 64)
 	if err != nil || IntID(n) != id.UserID {

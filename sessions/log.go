@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// defaultHandler is [slog.Default] as it is at each line: hosts set it late, and more
-// than once.
+// defaultHandler is [slog.Default] as it is at each line. Hosts set it late, and more than
+// once.
 type defaultHandler struct{}
 
 func (defaultHandler) Enabled(ctx context.Context, l slog.Level) bool {
@@ -32,15 +32,15 @@ func (defaultHandler) WithGroup(name string) slog.Handler {
 	return slog.Default().Handler().WithGroup(name)
 }
 
-// The codes of what is the server's fault, as the log and the answer have them.
+// The codes of failures of the server, in the log and in the answer.
 const (
 	codeTemporarilyUnavailable = "TEMPORARILY_UNAVAILABLE"
 	codeInternal               = "INTERNAL"
 )
 
-// logFailure logs what made a request fail, or was to be done with it, in one line. In
-// an outage everything fails for the same reason, so of each kind there is one line a
-// second, which says how many were left out before it.
+// logFailure logs in one line why a request failed, or why something that belongs to it did.
+// In an outage everything fails for the same reason, so each kind of failure has one line a
+// second, which says how many lines were left out before it.
 func (m *Manager) logFailure(ctx context.Context, message, code string, err error, more ...slog.Attr) {
 	suppressed, ok := m.failures.note(message+"|"+code+"|"+failureKind(err), m.cfg.Now())
 	if !ok {
@@ -53,12 +53,12 @@ func (m *Manager) logFailure(ctx context.Context, message, code string, err erro
 	m.cfg.Logger.LogAttrs(ctx, slog.LevelError, message, attrs...) //nolint:sloglint // a constant of each caller
 }
 
-// failureKind names the call that failed and the type of the error at the root. The text
-// of an error is no kind: it may name ports and ids.
+// failureKind returns the call that failed and the type of the error at the root. The text of
+// an error is not part of the kind, because it may contain ports and ids.
 func failureKind(err error) string {
 	call := ""
 	if text, ok := strings.CutPrefix(err.Error(), ErrUnavailable.Error()+": "); ok {
-		call, _, _ = strings.Cut(text, ":") // ours, see unavailable
+		call, _, _ = strings.Cut(text, ":") // as unavailable writes it
 	}
 	for {
 		if known, ok := err.(interface{ kind() string }); ok && known.kind() != "" { //nolint:errorlint // this link
@@ -72,7 +72,7 @@ func failureKind(err error) string {
 			continue
 		case interface{ Unwrap() []error }:
 			if all := e.Unwrap(); len(all) > 0 {
-				err = all[len(all)-1] // what went wrong stands behind what it means
+				err = all[len(all)-1] // the cause comes after its meaning
 				continue
 			}
 		default:
@@ -85,9 +85,9 @@ func failureKind(err error) string {
 	}
 }
 
-// logPanic logs that a hook of the host has panicked, for the deferred function that has
-// recovered p, and returns it as an error. Where it did is for the log alone; what it said
-// may hold anything, so nobody sees that.
+// logPanic logs that a hook of the host has panicked and returns that as an error. It is for
+// the deferred function that has recovered p. The place of the panic goes to the log only.
+// The text of p goes nowhere, because it may contain anything.
 func (m *Manager) logPanic(ctx context.Context, p any, more ...slog.Attr) error {
 	err := panicked(p)
 	more = append(more, slog.String("stack", string(debug.Stack())))
@@ -95,18 +95,18 @@ func (m *Manager) logPanic(ctx context.Context, p any, more ...slog.Attr) error 
 	return err
 }
 
-// panicError is what is said of a panic: the type of its value, and where it was.
+// panicError describes a panic: the type of its value, and its place.
 type panicError struct{ value, at string }
 
 func (e *panicError) Error() string { return "sessions: panic: " + e.value }
 
-// panicked is the error of a panic, for the deferred function that has recovered p.
+// panicked returns the error of a panic, for the deferred function that has recovered p.
 func panicked(p any) error {
 	e := &panicError{value: fmt.Sprintf("%T", p)}
 	var pcs [32]uintptr
 	frames := runtime.CallersFrames(pcs[:runtime.Callers(1, pcs[:])])
-	// The deferred function is called by the runtime's panic, and that, perhaps through
-	// more of the runtime, by who panics.
+	// The function that panics calls the runtime, perhaps through several of its functions,
+	// and the runtime calls the deferred function.
 	for inPanic, more := false, true; more; {
 		var f runtime.Frame
 		f, more = frames.Next()
@@ -122,11 +122,11 @@ func panicked(p any) error {
 
 const (
 	failureEvery = time.Second
-	// maxFailureKinds is far above what a program has.
+	// maxFailureKinds is far above the number of kinds in a program.
 	maxFailureKinds = 100
 )
 
-// failures are those of a Manager that were logged of late, by kind.
+// failures are the recently logged failures of a Manager, by kind.
 type failures struct {
 	mu     sync.Mutex
 	byKind map[string]*failure
@@ -137,8 +137,8 @@ type failure struct {
 	suppressed int
 }
 
-// note takes note of a failure, and reports whether to log it, and how many of its kind
-// were left out since the last that was.
+// note counts a failure. It reports whether to log it, and how many of its kind were left
+// out since the last one that was logged.
 func (f *failures) note(kind string, now time.Time) (suppressed int, ok bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -9,32 +9,35 @@ import (
 )
 
 const (
-	// clockPause is how long Run waits before it checks the clock again after a failure of
-	// the store. Until the clock is checked, every bounded request looks its session up.
+	// clockPause is how long Run waits after a failed check of the clock. Until a check
+	// succeeds, every bounded request looks up its session.
 	clockPause = time.Second
 	pruneEvery = time.Hour
 	prunePause = time.Minute
 )
 
-// Run does what a Manager needs done next to the server, until ctx is done: it checks the
-// clock as [Manager.CheckClock] does, keeps the revocation feed as
-// [Manager.WatchRevocations] does, and calls [Manager.Prune] at once and then every hour.
-// Start it before the server, and stop it after the server, so that the last requests
-// still have the feed:
+// Run does the upkeep of a Manager until ctx is done. It checks the clock as
+// [Manager.CheckClock] does, keeps the revocation feed as [Manager.WatchRevocations] does,
+// and calls [Manager.Prune] at once and then every hour. Start it before the server, and
+// stop it after the server, so that the last requests still have the feed:
 //
-//	go func() { log.Fatal(manager.Run(ctx)) }()
+//	go func() {
+//		if err := manager.Run(ctx); err != nil {
+//			log.Fatal(err) // the clock is wrong
+//		}
+//	}()
 //
-// While the store is away Run tries again: the clock every second, the feed likewise,
-// and a prune every minute. It logs the first failure of each and the recovery. The feed
-// reads only after the clock is known to be right; [Manager.Health] shows how it is.
+// While the store is away Run tries again: the clock and the feed every second, and a prune
+// every minute. It logs the first failure of each, and its recovery. The feed begins to read
+// after the clock has been checked; [Manager.Health] reports its state.
 //
-// The feed counts as started from the call on, even if the first check of the clock
-// fails. So [DefaultRevocation] is [Bounded] from then on and never becomes laxer.
+// The feed counts as started from the call on, even if the first check of the clock fails.
+// So [DefaultRevocation] means [Bounded] from then on, and never becomes laxer.
 //
-// Run returns nil when ctx is done. It returns an error, which it has also logged, in one
-// case only: this clock and the database's are too far apart, at the start or at a later
-// prune. Then the host should stop: replicas that disagree on the time fork sessions.
-// A host that goes on without Run serves bounded routes by [Config.RevocationFallback].
+// Run returns nil when ctx is done. It returns an error in one case only, and has logged it:
+// this clock and the database's are too far apart, at the start or at a later prune. Then the
+// host should stop, because replicas that disagree on the time fork sessions. If it goes on
+// without Run, [Config.RevocationFallback] decides for its bounded routes.
 func (m *Manager) Run(ctx context.Context) error {
 	feeds := m.feed.start()
 	if feeds {
@@ -61,8 +64,8 @@ func (m *Manager) Run(ctx context.Context) error {
 	}
 }
 
-// insist calls do until it succeeds or ctx is done, and returns nil then. Of an outage it
-// logs the begin and the end. Any other error than ErrUnavailable is final.
+// insist calls do until it succeeds or ctx is done, and then returns nil. It logs the start
+// and the end of an outage. Any error other than ErrUnavailable is final.
 func (m *Manager) insist(
 	ctx context.Context, what string, pause time.Duration, do func(context.Context) error,
 ) error {

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// AuthenticationTooOldError says that the user has to authenticate again, though the
-// session is good (RFC 9470). It is no [ErrUnauthenticated].
+// AuthenticationTooOldError means that the user must authenticate again, although the
+// session is good (RFC 9470). It is not an [ErrUnauthenticated].
 type AuthenticationTooOldError struct {
 	// MaxAge is how long ago the user may have authenticated, in whole seconds.
 	MaxAge time.Duration
@@ -20,16 +20,15 @@ func (e *AuthenticationTooOldError) Error() string {
 
 func (*AuthenticationTooOldError) ofSessions() {}
 
-// GuardRecent decides whether the request of ctx may pass a route that asks for a
-// user who has authenticated at most maxAge ago, a second or more: step-up, for what
-// a stolen session should not be able to do. The middleware packages are this and
-// the writing of the refusal. After the host has asked for the password again it
-// calls [Manager.Reauthenticate].
+// GuardRecent refuses the request of ctx unless its user authenticated at most maxAge ago.
+// It is step-up, for routes that a stolen session should not be able to use. maxAge must be
+// a second or more. The middleware packages are made of it: they only write the refusal.
+// After the host has asked for the password again it calls [Manager.Reauthenticate].
 //
-// Errors: [*AuthenticationTooOldError], which is answered with the challenge of RFC
-// 9470; [ErrImpersonationNotAllowed] for impersonations, which have no
-// authentication time; [ErrNoCredentials] where there is no user; another one where
-// none of our middlewares has run before.
+// Errors: [*AuthenticationTooOldError], which is answered with the challenge of RFC 9470;
+// [ErrImpersonationNotAllowed] for impersonations, which have no authentication time;
+// [ErrNoCredentials] if there is no user; another one if none of our middlewares has run
+// before.
 func GuardRecent(ctx context.Context, maxAge time.Duration) error {
 	a, ok := ctx.Value(admittedKey{}).(admitted)
 	switch {
@@ -50,22 +49,20 @@ func GuardRecent(ctx context.Context, maxAge time.Duration) error {
 	}
 }
 
-// Reauthenticate replaces a session after its user has authenticated again, at the
-// host's own prompt: it creates a new one for the same user and client, with an
-// authentication time of now and a life as long as the old one's was, and ends the
-// old one with [EndReplaced]. So whoever else holds tokens of the old session is not
-// promoted with it, but signed out (OWASP ASVS 7.2.4). Impersonations behind the old
-// session end with it.
+// Reauthenticate replaces a session after its user has authenticated again, at the host's
+// own prompt. It creates a new session for the same user and client, with an authentication
+// time of now and a life as long as that of the old one, and ends the old one with
+// [EndReplaced]. So whoever else holds tokens of the old session is not promoted with it, but
+// signed out (OWASP ASVS 7.2.4). The dependents of the old session end with it.
 //
-// The host has to have authenticated the user of this session, and no other. The
-// grant has to reach the client: give it with the answer, in cookie mode by
-// [Manager.SetCookies]. Of two calls for one session the second finds it replaced.
-// Where the answer is lost, the user has to sign in again, and the new session stays
-// until it has been idle for too long or is ended.
+// The host must have authenticated the user of this session, and no other. The grant must
+// reach the client: send it with the answer, in cookie mode by [Manager.SetCookies]. Of two
+// calls for one session the second finds it replaced. If the answer is lost, the user must
+// sign in again, and the new session stays until it is ended or idle for too long.
 //
-// Errors: [*ExpiredError] where the session is over; [ErrImpersonationNotAllowed]
-// for an impersonation; [ErrUserNotFound], [ErrUserDisabled]; [ErrUnavailable],
-// after which the old session may be live still.
+// Errors: [*ExpiredError] if the session is over; [ErrImpersonationNotAllowed] for an
+// impersonation; [ErrUserNotFound], [ErrUserDisabled]; [ErrUnavailable], after which the old
+// session may still be live.
 func (m *Manager) Reauthenticate(ctx context.Context, sessionID string) (Grant, error) {
 	old, err := m.Get(ctx, sessionID)
 	over := &ExpiredError{ExpiredAt: m.now(), UserID: old.UserID, SessionID: sessionID}
@@ -93,8 +90,8 @@ func (m *Manager) Reauthenticate(ctx context.Context, sessionID string) (Grant, 
 	if err == nil {
 		return grant, nil
 	}
-	// Either somebody else has ended it meanwhile, and meant this session, too; or the
-	// store has failed, and then nobody has the new one's tokens.
+	// Either somebody else has ended it meanwhile, and the new session must not outlive that;
+	// or the store has failed, and nobody has the tokens of the new session.
 	_, endErr := m.end(ctx, EndParams{ID: grant.Session.ID, Reason: EndReplaced, By: old.UserID})
 	if errors.Is(err, ErrNotFound) {
 		err = over

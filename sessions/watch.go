@@ -32,9 +32,9 @@ func (m *Manager) Watch(ctx context.Context, id Identity) (context.Context, cont
 	m.watches.add(id.SessionID, w)
 	context.AfterFunc(ctx, func() {
 		m.watches.remove(id.SessionID, w)
-		cancelCause(nil) // takes the context in between off its parent
+		cancelCause(nil) // releases the context that is between ctx and its parent
 	})
-	// Only now, so that an end is either found here or comes to the watch.
+	// After add, so that an end is either seen here or reaches the watch.
 	if at, ended := m.ended.at(id.SessionID); ended {
 		w.end(id.SessionID, at)
 	} else if at, ended, _ := m.feed.at(id.SessionID, m.cfg.Now()); ended {
@@ -53,7 +53,7 @@ func (w *watch) end(sessionID string, at time.Time) {
 	w.cancel(&ExpiredError{ExpiredAt: at, UserID: w.userID, SessionID: sessionID})
 }
 
-// watches are those of a Manager, by session.
+// watches are the watches of a Manager, by session.
 type watches struct {
 	mu   sync.Mutex
 	byID map[string]map[*watch]struct{}
@@ -86,7 +86,7 @@ func (ws *watches) end(sessionID string, at time.Time) {
 	waiting := ws.byID[sessionID]
 	delete(ws.byID, sessionID)
 	ws.mu.Unlock()
-	for w := range waiting { // nobody else has them any more
+	for w := range waiting { // they are no longer in the map
 		w.end(sessionID, at)
 	}
 }
