@@ -14,12 +14,12 @@ import (
 // onEvent is sessions.Config.OnEvent: an audit trail, and two alarms.
 func onEvent(audit *slog.Logger, alarm func(sessions.Event)) func(context.Context, sessions.Event) {
 	return func(ctx context.Context, e sessions.Event) {
-		audit.InfoContext(ctx, string(e.Type), "user", e.Session.UserID, "session", e.Session.ID,
+		audit.InfoContext(ctx, "session", "event", string(e.Type), "user", e.Session.UserID, "id", e.Session.ID,
 			"actor", e.Session.Actor, "reason", string(e.Session.EndReason), "ip", e.Client.IP)
-		switch e.Type {
-		case sessions.EventForgedToken: // a secret has leaked: replace it, and wake somebody up
+		if e.Type == sessions.EventForgedToken { // a secret has leaked: replace it, and wake somebody up
 			alarm(e)
-		case sessions.EventReplay: // two holders of one session: ask the user to check the account
+		}
+		if e.Type == sessions.EventReplay { // two holders of one session: ask the user to check the account
 			alarm(e)
 		}
 	}
@@ -46,7 +46,9 @@ func TestEvents(t *testing.T) {
 	if _, err := kit.Refresh(t.Context(), first, sessions.Client{IP: "192.0.2.1"}); err == nil {
 		t.Error("a spent token was taken")
 	}
-	for _, want := range []string{"msg=created user=alice", "msg=rotated", "msg=replay", "reason=replay ip=192.0.2.1"} {
+	for _, want := range []string{
+		"event=created user=alice", "event=rotated", "event=replay", "reason=replay ip=192.0.2.1",
+	} {
 		if !strings.Contains(log.String(), want) {
 			t.Errorf("the log has no %q:\n%s", want, log.String())
 		}

@@ -135,10 +135,10 @@ func TestServe(t *testing.T) {
 	manager := sessionstest.New(t).Manager
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := serve(ctx, &http.Server{Addr: "127.0.0.1:0"}, manager); err != nil { //nolint:gosec // it serves nothing
+	if err := serve(ctx, &http.Server{Addr: "127.0.0.1:0"}, manager); err != nil {
 		t.Error(err)
 	}
-	if err := serve(t.Context(), &http.Server{Addr: "127.0.0.1:none"}, manager); err == nil { //nolint:gosec // as above
+	if err := serve(t.Context(), &http.Server{Addr: "127.0.0.1:none"}, manager); err == nil {
 		t.Error("it served without a port")
 	}
 }

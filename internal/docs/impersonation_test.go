@@ -17,8 +17,8 @@ import (
 )
 
 // staff answers for the app's table of users.
-func staff(_ context.Context, userID string) (isAdministrator bool, err error) {
-	return userID == "grace", nil
+func staff(ctx context.Context, userID string) (isAdministrator bool, err error) {
+	return userID == "grace", ctx.Err()
 }
 
 // mayImpersonate is sessions.Config.MayImpersonate: administrators may act as anybody but
@@ -106,10 +106,11 @@ func TestImpersonation(t *testing.T) {
 			t.Errorf("%s: %d %s", path, status, body)
 		}
 	}
-	if _, err := actAs(t.Context(), kit.Manager, grace.Identity(t), "bob", "ticket 4712"); err != nil {
-		t.Error(err)
+	acting, err := actAs(t.Context(), kit.Manager, grace.Identity(t), "bob", "ticket 4712")
+	if err != nil || acting.Session.Actor != "grace" {
+		t.Errorf("%+v, %v", acting.Session, err)
 	}
-	_, err := actAs(t.Context(), kit.Manager, grace.Identity(t), "bob", "")
+	_, err = actAs(t.Context(), kit.Manager, grace.Identity(t), "bob", "")
 	if !errors.Is(err, sessions.ErrInvalidParams) {
 		t.Errorf("without a reason: %v", err)
 	}

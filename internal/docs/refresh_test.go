@@ -29,8 +29,9 @@ func TestRefresh(t *testing.T) {
 	token := kit.SignIn(t, "alice").Grant.RefreshToken.Reveal()
 	kit.Faults.Before = sessionstest.FailAt(sessionstest.MethodRefresh, 1, io.ErrUnexpectedEOF)
 	for _, want := range []error{sessions.ErrUnavailable, nil} {
-		if _, err := refresh(t.Context(), kit.Manager, token, sessions.Client{}); !errors.Is(err, want) {
-			t.Errorf("%v, want %v", err, want)
+		grant, err := refresh(t.Context(), kit.Manager, token, sessions.Client{})
+		if !errors.Is(err, want) || err == nil && grant.Session.UserID != "alice" {
+			t.Errorf("%+v, %v, want %v", grant.Session, err, want)
 		}
 	}
 	_, err := refresh(t.Context(), kit.Manager, "nonsense", sessions.Client{})

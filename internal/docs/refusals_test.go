@@ -12,6 +12,9 @@ import (
 	"github.com/sessile-go/sessile/sessions/sessionstest"
 )
 
+// envelope is sessions.Config.WriteError of an app with a form of its own.
+//
+//nolint:errchkjson // a client that has gone needs no answer
 func envelope(w http.ResponseWriter, r *http.Request, err *sessions.APIError) {
 	if r.Header.Get("Sec-Fetch-Mode") == "navigate" && errors.Is(err, sessions.ErrUnauthenticated) {
 		http.Redirect(w, r, "/sign-in", http.StatusSeeOther) // a page; everything else gets the envelope
@@ -19,7 +22,7 @@ func envelope(w http.ResponseWriter, r *http.Request, err *sessions.APIError) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(err.Status)
-	_ = json.NewEncoder(w).Encode(map[string]any{"ok": false, "problem": err.Code, "message": err.Message})
+	_ = json.NewEncoder(w).Encode(map[string]string{"problem": err.Code, "message": err.Message})
 }
 
 func TestRefusalsInAnEnvelope(t *testing.T) {
