@@ -365,8 +365,8 @@ func TestARefusalByTheHostMatchesBothSentinels(t *testing.T) {
 		h.set(strings.TrimSpace(hook), want)
 		_, err = h.Refresh(t.Context(), grant.RefreshToken.Reveal(), sessions.Client{})
 		for name, sentinel := range sentinels {
-			matches := sentinel == sessions.ErrUnauthenticated || sentinel == sessions.ErrRefused ||
-				sentinel == want //nolint:errorlint // identity
+			//nolint:errorlint // identity
+			matches := sentinel == sessions.ErrUnauthenticated || sentinel == sessions.ErrRefused || sentinel == want
 			if errors.Is(err, sentinel) != matches {
 				t.Errorf("%s answers %v: %v matches %s: %v", hook, want, err, name, !matches)
 			}

@@ -134,13 +134,13 @@ func phrases(cell string) []*regexp.Regexp {
 			if i > 0 {
 				b.WriteString(`\s+`)
 			}
-			var any []string
+			var words []string
 			for w := range strings.SplitSeq(word, "/") {
 				_, n := utf8.DecodeRuneInString(w)
 				w = "[" + w[:n] + strings.ToUpper(w[:n]) + "]" + regexp.QuoteMeta(w[n:])
-				any = append(any, strings.ReplaceAll(w, "'", "['’]"))
+				words = append(words, strings.ReplaceAll(w, "'", "['’]"))
 			}
-			b.WriteString("(?:" + strings.Join(any, "|") + ")")
+			b.WriteString("(?:" + strings.Join(words, "|") + ")")
 		}
 		b.WriteString(`\b`)
 		all = append(all, regexp.MustCompile(b.String()))
@@ -282,7 +282,7 @@ func tooLong(name, src string) []fault {
 			continue
 		}
 		longest := 0
-		for _, word := range strings.Fields(line) {
+		for word := range strings.FieldsSeq(line) {
 			longest = max(longest, utf8.RuneCountInString(word))
 		}
 		if longest < columns-20 {
