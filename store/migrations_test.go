@@ -381,6 +381,14 @@ func TestALostIndexIsBuiltNextToWriters(t *testing.T) {
 	}
 }
 
+// TestSQLiteIgnoresTheCaseOfATable has a host write the name of its table in another way.
+func TestSQLiteIgnoresTheCaseOfATable(t *testing.T) {
+	t.Parallel()
+	db := open(t, databases[0].open(t))
+	migrated(t, db)
+	life(t, migratedAs(t, db, store.Config{Table: "Sessile_Sessions"}))
+}
+
 // TestAnIndexOfTheHostStays has one of that name on another table.
 func TestAnIndexOfTheHostStays(t *testing.T) {
 	t.Parallel()

@@ -239,6 +239,10 @@ ELSE quote_ident(n.nspname) || '.' || quote_ident(c.relname) END
 FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE i.indrelid = to_regclass(@quoted)`
 	}
+	key := func(name string) string { return name }
+	if s.dialect == SQLite {
+		key = strings.ToLower // to SQLite, names in either case are the same
+	}
 	type existing struct{ name, invalid string }
 	have := map[string]string{}
 	for _, t := range s.tables() {
@@ -249,12 +253,12 @@ WHERE i.indrelid = to_regclass(@quoted)`
 			return nil, err
 		}
 		for _, e := range all {
-			have[e.name] = e.invalid
+			have[key(e.name)] = e.invalid
 		}
 	}
 	var lost []lostIndex
 	for _, i := range indexes {
-		if invalid, ok := have[i.name]; !ok || invalid != "" {
+		if invalid, ok := have[key(i.name)]; !ok || invalid != "" {
 			lost = append(lost, lostIndex{i, invalid})
 		}
 	}
