@@ -5,25 +5,25 @@ import (
 	"time"
 )
 
-// Clock is a clock that moves only when it is told to. Its Now method is a
-// func() time.Time. It is safe for concurrent use; make it with [NewClock].
+// Clock is a clock that moves only when a test moves it. Use its Now method as
+// [sessions.Config].Now. It is safe for concurrent use. Make it with [NewClock].
 type Clock struct {
 	mu  sync.Mutex
 	now time.Time
 }
 
-// NewClock returns a clock that stands at now.
+// NewClock returns a clock that shows now.
 func NewClock(now time.Time) *Clock { return &Clock{now: now.UTC()} }
 
-// Now returns where the clock stands, in UTC.
+// Now returns the time of the clock, in UTC.
 func (c *Clock) Now() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.now
 }
 
-// Advance moves the clock by d and returns where it stands then. A negative d
-// moves it back, as the clock of another replica may be.
+// Advance moves the clock by d and returns the new time. A negative d moves it back, as the
+// clock of another replica may be.
 func (c *Clock) Advance(d time.Duration) time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -31,7 +31,7 @@ func (c *Clock) Advance(d time.Duration) time.Time {
 	return c.now
 }
 
-// Set moves the clock to now.
+// Set sets the clock to now.
 func (c *Clock) Set(now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

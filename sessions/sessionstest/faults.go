@@ -34,14 +34,14 @@ type Call struct {
 	N int
 }
 
-// Fault decides what happens to a call: nil lets it go on, an error fails it. It
-// may take its time, on a channel for instance, to make a store slow; then it
-// should give up when ctx is done. It runs in the caller's goroutine and must be
-// safe for concurrent use where the store is used concurrently.
+// Fault decides what happens to a call. If it returns nil the call goes on, if it returns an
+// error the call fails with it. It may wait, on a channel for instance, to make a store slow;
+// then it should give up when ctx is done. It runs in the caller's goroutine. It must be safe
+// for concurrent use if the store is used concurrently.
 type Fault func(ctx context.Context, c Call) error
 
-// FailAt returns a [Fault] that fails the n-th call of method m, from 1, with
-// err, and lets all others go on. With n = 0 it fails every call of m.
+// FailAt returns a [Fault] that fails the n-th call of method m, from 1, with err, and lets
+// all others go on. With n = 0 it fails every call of m.
 func FailAt(m Method, n int, err error) Fault {
 	return func(_ context.Context, c Call) error {
 		if c.Method == m && (n == 0 || c.N == n) {
@@ -51,20 +51,19 @@ func FailAt(m Method, n int, err error) Fault {
 	}
 }
 
-// Faults is a [sessions.Store] that hands every call on to another one, and makes
-// those fail, or wait, that Before and After choose. It is how a host tests what
-// its app does while the database is away. Set the fields before the first call;
-// then it is as safe for concurrent use as they are. To switch a fault on and off
-// while a server runs, let Before ask an [atomic.Bool].
+// Faults is a [sessions.Store] that passes every call on to another one. Before and After
+// make chosen calls fail, or wait. A host uses it to test its app while the database is away.
+// Set the fields before the first call; then Faults is as safe for concurrent use as they
+// are. To switch a fault on and off while a server runs, let Before ask an [atomic.Bool].
 type Faults struct {
 	// Store does the work. Required.
 	Store sessions.Store
-	// Before runs before the call reaches Store. With an error the call fails
-	// and nothing has happened. Defaults to none.
+	// Before runs before the call reaches Store. If it returns an error, the call fails and
+	// nothing has happened. Defaults to none.
 	Before Fault
-	// After runs when the call has returned from Store, whatever its answer.
-	// With an error the answer is lost: the caller sees that error although all
-	// that was asked for has happened. Defaults to none.
+	// After runs when the call has returned from Store, even if it has failed. If After
+	// returns an error, the answer is lost: the caller gets that error although everything
+	// has happened. Defaults to none.
 	After Fault
 
 	mu    sync.Mutex
@@ -73,7 +72,7 @@ type Faults struct {
 
 var _ sessions.Store = (*Faults)(nil)
 
-// Calls returns how many calls of method m there were, the failed ones included.
+// Calls returns the number of calls of method m, failed ones included.
 func (f *Faults) Calls(m Method) int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -107,60 +106,60 @@ func through[T any](ctx context.Context, f *Faults, m Method, call func() (T, er
 	return answer, err
 }
 
-// Create hands on to Store.Create.
+// Create calls Store.Create.
 func (f *Faults) Create(ctx context.Context, s sessions.Session) error {
 	_, err := through(ctx, f, MethodCreate, func() (struct{}, error) { return struct{}{}, f.Store.Create(ctx, s) })
 	return err
 }
 
-// Get hands on to Store.Get.
+// Get calls Store.Get.
 func (f *Faults) Get(ctx context.Context, id string) (sessions.Session, error) {
 	return through(ctx, f, MethodGet, func() (sessions.Session, error) { return f.Store.Get(ctx, id) })
 }
 
-// Refresh hands on to Store.Refresh.
+// Refresh calls Store.Refresh.
 func (f *Faults) Refresh(ctx context.Context, p sessions.RefreshParams) (sessions.RefreshResult, error) {
 	return through(ctx, f, MethodRefresh, func() (sessions.RefreshResult, error) { return f.Store.Refresh(ctx, p) })
 }
 
-// List hands on to Store.List.
+// List calls Store.List.
 func (f *Faults) List(ctx context.Context, p sessions.ListParams) ([]sessions.Session, error) {
 	return through(ctx, f, MethodList, func() ([]sessions.Session, error) { return f.Store.List(ctx, p) })
 }
 
-// End hands on to Store.End.
+// End calls Store.End.
 func (f *Faults) End(ctx context.Context, p sessions.EndParams) (sessions.Session, error) {
 	return through(ctx, f, MethodEnd, func() (sessions.Session, error) { return f.Store.End(ctx, p) })
 }
 
-// EndMany hands on to Store.EndMany.
+// EndMany calls Store.EndMany.
 func (f *Faults) EndMany(ctx context.Context, p sessions.EndManyParams) ([]sessions.Session, error) {
 	return through(ctx, f, MethodEndMany, func() ([]sessions.Session, error) { return f.Store.EndMany(ctx, p) })
 }
 
-// EndDependents hands on to Store.EndDependents.
+// EndDependents calls Store.EndDependents.
 func (f *Faults) EndDependents(ctx context.Context, p sessions.EndDependentsParams) ([]sessions.Session, error) {
 	return through(ctx, f, MethodEndDependents, func() ([]sessions.Session, error) {
 		return f.Store.EndDependents(ctx, p)
 	})
 }
 
-// Redeem hands on to Store.Redeem.
+// Redeem calls Store.Redeem.
 func (f *Faults) Redeem(ctx context.Context, p sessions.RedeemParams) (sessions.Session, error) {
 	return through(ctx, f, MethodRedeem, func() (sessions.Session, error) { return f.Store.Redeem(ctx, p) })
 }
 
-// Ended hands on to Store.Ended.
+// Ended calls Store.Ended.
 func (f *Faults) Ended(ctx context.Context, since time.Time) ([]sessions.EndedSession, error) {
 	return through(ctx, f, MethodEnded, func() ([]sessions.EndedSession, error) { return f.Store.Ended(ctx, since) })
 }
 
-// Prune hands on to Store.Prune.
+// Prune calls Store.Prune.
 func (f *Faults) Prune(ctx context.Context, p sessions.PruneParams) (int, error) {
 	return through(ctx, f, MethodPrune, func() (int, error) { return f.Store.Prune(ctx, p) })
 }
 
-// Now hands on to Store.Now.
+// Now calls Store.Now.
 func (f *Faults) Now(ctx context.Context) (time.Time, error) {
 	return through(ctx, f, MethodNow, func() (time.Time, error) { return f.Store.Now(ctx) })
 }

@@ -12,20 +12,19 @@ import (
 	"github.com/sessile-go/sessile/sessions"
 )
 
-// Kit is a Manager that needs nothing: a store in memory, a clock that stands
-// still, and users that the test adds. Make it with [New].
+// Kit is a Manager with a store in memory, a clock that stands still, and users that the
+// test adds. Make it with [New].
 type Kit struct {
 	*sessions.Manager
-	// Config is what the Manager was made of, for a test that wants another one
-	// over the same store, as a second replica is.
+	// Config is the Config of the Manager, for a test that makes another Manager on the same
+	// store, as a second replica does.
 	Config sessions.Config
-	// Clock is its clock. It stands at first at noon on 1 March 2026.
+	// Clock is its clock. At first it shows noon on 1 March 2026.
 	Clock *Clock
-	// Store has its sessions.
+	// Store keeps its sessions.
 	Store *Store
-	// Faults stands before Store and lets everything pass, unless the test sets
-	// its Before or After. What joins a transaction of the host does not come by
-	// here.
+	// Faults wraps Store and lets everything pass, unless the test sets its Before or After.
+	// Calls of a [sessions.Joined] do not pass it.
 	Faults *Faults
 
 	mu     sync.Mutex
@@ -38,8 +37,8 @@ type answer struct {
 	err  error
 }
 
-// New makes a Kit with the users "alice" and "bob". Each change is made to the
-// Config before the Manager is made of it. A Config that is refused fails t.
+// New makes a Kit with the users "alice" and "bob". It applies the changes to the Config
+// before it makes the Manager. If the Config is refused, t fails.
 func New(t testing.TB, change ...func(*sessions.Config)) *Kit {
 	t.Helper()
 	k := &Kit{
@@ -84,8 +83,7 @@ func New(t testing.TB, change ...func(*sessions.Config)) *Kit {
 	return k
 }
 
-// SetUser adds a user, or changes what the host answers when the user u.ID is
-// looked up: u, or err where that is not nil.
+// SetUser sets the answer to the lookup of the user u.ID: u, or err if it is not nil.
 func (k *Kit) SetUser(u sessions.User, err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -121,29 +119,29 @@ func (k *Kit) SignIn(t testing.TB, userID string) *SignedIn {
 	return SignIn(t, k.Manager, userID)
 }
 
-// Impersonate makes a session in which actor acts as the user.
+// Impersonate creates a session in which actor acts as the user.
 func (k *Kit) Impersonate(t testing.TB, actor, userID string) *SignedIn {
 	t.Helper()
 	return Impersonate(t, k.Manager, actor, userID)
 }
 
-// SignedIn is a session in the hands of a test.
+// SignedIn is a session of a signed-in user.
 type SignedIn struct {
-	// Grant is what create returned.
+	// Grant is the result of create.
 	Grant sessions.Grant
 
 	m *sessions.Manager
 }
 
-// SignIn signs a user in with any Manager, the host's own one too, and fails t
-// where that is refused.
+// SignIn signs a user in with any Manager, such as the host's own. If that is refused, t
+// fails.
 func SignIn(t testing.TB, m *sessions.Manager, userID string) *SignedIn {
 	t.Helper()
 	return signIn(t, m, sessions.CreateParams{UserID: userID})
 }
 
-// Impersonate is [SignIn] for a session in which actor acts as the user, as a
-// trusted caller would create it: no policy is asked.
+// Impersonate is [SignIn] for a session in which actor acts as the user. It creates the
+// session as a trusted caller does, so no policy is asked.
 func Impersonate(t testing.TB, m *sessions.Manager, actor, userID string) *SignedIn {
 	t.Helper()
 	return signIn(t, m, sessions.CreateParams{UserID: userID, Impersonation: true, Actor: actor})
@@ -158,8 +156,8 @@ func signIn(t testing.TB, m *sessions.Manager, p sessions.CreateParams) *SignedI
 	return &SignedIn{Grant: grant, m: m}
 }
 
-// Identity is what [sessions.FromContext] says of a request of this session. A test
-// of a handler alone needs no middleware:
+// Identity returns the identity that [sessions.FromContext] returns for a request of this
+// session. A test of a handler needs no middleware with it:
 //
 //	r = r.WithContext(sessions.NewContext(r.Context(), alice.Identity(t)))
 func (s *SignedIn) Identity(t testing.TB) sessions.Identity {
@@ -171,7 +169,7 @@ func (s *SignedIn) Identity(t testing.TB) sessions.Identity {
 	return id
 }
 
-// Header has the credentials of a client of the HTTP API: Authorization: Bearer.
+// Header returns the credentials of a client of the HTTP API: Authorization: Bearer.
 func (s *SignedIn) Header() http.Header {
 	return http.Header{"Authorization": {"Bearer " + s.Grant.AccessToken.Reveal()}}
 }
@@ -194,8 +192,8 @@ func (b bearer) RoundTrip(r *http.Request) (*http.Response, error) {
 	return http.DefaultTransport.RoundTrip(r)
 }
 
-// Cookies returns the cookies of a browser in cookie mode; add them to a request with
-// [http.Request.AddCookie]. Where [sessions.Config.Cookies] is not enabled it fails t.
+// Cookies returns the cookies of a browser in cookie mode. Add them to a request with
+// [http.Request.AddCookie]. If [sessions.Config].Cookies is not enabled, t fails.
 func (s *SignedIn) Cookies(t testing.TB) []*http.Cookie {
 	t.Helper()
 	w := headers{}
@@ -206,7 +204,7 @@ func (s *SignedIn) Cookies(t testing.TB) []*http.Cookie {
 	return slices.DeleteFunc(answer.Cookies(), func(c *http.Cookie) bool { return c.MaxAge < 0 })
 }
 
-// headers is an answer of which only they matter.
+// headers is a ResponseWriter that keeps the headers and drops the rest.
 type headers http.Header
 
 func (h headers) Header() http.Header       { return http.Header(h) }

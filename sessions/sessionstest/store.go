@@ -11,13 +11,13 @@ import (
 	"github.com/sessile-go/sessile/sessions"
 )
 
-// Store is a [sessions.Store] in memory. It keeps the whole contract, which
-// sessions/storetest checks, within one process and for as long as it lives. It
-// is safe for concurrent use. The zero value is an empty store.
+// Store is a [sessions.Store] in memory. It keeps the whole contract within one process,
+// and sessions/storetest holds it to that. It is safe for concurrent use. The zero value is
+// an empty store.
 type Store struct {
-	// Clock answers Now, which a Manager compares with its own clock. A test
-	// with a fake clock sets it to that clock's Now method, before the first
-	// call. Defaults to time.Now.
+	// Clock is the clock of the store, which a Manager compares with its own. A test with a
+	// fake clock sets it to the Now method of that clock before the first call. Defaults to
+	// time.Now.
 	Clock func() time.Time
 
 	mu   sync.Mutex
@@ -27,7 +27,7 @@ type Store struct {
 type row struct {
 	session sessions.Session
 	state   sessions.RefreshState
-	// redeemed is whether the hand-off code was used.
+	// redeemed is true if the hand-off code was used.
 	redeemed bool
 }
 
@@ -37,7 +37,7 @@ var _ sessions.Store = (*Store)(nil)
 func NewStore() *Store { return new(Store) }
 
 // Create adds a session, or returns [sessions.ErrConflict], or
-// [sessions.ErrNotFound] if it may not depend on the actor's session.
+// [sessions.ErrNotFound] if it may not depend on its parent.
 func (st *Store) Create(ctx context.Context, s sessions.Session) error {
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -176,8 +176,7 @@ func (st *Store) EndMany(ctx context.Context, p sessions.EndManyParams) ([]sessi
 	return ended, nil
 }
 
-// EndDependents marks the sessions that depend on actors' sessions as ended, and
-// returns them.
+// EndDependents marks the dependents of some sessions as ended, and returns them.
 func (st *Store) EndDependents(ctx context.Context, p sessions.EndDependentsParams) ([]sessions.Session, error) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -201,8 +200,8 @@ func (st *Store) EndDependents(ctx context.Context, p sessions.EndDependentsPara
 	return ended, nil
 }
 
-// Redeem uses a hand-off code, or ends its session where it was used before, or
-// returns [sessions.ErrNotFound].
+// Redeem uses a hand-off code, or ends its session if the code was used before, or returns
+// [sessions.ErrNotFound].
 func (st *Store) Redeem(ctx context.Context, p sessions.RedeemParams) (sessions.Session, error) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -225,8 +224,8 @@ func (st *Store) Redeem(ctx context.Context, p sessions.RedeemParams) (sessions.
 	return r.session, nil
 }
 
-// Ended returns the sessions that have ended at or after since, by themselves or
-// with the session of their actor.
+// Ended returns the sessions that have ended at or after since, by themselves or with their
+// parent.
 func (st *Store) Ended(ctx context.Context, since time.Time) ([]sessions.EndedSession, error) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -293,7 +292,7 @@ func (r *row) end(at time.Time, reason sessions.EndReason, by string) {
 	r.session.EndedAt, r.session.EndReason, r.session.EndedBy = at, reason, by
 }
 
-// use notes a successful use of the session.
+// use records a successful use of the session.
 func (r *row) use(at time.Time, c sessions.Client) {
 	if at.After(r.session.LastUsedAt) {
 		r.session.LastUsedAt = at
@@ -302,8 +301,8 @@ func (r *row) use(at time.Time, c sessions.Client) {
 	r.session.Client.UserAgent = cmp.Or(c.UserAgent, r.session.Client.UserAgent)
 }
 
-// live judges a session and, if it depends on one, that of its actor, whose being idle
-// does not matter. The actor's is never an impersonation, so it depends on none.
+// live judges a session and, if it has one, its parent. The parent may be idle. It is never
+// an impersonation, so it has no parent.
 func (st *Store) live(s sessions.Session, m sessions.Moment) bool {
 	if s.ParentSessionID != "" {
 		actor, ok := st.rows[s.ParentSessionID]
@@ -323,8 +322,8 @@ func notFound(doing string) error {
 	return fmt.Errorf("sessionstest: %s: %w", doing, sessions.ErrNotFound)
 }
 
-// micro gives a time the resolution of a database, so that a test sees the same
-// times here as there.
+// micro returns a time with the resolution of a database, so that a test sees the same times
+// with both.
 func micro(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }
 
 func moment(m sessions.Moment) sessions.Moment {
@@ -337,7 +336,7 @@ func position(s sessions.Session) sessions.ListPosition {
 	return sessions.ListPosition{CreatedAt: s.CreatedAt, ID: s.ID}
 }
 
-// newestFirst is negative where a comes before b in a list.
+// newestFirst is negative if a comes before b in a list.
 func newestFirst(a, b sessions.ListPosition) int {
 	return cmp.Or(b.CreatedAt.Compare(a.CreatedAt), cmp.Compare(b.ID, a.ID))
 }
