@@ -11,9 +11,10 @@
 //		fmt.Fprintln(w, "hello", id.UserID)
 //	}
 //
-// The middlewares read credentials from Authorization: Bearer, from the x-stack headers,
-// and, if [sessions.Config.Cookies] is enabled, from cookies, which they refresh on the way
-// through. They do not wrap the ResponseWriter and do not look at paths.
+// The middlewares read credentials from Authorization: Bearer; from the x-stack headers, if
+// [sessions.Config.ProjectID] is set; and from cookies, if [sessions.Config.Cookies] is
+// enabled, which they refresh on the way through. They do not wrap the ResponseWriter and do
+// not look at paths.
 // [Config.Revocation] decides how soon the tokens of an ended session are refused.
 //
 // A refusal has the status, headers and JSON body of the HTTP API; [Config.WriteError]

@@ -442,8 +442,8 @@ func readClaims(claims jsonObject) (id Identity, issued time.Time, ok bool) {
 	return id, issued, ok && okTimes
 }
 
-// sameSession reports whether a token with the claims of the x-stack family, which are all there or none of them is,
-// names its session twice.
+// sameSession reports whether a token names one session only. With the claims of the x-stack family,
+// of which it has all or none, it does so twice.
 func sameSession(claims jsonObject, sessionID string) bool {
 	if claims.get("project_id") == nil {
 		return claims.get("refresh_token_id") == nil
