@@ -48,6 +48,7 @@ fuzz: ## Run every fuzz target for FUZZTIME (30s)
 .PHONY: update
 update: ## Rewrite the golden files from what the code does now; read the diff
 	go test $$(grep -rl --include='*_test.go' 'flag.Bool("update"' sessions store middleware | xargs -n 1 dirname | sort -u | sed 's,^,./,') -update
+	go -C interop test ./hosts -update
 
 .PHONY: pictures
 pictures: ## Take the pictures in docs/images again (needs Chromium)
