@@ -12,23 +12,35 @@ import (
 type pool struct {
 	db         *sql.DB
 	unprepared bool
-	// prepared has the statements by their texts, of which the core has some dozens.
-	prepared sync.Map
+
+	mu sync.RWMutex
+	// prepared has the statements by their texts, of which the core has some dozens. They
+	// stay open as long as the pool.
+	prepared map[string]*sql.Stmt
 }
 
 // statement returns a prepared statement. Callers that need the same one at the same time
 // each prepare it, so that nobody waits for a caller that gets no connection or gives up.
 func (p *pool) statement(ctx context.Context, query string) (*sql.Stmt, error) {
-	if s, ok := p.prepared.Load(query); ok {
-		return s.(*sql.Stmt), nil //nolint:forcetypeassert // nothing else is stored
+	p.mu.RLock()
+	s := p.prepared[query]
+	p.mu.RUnlock()
+	if s != nil {
+		return s, nil
 	}
 	s, err := p.db.PrepareContext(ctx, query)
 	if err != nil {
 		return nil, err
 	}
-	if first, loaded := p.prepared.LoadOrStore(query, s); loaded {
-		_ = s.Close()
-		return first.(*sql.Stmt), nil //nolint:forcetypeassert // as above
+	p.mu.Lock()
+	first := p.prepared[query]
+	if first == nil {
+		p.prepared[query] = s
+	}
+	p.mu.Unlock()
+	if first != nil {
+		_ = s.Close() //nolint:sqlclosecheck // it is kept unless another caller was first
+		return first, nil
 	}
 	return s, nil
 }
@@ -42,7 +54,7 @@ func (p *pool) Query(ctx context.Context, query string, args ...any) (*sql.Rows,
 	if p.once(args) {
 		return p.db.QueryContext(ctx, query, args...)
 	}
-	s, err := p.statement(ctx, query)
+	s, err := p.statement(ctx, query) //nolint:sqlclosecheck // it is kept
 	if err != nil {
 		return nil, err
 	}
@@ -54,7 +66,7 @@ func (p *pool) Exec(ctx context.Context, query string, args ...any) (int64, erro
 	if p.once(args) {
 		return affected(p.db.ExecContext(ctx, query, args...))
 	}
-	s, err := p.statement(ctx, query)
+	s, err := p.statement(ctx, query) //nolint:sqlclosecheck // it is kept
 	if err != nil {
 		return 0, err
 	}

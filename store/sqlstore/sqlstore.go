@@ -72,7 +72,7 @@ func New(db *sql.DB, d Dialect, cfg Config) (*Store, error) {
 	if d != SQLite && d != Postgres {
 		faults = append(faults, fmt.Errorf("store: dialect %q: want sqlstore.SQLite or sqlstore.Postgres", string(d)))
 	}
-	on := &pool{db: db, unprepared: cfg.NoPreparedStatements}
+	on := &pool{db: db, unprepared: cfg.NoPreparedStatements, prepared: map[string]*sql.Stmt{}}
 	c, err := core.New(on, core.Dialect(d), core.Config(cfg), faults...)
 	if err != nil {
 		return nil, err

@@ -48,11 +48,10 @@ func (s statement) bind(args named) []any {
 type forms []statement
 
 func newForms(text string) forms {
-	open := strings.Index(text, "[[")
-	if open < 0 {
+	before, rest, optional := strings.Cut(text, "[[")
+	if !optional {
 		return forms{compile(text)}
 	}
-	before, rest := text[:open], text[open+2:]
 	part, after, _ := strings.Cut(rest, "]]")
 	var all forms
 	without, with := newForms(before+after), newForms(before+part+after)
