@@ -59,7 +59,7 @@ func (j *Joined) Committed(ctx context.Context) { j.m.notify(ctx, j.held.take().
 
 // effects decides when a write takes effect outside the database.
 type effects interface {
-	// context returns the context of what belongs to a write that was asked for under ctx, whether the write
+	// context returns the context of what belongs to a write under ctx, whether the write
 	// succeeded or not.
 	context(ctx context.Context) context.Context
 	// refuse makes this process refuse the access tokens of the sessions that have ended.
