@@ -107,7 +107,7 @@ func newHangUp(t *testing.T, p *place, audited bool) *hangUp {
 		Users:      func(_ context.Context, id string) (sessions.User, error) { return sessions.User{ID: id}, nil },
 		Secrets:    [][]byte{[]byte("the secret of the clients who hang up")},
 		Issuer:     "https://app.example",
-		Audience:   "app",
+		ProjectID:  "app",
 		ServerKeys: []sessions.ServerKey{key},
 		OnEvent: func(_ context.Context, e sessions.Event) {
 			h.mu.Lock()
