@@ -1,6 +1,7 @@
 package stores
 
 import (
+	"database/sql"
 	"fmt"
 	"path/filepath"
 	"testing"
@@ -37,7 +38,10 @@ func TestTheResolverSendsEverythingToTheSource(t *testing.T) {
 					closed(t, pool)
 					t.Cleanup(func() {
 						must(t, resolver.Call(func(pool gorm.ConnPool) error {
-							return pool.(interface{ Close() error }).Close()
+							if db, ok := pool.(*sql.DB); ok {
+								return db.Close()
+							}
+							return nil
 						}))
 					})
 					st, err := store.New(db, store.Config{AuditLog: true, NoPreparedStatements: unprepared})
