@@ -215,7 +215,7 @@ func (m *Manager) refreshByCookie(w http.ResponseWriter, r *http.Request) (Grant
 	case h.refresh == "":
 		return Grant{}, ErrNoCredentials
 	case h.pair == m.cookies.acting:
-		_ = m.keepOwn(w, r) // the refresh below asks for the actor's session by itself
+		_ = m.keepOwn(w, r) // the refresh below judges the parent by itself
 	}
 	grant, _, err := m.refreshHeld(w, r, h)
 	if err == nil {

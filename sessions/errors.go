@@ -51,7 +51,7 @@ var (
 	ErrRecoveryLimit = newError(ErrRefused, "recovery limit")
 	// ErrParentEnded means that the parent of an impersonation is over. The parent is the
 	// session that the actor acts from.
-	ErrParentEnded = newError(ErrRefused, "actor's session ended")
+	ErrParentEnded = newError(ErrRefused, "parent session ended")
 
 	// ErrUserNotFound means that there is no such user. [Config.Users] returns it.
 	ErrUserNotFound = newError(nil, "sessions: user not found")
