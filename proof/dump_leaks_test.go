@@ -75,36 +75,7 @@ func (s *dumpSinks) all() map[string]*dumpSink {
 
 func (s *dumpSinks) logger() *slog.Logger {
 	o := &slog.HandlerOptions{Level: slog.LevelDebug, AddSource: true}
-	return slog.New(dumpHandlers{slog.NewTextHandler(&s.logText, o), slog.NewJSONHandler(&s.logJSON, o)})
-}
-
-// dumpHandlers passes every record on to each of them.
-type dumpHandlers []slog.Handler
-
-func (h dumpHandlers) Enabled(context.Context, slog.Level) bool { return true }
-
-func (h dumpHandlers) Handle(ctx context.Context, r slog.Record) error {
-	var errs []error
-	for _, each := range h {
-		errs = append(errs, each.Handle(ctx, r.Clone()))
-	}
-	return errors.Join(errs...)
-}
-
-func (h dumpHandlers) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return h.each(func(handler slog.Handler) slog.Handler { return handler.WithAttrs(attrs) })
-}
-
-func (h dumpHandlers) WithGroup(name string) slog.Handler {
-	return h.each(func(handler slog.Handler) slog.Handler { return handler.WithGroup(name) })
-}
-
-func (h dumpHandlers) each(with func(slog.Handler) slog.Handler) dumpHandlers {
-	next := make(dumpHandlers, len(h))
-	for i, handler := range h {
-		next[i] = with(handler)
-	}
-	return next
+	return slog.New(slog.NewMultiHandler(slog.NewTextHandler(&s.logText, o), slog.NewJSONHandler(&s.logJSON, o)))
 }
 
 func (s *dumpSinks) error(err error) {
@@ -759,8 +730,7 @@ func dumpFill(v reflect.Value, g sessions.Grant) {
 	}
 	switch v.Kind() {
 	case reflect.Struct:
-		for i := range v.NumField() {
-			field := v.Field(i)
+		for _, field := range v.Fields() {
 			if field.CanSet() && (field.IsZero() || field.Kind() == reflect.Struct) {
 				dumpFill(field, g)
 			}
