@@ -18,8 +18,8 @@ type Dialect string
 
 // The databases that New accepts.
 const (
-	SQLite   Dialect = Dialect(core.SQLite)
-	Postgres Dialect = Dialect(core.Postgres)
+	SQLite   Dialect = "sqlite"
+	Postgres Dialect = "postgres"
 )
 
 // Config says which tables the store uses and how.
