@@ -25,9 +25,8 @@ func newExecutor(db *gorm.DB, cfg Config) executor {
 		// The host's handle may prepare. Plug-ins ask for the setting, and the pool is what
 		// does it.
 		own.PrepareStmt = false
-		if p, ok := own.Statement.ConnPool.(*gorm.PreparedStmtDB); ok {
-			own.Statement.ConnPool, own.ConnPool = p.ConnPool, p.ConnPool
-		}
+		own.Statement.ConnPool = unprepared(own.Statement.ConnPool)
+		own.ConnPool = own.Statement.ConnPool
 	}
 	return executor{own, cfg.Table}
 }
@@ -39,10 +38,24 @@ func joined(tx *gorm.DB, table string) executor {
 	// the first to prepare it. If the pool has one connection, which this transaction holds,
 	// the first may in turn wait for the transaction: for ever. So nothing is prepared here,
 	// even if the host's handle does.
-	if p, ok := own.Statement.ConnPool.(*gorm.PreparedStmtTX); ok {
-		own.Statement.ConnPool = p.Tx
-	}
+	own.Statement.ConnPool = unprepared(own.Statement.ConnPool)
 	return executor{own, table}
+}
+
+// unprepared returns the pool or the transaction that is inside GORM's caches of prepared
+// statements. There is one cache for each setting of PrepareStmt: that of the host's
+// handle, those of its sessions, and that of newExecutor.
+func unprepared(pool gorm.ConnPool) gorm.ConnPool {
+	for {
+		switch p := pool.(type) {
+		case *gorm.PreparedStmtDB:
+			pool = p.ConnPool
+		case *gorm.PreparedStmtTX:
+			pool = p.Tx
+		default:
+			return pool
+		}
+	}
 }
 
 // session returns a copy of a handle with settings and a statement of its own.

@@ -31,20 +31,23 @@ func (p *prepares) TracePrepareStart(ctx context.Context, _ *pgx.Conn, _ pgx.Tra
 }
 func (*prepares) TracePrepareEnd(context.Context, *pgx.Conn, pgx.TracePrepareEndData) {}
 
-// TestNoPreparedStatementsHoldsForAHandleThatPrepares has a handle whose own statements are
-// prepared, and one whose are not.
+// TestNoPreparedStatementsHoldsForAHandleThatPrepares has a handle whose statements are not
+// prepared, one whose are, and a session of that which sets PrepareStmt once more.
 func TestNoPreparedStatementsHoldsForAHandleThatPrepares(t *testing.T) {
 	t.Parallel()
-	for _, host := range []bool{false, true} {
+	for host := range 3 {
 		for _, unprepared := range []bool{false, true} {
-			t.Run(fmt.Sprintf("host %t, NoPreparedStatements %t", host, unprepared), func(t *testing.T) {
+			t.Run(fmt.Sprintf("host %d, NoPreparedStatements %t", host, unprepared), func(t *testing.T) {
 				t.Parallel()
 				var p prepares
 				cfg, err := pgx.ParseConfig(pgtest.DSN(t))
 				must(t, err)
 				cfg.Tracer, cfg.DefaultQueryExecMode = &p, pgx.QueryExecModeExec // it prepares nothing by itself
 				pg := postgres.New(postgres.Config{Conn: stdlib.OpenDB(*cfg)})
-				db := open(t, pg, &gorm.Config{PrepareStmt: host, Logger: logger.Discard})
+				db := open(t, pg, &gorm.Config{PrepareStmt: host > 0, Logger: logger.Discard})
+				if host > 1 {
+					db = db.Session(&gorm.Session{PrepareStmt: true})
+				}
 				st := migratedAs(t, db, store.Config{NoPreparedStatements: unprepared, AuditLog: true})
 				life(t, st)
 				must(t, db.Transaction(func(tx *gorm.DB) error {

@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/sessile-go/sessile/internal/pgtest"
 	"github.com/sessile-go/sessile/sessions"
@@ -159,6 +161,37 @@ func TestATransactionDoesNotWaitForWhoWaitsForIt(t *testing.T) {
 			t.Errorf("PrepareStmt %t: %v", prepare, err)
 		}
 		cancel()
+	}
+}
+
+// TestATransactionOfTheStoreDoesNotWaitForWhoWaitsForIt is the same in a transaction that
+// the store begins itself, for the entry of the audit log.
+func TestATransactionOfTheStoreDoesNotWaitForWhoWaitsForIt(t *testing.T) {
+	t.Parallel()
+	for _, prepare := range []bool{false, true} {
+		t.Run(fmt.Sprintf("PrepareStmt %t", prepare), func(t *testing.T) {
+			t.Parallel()
+			db := open(t, sqlite.Open(documented(file(t))), &gorm.Config{PrepareStmt: prepare})
+			st := audited(t, db)
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			defer cancel()
+			outside := make(chan error, 1)
+			var once sync.Once
+			must(t, db.Callback().Raw().Before("gorm:raw").Register("meanwhile", func(*gorm.DB) {
+				once.Do(func() {
+					waiting := pool(t, db).Stats().WaitCount
+					go func() { _, err := st.Get(ctx, newID()); outside <- err }()
+					for pool(t, db).Stats().WaitCount == waiting && ctx.Err() == nil {
+						runtime.Gosched() // until the other is in the queue
+					}
+				})
+			}))
+			// The parent is missing, so the transaction looks for a session of the same id.
+			err := st.Create(ctx, dependent("u", session("boss")))
+			if getErr := <-outside; !errors.Is(err, sessions.ErrNotFound) || !errors.Is(getErr, sessions.ErrNotFound) {
+				t.Errorf("inside %v, outside %v, want ErrNotFound", err, getErr)
+			}
+		})
 	}
 }
 
