@@ -61,8 +61,8 @@ type Config struct {
 	// without its event because a client has disconnected. Calls of a [Joined] have the
 	// caller's context and no other limit.
 	//
-	// Defaults to 5 s. [RevocationBound] allows the commit of an end that much: with a
-	// longer limit bounded routes may learn of an end later.
+	// Defaults to 5 s. [RevocationBound] holds if an end is committed within 5 s of
+	// the call. With a longer limit, bounded routes may learn of an end later.
 	StoreTimeout time.Duration
 
 	// Users looks up a user of the host by id, at each create and at each refresh. It
@@ -86,7 +86,8 @@ type Config struct {
 	// Secrets are the source of all keys: at least 32 random bytes each, and not one byte
 	// repeated. The first one signs, all of them verify. To rotate, append a new secret
 	// everywhere, wait an hour, move it to the front, and drop the old one after the longest
-	// idle time. Use one set for each environment, and never share it with a copy. Required.
+	// idle time. Use one set for each environment: a staging copy with the secrets of
+	// production accepts the tokens of production. Required.
 	Secrets [][]byte
 
 	// Signers sign access tokens instead of the keys derived from Secrets, for hosts with a
@@ -113,13 +114,14 @@ type Config struct {
 
 	// Audience is the aud of access tokens. Refresh tokens and hand-off codes are bound to
 	// it, too: if two Managers share a store and a set of secrets, each takes only its own. A
-	// change signs everybody out; see FormerAudiences. Defaults to ProjectID.
+	// change signs everybody out; see FormerAudiences. Required if ProjectID is not set, to
+	// which it defaults.
 	Audience string
 
-	// FormerAudiences are values of Audience whose tokens and hand-off codes are still taken,
-	// and answered with those of Audience. To rename, add the new name here everywhere, swap
-	// the two everywhere, and drop the old one as you would drop an old secret. Never name
-	// another service's audience here. Defaults to none.
+	// FormerAudiences are former values of Audience. Their tokens and hand-off codes are
+	// still accepted, and the new tokens are those of Audience. To rename, add the new name
+	// here everywhere, swap the two everywhere, and drop the old one as you would drop an old
+	// secret. Never name another service's audience here. Defaults to none.
 	FormerAudiences []string
 
 	// ServerKeys are the server keys and admin keys of trusted callers, as hashes from
@@ -220,8 +222,8 @@ type Config struct {
 	// Defaults to [slog.Default] as it is at each line; use [slog.DiscardHandler] for silence.
 	Logger *slog.Logger
 
-	// Now is the clock. Replicas must agree within Overlap/4, so run NTP. Defaults to
-	// time.Now.
+	// Now is the clock. Replicas must agree within a quarter of Rotation.Overlap, so
+	// run NTP. Defaults to time.Now.
 	Now func() time.Time
 }
 
@@ -352,7 +354,7 @@ func (c Config) validateNames(f *configFaults) {
 	case c.ProjectID != "" && !validProjectID(c.ProjectID):
 		f.add("ProjectID", "has a character other than letters, digits, '-', '_' and '.', or more than 128")
 	case c.Audience == "":
-		f.add("ProjectID", "required, or Config.Audience")
+		f.add("Audience", "required, or Config.ProjectID for the clients of Stack Auth's SDK")
 	case !validText(c.Audience, 255):
 		f.add("Audience", "must be 1 to 255 bytes without control or format characters")
 	}

@@ -16,7 +16,7 @@ import (
 func TestConfigFaultsAreJoined(t *testing.T) {
 	t.Parallel()
 	_, err := sessions.New(sessions.Config{})
-	for _, field := range []string{"Store", "Users", "Secrets", "Issuer", "ProjectID"} {
+	for _, field := range []string{"Store", "Users", "Secrets", "Issuer", "Audience"} {
 		if err == nil || !strings.Contains(err.Error(), "sessions: Config."+field+": ") {
 			t.Errorf("empty config: error does not name %s: %v", field, err)
 		}

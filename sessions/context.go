@@ -24,8 +24,8 @@ func NewContext(ctx context.Context, id Identity) context.Context {
 
 // FromContext returns the identity of a request that has passed one of our middlewares, for
 // net/http or for Echo. ok is true if that is a user or the holder of a key. It is false if
-// no middleware ran, and if the middleware lets others pass and this is one of them: a
-// request without credentials, or one that names an access type and nobody.
+// no middleware ran, or if Optional let the request pass although it names nobody: it has
+// no credentials, or a client of Stack Auth's SDK has sent no access token.
 func FromContext(ctx context.Context) (id Identity, ok bool) {
 	a, _ := ctx.Value(admittedKey{}).(admitted)
 	if !a.id.HasUser() && !a.id.Trusted() {
@@ -41,17 +41,17 @@ var (
 )
 
 // GuardImpersonation refuses the request of ctx if somebody else acts as the user. The
-// middleware packages are made of it and of [GuardReadOnly]: they only write the refusal.
+// middleware packages call it and [GuardReadOnly], and write the refusal.
 //
-// Errors: [ErrImpersonationNotAllowed]; another one if none of our middlewares has run
-// before, because then the caller is unknown.
+// Errors: [ErrImpersonationNotAllowed]; a misconfiguration, answered with 500, if no
+// middleware of this module has run before, because then the caller is unknown.
 func GuardImpersonation(ctx context.Context) error {
 	a, ok := ctx.Value(admittedKey{}).(admitted)
 	switch {
 	case !ok:
 		return errNoMiddleware
 	case a.id.Impersonation:
-		return fmt.Errorf("%w: here", ErrImpersonationNotAllowed)
+		return fmt.Errorf("%w: on this route", ErrImpersonationNotAllowed)
 	default:
 		return nil
 	}
@@ -69,7 +69,7 @@ func GuardReadOnly(ctx context.Context, method string) error {
 	case isSafe(method):
 		return nil
 	default:
-		return fmt.Errorf("%w: to do more than read", ErrImpersonationNotAllowed)
+		return fmt.Errorf("%w: the method is not safe", ErrImpersonationNotAllowed)
 	}
 }
 

@@ -19,10 +19,12 @@ import (
 // cookies are cleared. A request of an unsafe method that only cookies authenticate must come from
 // the same origin, by [http.CrossOriginProtection]; one with a token in a header need not.
 //
-// An impersonation has cookies of its own next to the user's, and they count as long as they are
-// there. The user's own are refreshed with them, so that the user's session does not fall idle
-// during a long impersonation. The request that finds them dead is refused and clears them, so that
-// it is never done to the user's own account; from the next request on the user's own count.
+// An impersonation has cookies of its own. They take precedence over those of the browser's own
+// session for as long as the browser has them. The browser's own session is refreshed with them, so
+// that it does not fall idle during a long impersonation. If the impersonation is over, the next
+// request is refused, and the answer clears its cookies. So a request that was meant for the
+// impersonated user never acts on the account of the browser's own user. From the next request on,
+// the browser's own session counts again.
 //
 // All cookies are HttpOnly, Secure and SameSite=Lax, with Path=/ and the prefix __Host-, so no
 // other host can set them: __Host-sessile_access, __Host-sessile_refresh, and for impersonations
@@ -141,9 +143,9 @@ var errNoCookieMode = miswired("Config.Cookies is not enabled.")
 
 // SetCookies puts the tokens of a grant into cookies on the answer, after sign-in, [Manager.Redeem]
 // or [Manager.Reauthenticate]. It replaces cookies that are set on w already, and keeps the answer
-// out of caches. An impersonation's cookies go next to the user's own. The user's own replace an
-// impersonation's; the session of the impersonation goes on until it ends or expires, and so does
-// another session that this browser had. Call SetCookies before the answer's header is written:
+// out of caches. An impersonation's cookies go next to the user's own. The grant of an ordinary
+// session also clears the cookies of an impersonation. Neither that impersonation nor the session
+// that this browser had before ends with it. Call SetCookies before the answer's header is written:
 // later it has no effect, and reports no error.
 //
 // Put [http.CrossOriginProtection] in front of the sign-in. It has no cookie yet that could guard

@@ -155,7 +155,7 @@ func (m *Manager) lifetime(p CreateParams) (ttl, least, most time.Duration) {
 // newSession makes the session of valid params.
 func (m *Manager) newSession(p CreateParams, now time.Time) (Session, error) {
 	if p.Impersonation && p.Actor == p.UserID {
-		return Session{}, fmt.Errorf("%w: of oneself", ErrImpersonationNotAllowed)
+		return Session{}, fmt.Errorf("%w: the actor is the user", ErrImpersonationNotAllowed)
 	}
 	id, err := uuid.NewV7()
 	if err != nil {

@@ -51,10 +51,10 @@
 // session both keep coming back, they are detected; docs/refresh.md has the protocol and
 // its limits. Nothing in the database can be used as a token or as a key. An ended session
 // is never refreshed again. Its access tokens are refused at once by the endpoints of this
-// package and by the process that ended it. Routes of the host refuse them as soon as the
-// [Revocation] of each says: at once, within [RevocationBound], or when they expire, after
-// 10 minutes by default. Nothing is written before everything is checked, and nothing is
-// answered before it is committed.
+// package and by the process that ended it. The [Revocation] of each route of the host
+// says when the route refuses them: at once, within [RevocationBound], or when they
+// expire, after 10 minutes by default. Nothing is written before everything is checked,
+// and nothing is answered before it is committed.
 //
 // # What is not promised
 //

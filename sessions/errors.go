@@ -28,12 +28,12 @@ var (
 	//
 	// Three of its reasons are answers of the host's hooks, and have their sentinels. Such
 	// an error matches ErrRefused, and also ErrUserNotFound if the user is gone,
-	// ErrUserDisabled if the user may not have sessions now, or
-	// ErrImpersonationNotAllowed if the actor may no longer impersonate the user. The
-	// first and the last have ended the session; the second has kept it.
+	// ErrUserDisabled if the user may not have sessions now, or ErrImpersonationNotAllowed
+	// if the actor may no longer impersonate the user. In the first and in the third case
+	// the session has ended. In the second it continues.
 	ErrRefused = newError(ErrUnauthenticated, "refresh token refused")
-	// ErrMalformed means that the text is not a refresh token of this Manager, or that its
-	// secret was dropped.
+	// ErrMalformed means that the text is not a refresh token of this Manager, or that the
+	// secret that made it is not in [Config.Secrets] any more.
 	ErrMalformed = newError(ErrRefused, "malformed")
 	// ErrUnknownSession means that the session does not exist, or no longer exists.
 	ErrUnknownSession = newError(ErrRefused, "unknown session")
@@ -56,7 +56,7 @@ var (
 	// ErrUserNotFound means that there is no such user. [Config.Users] returns it.
 	ErrUserNotFound = newError(nil, "sessions: user not found")
 	// ErrUserDisabled means that the user exists and may not have sessions now.
-	// [Config.Users] returns it. The access tokens that the user has already work until
+	// [Config.Users] returns it. Access tokens that were issued before are accepted until
 	// they expire, unless the host calls [Manager.EndMany].
 	ErrUserDisabled = newError(nil, "sessions: user disabled")
 	// ErrImpersonationNotAllowed means that the actor may not impersonate the user.
@@ -75,10 +75,11 @@ var (
 	// method that only cookies authenticate.
 	ErrCrossOrigin = newError(nil, "sessions: cross-origin request")
 	// ErrUnavailable means that the answer is unknown, because the store, a hook of the
-	// host or the signer failed. To try again may help. A refresh token that led here still
-	// works, but with [NoRecovery] only for [Rotation.Overlap]. The error wraps the cause:
-	// errors.Is finds context errors and the host's own errors in it, but no error of this
-	// package. If a hook fails with one of those, that is not the answer to the caller.
+	// host or the signer failed. Trying again may help. If a refresh fails with it, the
+	// refresh token still works, but with [NoRecovery] only for [Rotation.Overlap]. The
+	// error wraps the cause: errors.Is finds context errors and the host's own errors in
+	// it, but no other error of this package. So a hook that fails with ErrNotFound, for
+	// instance, does not make the answer a 404.
 	ErrUnavailable = newError(nil, "sessions: temporarily unavailable")
 
 	// errReplaced means that another session of the same browser took its place.

@@ -65,7 +65,8 @@ type Event struct {
 	Session Session
 	// Client is the client that made this call. For a replay it is the client that presented the spent token.
 	Client Client
-	// Refusal is why, for three types of events. It is empty for the others.
+	// Refusal says why somebody or something was refused, for three types of
+	// events. It is empty for the others.
 	//
 	// For [EventImpersonationRefused] it is "invalid" if the request is malformed, "user_not_found" or "user_disabled"
 	// as [Config.Users] says, "oneself" if the actor is the user, "chained" if the caller is an impersonation,
@@ -77,8 +78,9 @@ type Event struct {
 	// For [EventForgedToken] it is "unknown_session" if the store does not have the session, and "contradiction" if the
 	// claims contradict each other or the row of the session. Session holds the claims.
 	Refusal string
-	// OldSecret is true if the presented refresh token is of another secret than the first. While such events come,
-	// dropping that secret signs users out. A token of a former audience does not count.
+	// OldSecret is true if the presented refresh token was made with another secret than the first one of
+	// [Config.Secrets]. As long as such events arrive, dropping that secret signs users out. A token of a former
+	// audience does not count.
 	OldSecret bool
 }
 

@@ -15,8 +15,8 @@ import (
 // has any: with [Config.ProjectID] the headers of the x-stack or x-hexclave family; Authorization:
 // Bearer with a server key, an admin key or an access token; and the cookies of [Config.Cookies].
 // The dial says how an access token is checked, even if it comes next to a key. Authenticate writes
-// nothing, so it does not refresh cookies that have run out; [Manager.Admit], on which the
-// middleware packages stand, does.
+// nothing, so it does not refresh cookies that have run out; [Manager.Admit] does, which the
+// middleware packages call.
 //
 // A client of the family that sends no access token has an identity without a user. Errors:
 // [ErrNoCredentials] if the request has none; [*APIError], [ErrInvalidToken], [*ExpiredError],

@@ -22,9 +22,9 @@ func refreshHeader(r *http.Request) (token string, present bool, err error) {
 
 // Refresh serves POST /auth/sessions/current/refresh. It takes the refresh token from the first of
 // these that has one: with [Config.ProjectID] the header x-stack-refresh-token; a JSON body
-// {"refresh_token": …}; and under [Config.Cookies] the refresh cookie. What a client says itself
-// goes before the cookies that its browser adds. If the token came in a cookie, the new tokens go
-// into cookies; else they go into the body of the answer.
+// {"refresh_token": …}; and under [Config.Cookies] the refresh cookie. What the client sends
+// itself takes precedence over the cookies that its browser adds. If the token came in a cookie,
+// the new tokens go into cookies; else they go into the body of the answer.
 func (h *Handler) Refresh() http.Handler { return h.endpoint(methods(http.MethodPost), h.refresh) }
 
 func (h *Handler) refresh(w http.ResponseWriter, r *http.Request) error {

@@ -134,9 +134,9 @@ func (h *Handler) endMany(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// SignOut serves DELETE /auth/sessions/current: it ends the session of the access token. Without
-// one it ends, with [Config.ProjectID], the session of the refresh token in x-stack-refresh-token,
-// and then that of the cookies.
+// SignOut serves DELETE /auth/sessions/current: it ends the session of the access token. If the
+// request has none, it ends the session of the refresh token in x-stack-refresh-token, if
+// [Config.ProjectID] is set, or else the session of the cookies.
 func (h *Handler) SignOut() http.Handler { return h.endpoint(methods(http.MethodDelete), h.signOut) }
 
 func (h *Handler) signOut(w http.ResponseWriter, r *http.Request) error {

@@ -65,10 +65,10 @@ func (m *Manager) heard(r *http.Request) *http.Request {
 
 // StackHeaders gives the host's own routes what the published SDK expects of every route. If a
 // request carries a header of the x-stack or x-hexclave family, the answer has the request id under
-// the family's names, and both spellings of a known-error header that the handler has set. If the
-// request asks for it with x-stack-override-error-status, errors of the 400s are sent as 200 with
-// the real status in x-stack-actual-status. Other requests pass untouched. Our own endpoints need
-// no wrapping, and it does them no harm.
+// the names of both families. If the handler sets the known-error header of one family, the answer
+// has that of the other one, too. If the request asks for it with x-stack-override-error-status,
+// 4xx errors are sent as 200 with the real status in x-stack-actual-status. Other requests pass
+// untouched. The endpoints of this package do not need it, and it does them no harm.
 func StackHeaders(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !isStackRequest(r) {

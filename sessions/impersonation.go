@@ -24,7 +24,7 @@ func (m *Manager) Impersonate(ctx context.Context, caller Identity, p CreatePara
 }
 
 var (
-	errChained = newError(ErrImpersonationNotAllowed, "from an impersonation")
+	errChained = newError(ErrImpersonationNotAllowed, "the caller is an impersonation")
 	errNobody  = newError(ErrImpersonationNotAllowed, "Config.MayImpersonate is not set")
 )
 

@@ -16,7 +16,7 @@ import (
 //
 // The sessions lack everything that their user must not learn: who created them, the actor and the reason of an
 // impersonation, and the hand-off. LastUsedAt is rounded down to the hour, but not below CreatedAt. A thief who holds
-// the same token could otherwise watch it for the moment at which another use stays unnoticed.
+// the same token could otherwise see from LastUsedAt when another use stays unnoticed.
 //
 // Errors: [ErrNoCredentials] if the caller has no user or no session; those of [Manager.List].
 func (m *Manager) ListOwn(ctx context.Context, caller Identity, o ListOptions) (SessionList, error) {
@@ -73,7 +73,7 @@ func (m *Manager) EndOwn(ctx context.Context, caller Identity, id string) (Sessi
 	case !validSessionID(id), caller.Impersonation && id != caller.SessionID:
 		return Session{}, ErrNotFound
 	case id == caller.SessionID:
-		return Session{}, fmt.Errorf("%w: the current session", ErrInvalidParams)
+		return Session{}, fmt.Errorf("%w: id is the current session", ErrInvalidParams)
 	}
 	s, err := m.end(ctx, EndParams{
 		ID: id, UserID: caller.UserID, NoImpersonation: !m.showsImpersonations(), By: caller.UserID,
@@ -94,7 +94,7 @@ func (m *Manager) EndOthers(ctx context.Context, caller Identity) ([]Session, er
 	case !caller.HasUser(), caller.SessionID == "":
 		return nil, ErrNoCredentials
 	case caller.Impersonation:
-		return nil, fmt.Errorf("%w: to end others", ErrImpersonationNotAllowed)
+		return nil, fmt.Errorf("%w: an impersonation may end only itself", ErrImpersonationNotAllowed)
 	}
 	moment := m.moment(m.now())
 	ended, err := m.EndMany(ctx, EndManyParams{

@@ -86,7 +86,7 @@ var errSlowPoll = errors.New("sessions: the poll took too long")
 //
 // Once a second it reads from the store which sessions have ended lately, with one indexed statement, and keeps them
 // in memory for as long as an access token may live. Routes that are [Bounded] then refuse within [RevocationBound]
-// without database work, and contexts from [Manager.Watch] are cancelled. WatchRevocations goes on through errors of
+// without database work, and contexts from [Manager.Watch] are cancelled. WatchRevocations continues after errors of
 // the store. [Manager.Health] reports them, and the log has a line when they begin and when they end.
 //
 // Every 30 s it also ends the dependents whose parent was ended by a process that died before it could end them. That

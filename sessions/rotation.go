@@ -8,9 +8,9 @@ import "time"
 type Rotation struct {
 	// Overlap is how long after an answer the same refresh token still gets the same
 	// successor: two tabs at once, or a retry. Clients must give up a request before half of
-	// it. It is between 1 s and 10 min, and at most half the lifetime of an access token.
-	// [NoOverlap] is allowed only together with [NoRecovery]. Defaults to 60 s, or to half the
-	// lifetime of an access token if that is less.
+	// Overlap has passed. It is between 1 s and 10 min, and at most half the lifetime of an
+	// access token. [NoOverlap] is allowed only together with [NoRecovery]. Defaults to 60 s,
+	// or to half the lifetime of an access token if that is less.
 	Overlap time.Duration
 	// MaxRecoveries is how many replies in a row may be lost for longer than Overlap before
 	// the session ends. [NoRecovery] allows none. Defaults to 0: any number, which clients

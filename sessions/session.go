@@ -198,14 +198,14 @@ type Grant struct {
 
 // User is one of the host's users, as [Config.Users] returns it.
 type User struct {
-	// ID is the host's own id of the user, in the host's spelling. A lookup that ignores case or accents must not
-	// return the spelling that it was given. Required.
+	// ID is the host's own id of the user, in the host's spelling. If the lookup ignores case or accents, return
+	// the spelling of the host's table and not the one that was requested. Required.
 	ID string
 	// Name is what the user is called. The access token carries up to 255 bytes of it. Leave Name and Email empty to
 	// keep them out of the token.
 	Name string
-	// Email is the user's primary address. The access token carries it if it has at most 320 bytes. A part of it
-	// could be somebody else's address.
+	// Email is the user's primary address. The access token carries it if it has at most 320 bytes. A longer one
+	// is left out and not cut, because its beginning could be somebody else's address.
 	Email string
 	// EmailVerified is true if the host has verified Email.
 	EmailVerified bool

@@ -22,13 +22,13 @@ func (*AuthenticationTooOldError) ofSessions() {}
 
 // GuardRecent refuses the request of ctx unless its user authenticated at most maxAge ago.
 // It is step-up, for routes that a stolen session should not be able to use. maxAge must be
-// a second or more. The middleware packages are made of it: they only write the refusal.
-// After the host has asked for the password again it calls [Manager.Reauthenticate].
+// a second or more. The middleware packages call it, and write the refusal. After the host
+// has asked for the password again, it calls [Manager.Reauthenticate].
 //
 // Errors: [*AuthenticationTooOldError], which is answered with the challenge of RFC 9470;
 // [ErrImpersonationNotAllowed] for impersonations, which have no authentication time;
-// [ErrNoCredentials] if there is no user; another one if none of our middlewares has run
-// before.
+// [ErrNoCredentials] if there is no user; a misconfiguration, answered with 500, if no
+// middleware of this module has run before.
 func GuardRecent(ctx context.Context, maxAge time.Duration) error {
 	a, ok := ctx.Value(admittedKey{}).(admitted)
 	switch {
@@ -37,7 +37,7 @@ func GuardRecent(ctx context.Context, maxAge time.Duration) error {
 	case a.m == nil:
 		return errNewContext
 	case maxAge < time.Second:
-		return miswired("RequireRecent needs a second at least.")
+		return miswired("RequireRecent: maxAge must be a second or more.")
 	case !a.id.HasUser():
 		return ErrNoCredentials
 	case a.id.Impersonation:

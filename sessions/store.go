@@ -7,14 +7,14 @@ import (
 	"time"
 )
 
-// Store keeps sessions. The one that ships is github.com/sessile-go/sessile/store;
-// sessions/storetest holds any other to this contract.
+// Store keeps sessions. Packages store and store/sqlstore of this module implement
+// it, and sessions/storetest checks any other implementation against this contract.
 //
-// A session is live at a moment if [Session.Live] says so and, if it has a
-// ParentSessionID, its parent exists and has neither ended nor expired. A dependent dies
-// with its parent in that same step, although EndDependents marks its own row later. Idling
-// does not pass from the parent to the dependent: an actor who acts does not use the session
-// that he acts from. Refresh, Redeem and List judge both sessions. End, EndMany and
+// A session is live at a moment if [Session.Live] says so and, if it has a ParentSessionID,
+// its parent exists and has neither ended nor expired. A dependent dies with its parent in
+// that same step, although EndDependents marks its own row later. Idling does not pass from
+// the parent to the dependent: an actor who acts as somebody else does not use the session
+// of their own meanwhile. Refresh, Redeem and List judge both sessions. End, EndMany and
 // EndDependents look at the row alone and do not ask whether it is idle, because a session
 // that is not live may still have to end: one that has dependents, or one that nobody has
 // marked.
@@ -182,7 +182,7 @@ type EndManyParams struct {
 
 // EndDependentsParams selects the dependents of some sessions.
 type EndDependentsParams struct {
-	// ParentSessionIDs are the ids of those sessions. If it is empty, nothing is selected.
+	// ParentSessionIDs are the ids of the parents. If it is empty, nothing is selected.
 	ParentSessionIDs []string
 	// Now becomes EndedAt. Sessions that have expired by then are left alone.
 	Now time.Time
@@ -207,8 +207,8 @@ type RedeemParams struct {
 type EndedSession struct {
 	ID      string
 	EndedAt time.Time
-	// ParentSessionID is set if the session has ended only with its parent, which is this
-	// one: EndDependents has not marked the row yet.
+	// ParentSessionID is the id of the parent if the session is over only because its
+	// parent has ended: EndDependents has not marked its row yet. Otherwise it is empty.
 	ParentSessionID string
 }
 

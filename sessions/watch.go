@@ -15,11 +15,12 @@ import (
 //	ctx, cancel := manager.Watch(r.Context(), id)
 //	defer cancel()
 //
-// What this process ends cancels at once. What other processes end cancels within
-// [RevocationBound] while [Manager.Run] or [Manager.WatchRevocations] runs, and not at all
-// without one of them. While the feed is behind, contexts are left alone; it catches up.
-// A session that falls idle cancels nothing. An identity without a session, such as that
-// of a key, has nothing to wait for.
+// If this process ends the session, the context is cancelled at once. If another process
+// ends it, the context is cancelled within [RevocationBound] while [Manager.Run] or
+// [Manager.WatchRevocations] runs, and not at all without one of them. While the feed is
+// behind, contexts are left alone; it catches up. A session that falls idle cancels
+// nothing. For an identity without a session, such as that of a key, the context is
+// cancelled with ctx only.
 func (m *Manager) Watch(ctx context.Context, id Identity) (context.Context, context.CancelFunc) {
 	if id.SessionID == "" {
 		return context.WithCancel(ctx)
