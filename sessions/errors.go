@@ -128,7 +128,7 @@ func (s *sentinel) Error() string { return s.text }
 func (s *sentinel) Unwrap() error { return s.branch }
 
 func (s *sentinel) Is(target error) bool {
-	return s.also != nil && target == s.also //nolint:errorlint // errors.Is asks about this link only
+	return s.also != nil && target == s.also // errors.Is asks about this link only
 }
 
 func (*sentinel) ofSessions() {}

@@ -28,6 +28,7 @@ func ExampleConfig() {
 			fmt.Println("alarm:", e.Type, e.Session.UserID)
 		case sessions.EventRefused:
 			fmt.Println("refused:", e.Refusal)
+		default:
 		}
 	}
 	cfg.Rotation = sessions.StrictRotation()

@@ -61,7 +61,7 @@ func failureKind(err error) string {
 		call, _, _ = strings.Cut(text, ":") // as unavailable writes it
 	}
 	for {
-		if known, ok := err.(interface{ kind() string }); ok && known.kind() != "" { //nolint:errorlint // this link
+		if known, ok := err.(interface{ kind() string }); ok && known.kind() != "" {
 			return known.kind()
 		}
 		switch e := err.(type) { //nolint:errorlint // each link of the chain in turn

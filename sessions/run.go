@@ -69,24 +69,22 @@ func (m *Manager) Run(ctx context.Context) error {
 func (m *Manager) insist(
 	ctx context.Context, what string, pause time.Duration, do func(context.Context) error,
 ) error {
-	log := func(level slog.Level, message string, more ...slog.Attr) {
-		m.cfg.Logger.LogAttrs(ctx, level, message, append([]slog.Attr{slog.String("task", what)}, more...)...)
-	}
+	log, task := m.cfg.Logger, slog.String("task", what)
 	for failed := false; ; failed = true {
 		err := do(ctx)
 		switch {
 		case ctx.Err() != nil:
-			return nil
+			return nil //nolint:nilerr // err says only that ctx is done
 		case err == nil && failed:
-			log(slog.LevelInfo, "sessions: upkeep works again")
+			log.LogAttrs(ctx, slog.LevelInfo, "sessions: upkeep works again", task)
 			return nil
 		case err == nil:
 			return nil
 		case !errors.Is(err, ErrUnavailable):
-			log(slog.LevelError, "sessions: Run has ended", slog.Any("error", err))
+			log.LogAttrs(ctx, slog.LevelError, "sessions: Run has ended", task, slog.Any("error", err))
 			return err
 		case !failed:
-			log(slog.LevelError, "sessions: upkeep fails, and is tried again", slog.Any("error", err))
+			log.LogAttrs(ctx, slog.LevelError, "sessions: upkeep fails, will retry", task, slog.Any("error", err))
 		}
 		if !wait(ctx, pause) {
 			return nil

@@ -3,6 +3,7 @@ package sessions_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -34,7 +35,7 @@ func (r *replicas) run(t *testing.T) *running {
 }
 
 // returned returns what Run has returned, if it has.
-func (r *running) returned() (err error, ok bool) { //nolint:revive,staticcheck // as a map answers
+func (r *running) returned() (err error, ok bool) { //nolint:revive // as a map answers
 	synctest.Wait()
 	select {
 	case err := <-r.ended:
@@ -71,10 +72,8 @@ func (r *replicas) failing(methods ...sessionstest.Method) *atomic.Bool {
 		if len(methods) == 0 {
 			return errAway
 		}
-		for _, m := range methods {
-			if c.Method == m {
-				return errAway
-			}
+		if slices.Contains(methods, c.Method) {
+			return errAway
 		}
 		return nil
 	}
