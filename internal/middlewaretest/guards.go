@@ -205,7 +205,7 @@ func holdImpersonation(t *testing.T, w *httptest.ResponseRecorder, method string
 // The answers to a mistake in the wiring, which the developer must see.
 const (
 	noMiddleware = "None of Require, Optional and RequireServer has run before."
-	noMaxAge     = "RequireRecent needs a second at least."
+	noMaxAge     = "RequireRecent: maxAge must be a second or more."
 	noManager    = "RequireRecent needs a Manager, and NewContext, which this identity comes from, has " +
 		"none: put Require, Optional or RequireServer in front."
 	noPathValue = "The path value %s is not set: name the parameter of the route so, and if the router sets no path " +
