@@ -87,7 +87,12 @@ func (e executor) session(ctx context.Context) *gorm.DB {
 
 // Query implements [core.Executor].
 func (e executor) Query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	return e.session(ctx).Raw(query, args...).Rows()
+	rows, err := e.session(ctx).Raw(query, args...).Rows()
+	if err != nil && rows != nil { // a plug-in has added an error after the statement ran
+		err = errors.Join(err, rows.Close())
+		rows = nil
+	}
+	return rows, err
 }
 
 // Exec implements [core.Executor].

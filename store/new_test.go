@@ -404,6 +404,28 @@ func TestAnotherCallersContextIsNotOurs(t *testing.T) {
 	}
 }
 
+// TestAnErrorOfAPluginHoldsNoConnection has a plug-in of the host add an error after the
+// only connection has answered.
+func TestAnErrorOfAPluginHoldsNoConnection(t *testing.T) {
+	t.Parallel()
+	for _, d := range databases {
+		t.Run(d.name, func(t *testing.T) {
+			t.Parallel()
+			db := open(t, d.open(t))
+			st := migrated(t, db)
+			s := created(t, st, session("u"))
+			boom := errors.New("boom")
+			must(t, db.Callback().Row().After("gorm:row").Register("boom", func(db *gorm.DB) { _ = db.AddError(boom) }))
+			if _, err := st.Get(t.Context(), s.ID); !errors.Is(err, boom) {
+				t.Errorf("get: %v, want boom", err)
+			}
+			if n := pool(t, db).Stats().InUse; n != 0 {
+				t.Errorf("%d connections in use", n)
+			}
+		})
+	}
+}
+
 // TestADefaultTimeoutOfTheHandleIsNotTriedAgain holds the store to one attempt when GORM
 // itself ends a statement, because the database may have carried it out.
 func TestADefaultTimeoutOfTheHandleIsNotTriedAgain(t *testing.T) {

@@ -128,7 +128,7 @@ func (s *Store) In(tx *gorm.DB) *Store {
 //
 // goose, golang-migrate and Atlas read them as they are; see docs/stores.md. Each file
 // records its version in the table of the sessions' name with _migrations after it, in
-// which Migrate looks, so a host may change from one to the other. A released file never
+// which Migrate looks, so a host may change from its tool to Migrate. A released file never
 // changes, and the files do not depend on Config.AuditLog.
 func (s *Store) Migrations() fs.FS { return s.core.Migrations() }
 

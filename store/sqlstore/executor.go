@@ -45,8 +45,8 @@ func (p *pool) statement(ctx context.Context, query string) (*sql.Stmt, error) {
 	return s, nil
 }
 
-// once reports whether a statement is not worth preparing. What has no arguments is part of
-// a migration.
+// once reports whether a statement is not worth preparing. Without arguments, drivers need
+// one round trip for it anyway, and nearly all such statements are parts of migrations.
 func (p *pool) once(args []any) bool { return p.unprepared || len(args) == 0 }
 
 // Query implements [core.Executor].
