@@ -77,8 +77,8 @@ func (c Config) RequireServer(next http.Handler) http.Handler {
 	return c.wrap(sessions.NeedServer, next)
 }
 
-// ForbidImpersonation refuses requests of an impersonation with 403. Apply it after one of
-// the middlewares above: without one it refuses everything with 500.
+// ForbidImpersonation refuses requests of an impersonation with 403. Apply it after
+// Require, Optional or RequireServer: without one of them it refuses everything with 500.
 //
 //	mux.Handle("POST /password", require(middleware.ForbidImpersonation(password)))
 func ForbidImpersonation(next http.Handler) http.Handler {
@@ -86,8 +86,8 @@ func ForbidImpersonation(next http.Handler) http.Handler {
 }
 
 // ReadOnlyImpersonation lets requests of an impersonation pass if their method is safe
-// (RFC 9110, section 9.2.1), and refuses the others with 403. Apply it after one of the
-// middlewares above.
+// (RFC 9110, section 9.2.1), and refuses the others with 403. Apply it after Require,
+// Optional or RequireServer.
 func ReadOnlyImpersonation(next http.Handler) http.Handler {
 	return guard(next, func(r *http.Request) error { return sessions.GuardReadOnly(r.Context(), r.Method) })
 }

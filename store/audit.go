@@ -72,7 +72,7 @@ func (s *Store) Audit(ctx context.Context, q AuditQuery) ([]AuditEntry, error) {
 	return entries, nil
 }
 
-// Record adds an event to the audit log that changed no row, such as
+// Record adds to the audit log an event that changed no row, such as
 // [sessions.EventImpersonationRefused]. The store adds all other events itself, in the
 // transaction of the change, so do not record them again. Record replaces text that cannot
 // be stored by U+FFFD, since the request of a refused caller may hold anything. It returns

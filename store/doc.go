@@ -23,12 +23,12 @@
 //
 // WAL lets readers go on while somebody writes. The busy time-out lets a writer wait for
 // another process instead of failing. SQLite waits for all of it whatever the deadline of
-// the call, so it is 1 s at most; the store tries again by itself, within the deadline.
-// FULL is needed because mattn's build of SQLite makes NORMAL the default of WAL. With
-// NORMAL a power failure may take back a commit that was answered already, the end of a
-// session included. With _txlock=immediate the host's own transactions take the write lock
-// when they begin; one that reads first and writes later would otherwise fail at once if
-// another has written in between, and no time-out helps.
+// the call, so set it to 1 s at most. The store tries again by itself, within the
+// deadline. FULL is needed because mattn's build of SQLite makes NORMAL the default of
+// WAL. With NORMAL a power failure may take back a commit that was answered already, the
+// end of a session included. With _txlock=immediate the host's own transactions take the
+// write lock when they begin; one that reads first and writes later would otherwise fail
+// at once if another has written in between, and no time-out helps.
 //
 // One connection, because SQLite has one writer anyway: waiting for it in the pool is fair
 // and wakes at once, while SQLite's own waiting polls with growing pauses. With 32 writers

@@ -140,10 +140,11 @@ func (s *Store) Migrations() fs.FS { return s.core.Migrations() }
 // differences. A table of a later version is accepted unless a column is missing or
 // an INSERT must set one that this version does not know.
 //
-// What alters a table on Postgres waits at most 2 s at a time for the transactions that
-// use it, since everybody else waits meanwhile, and is tried again for 10 s. An index that
-// is missing on a table that is there is built concurrently, which blocks nobody but takes
-// its time and a second connection; other processes do not wait for it.
+// On Postgres, a statement that alters a table waits at most 2 s for the transactions that
+// use it, since everybody else waits meanwhile. Migrate tries it again for 10 s. If the
+// table exists and lacks an index, Migrate builds the index concurrently. That blocks
+// nobody, but it takes longer and needs a second connection. Other processes do not wait
+// for it.
 func (s *Store) Migrate(ctx context.Context) error { return s.core.Migrate(ctx) }
 
 // inspect returns the dialect of a handle and what is wrong with it.

@@ -63,8 +63,8 @@ func (c Config) Optional() echo.MiddlewareFunc { return c.middleware(sessions.Ne
 // RequireServer is [RequireServer] with the settings of c.
 func (c Config) RequireServer() echo.MiddlewareFunc { return c.middleware(sessions.NeedServer) }
 
-// ForbidImpersonation refuses requests of an impersonation with 403. Apply it after one of
-// the middlewares above: without one it refuses everything with 500.
+// ForbidImpersonation refuses requests of an impersonation with 403. Apply it after
+// Require, Optional or RequireServer: without one of them it refuses everything with 500.
 //
 //	e.POST("/password", password, echov5.Require(manager), echov5.ForbidImpersonation)
 func ForbidImpersonation(next echo.HandlerFunc) echo.HandlerFunc {
@@ -72,8 +72,8 @@ func ForbidImpersonation(next echo.HandlerFunc) echo.HandlerFunc {
 }
 
 // ReadOnlyImpersonation lets requests of an impersonation pass if their method is safe
-// (RFC 9110, section 9.2.1), and refuses the others with 403. Apply it after one of the
-// middlewares above.
+// (RFC 9110, section 9.2.1), and refuses the others with 403. Apply it after Require,
+// Optional or RequireServer.
 func ReadOnlyImpersonation(next echo.HandlerFunc) echo.HandlerFunc {
 	return guard(next, func(r *http.Request) error { return sessions.GuardReadOnly(r.Context(), r.Method) })
 }
@@ -181,7 +181,8 @@ type Router interface {
 
 // Mount registers every route of h with a router or a group, whose prefix may have
 // parameters of any name. The routes write their answers and refusals and return nil,
-// unless [WriteError] is set. Unknown paths and methods are left to the app.
+// unless the WriteError of the Manager's Config is [WriteError]. Unknown paths and
+// methods are left to the app.
 func Mount(router Router, h *sessions.Handler) {
 	for _, route := range h.Routes() {
 		path := strings.NewReplacer("{", ":", "}", "").Replace(route.Pattern)

@@ -1,5 +1,5 @@
 // Package sessionstest helps a host to test the code around its sessions without a
-// database, without waiting and without luck.
+// database and without waiting, and with the same result each time.
 //
 // Start with [New], which makes a whole Manager in memory. [SignIn] signs a user in with it,
 // or with the host's own Manager, and gives the test a client, a header, cookies or an

@@ -28,7 +28,7 @@ const (
 
 // Call is one call of a store's method.
 type Call struct {
-	// Method is which one.
+	// Method is the method that was called.
 	Method Method
 	// N counts the calls of that method on this [Faults], from 1.
 	N int

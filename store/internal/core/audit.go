@@ -68,7 +68,7 @@ func (s *Store) Audit(ctx context.Context, q AuditQuery) ([]AuditEntry, error) {
 	return entries, nil
 }
 
-// Record adds an event to the audit log that changed no row. It replaces text that cannot be stored
+// Record adds to the audit log an event that changed no row. It replaces text that cannot be stored
 // by U+FFFD.
 func (s *Store) Record(ctx context.Context, e sessions.Event) error {
 	if !s.cfg.AuditLog {
