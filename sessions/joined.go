@@ -8,6 +8,7 @@ import (
 // Joined creates and ends sessions inside a transaction of the host. It is made by [Manager.Join].
 type Joined struct {
 	m    *Manager // over the store of the transaction
+	host *Manager // the one that Join was called on
 	held *heldEffects
 }
 
@@ -34,7 +35,7 @@ func (m *Manager) Join(store Store) *Joined {
 	inside.cfg = m.host
 	inside.cfg.Store = store
 	inside.effects = held
-	return &Joined{m: &inside, held: held}
+	return &Joined{m: &inside, host: m, held: held}
 }
 
 // Create is [Manager.Create] inside the transaction.
@@ -55,7 +56,7 @@ func (j *Joined) EndMany(ctx context.Context, p EndManyParams) ([]Session, error
 // Committed sends the events of everything that was done inside the transaction, and makes this process refuse the
 // access tokens of the sessions that have ended. Call it after the transaction has been committed, and not if it
 // was rolled back. A second call does nothing.
-func (j *Joined) Committed(ctx context.Context) { j.m.notify(ctx, j.held.take()...) }
+func (j *Joined) Committed(ctx context.Context) { j.host.notify(ctx, j.held.take()...) }
 
 // effects decides when a write takes effect outside the database.
 type effects interface {

@@ -69,6 +69,23 @@ func TestAJoinedReplacesASession(t *testing.T) {
 	}
 }
 
+// After the commit nobody waits for the host's transaction any more, and nobody can cancel the events.
+func TestTheEventsOfACommitHaveATimeLimit(t *testing.T) {
+	t.Parallel()
+	limited := false
+	k := newKit(t, func(c *sessions.Config) {
+		c.OnEvent = func(ctx context.Context, _ sessions.Event) { _, limited = ctx.Deadline() }
+	})
+	joined := k.Join(k.Store)
+	if _, err := joined.Create(t.Context(), sessions.CreateParams{UserID: "alice"}); err != nil {
+		t.Fatal(err)
+	}
+	joined.Committed(t.Context())
+	if !limited {
+		t.Error("the hook had no time limit")
+	}
+}
+
 // In a transaction of the host the host decides.
 func TestAJoinedCallHasTheContextOfTheHostAlone(t *testing.T) {
 	t.Parallel()
