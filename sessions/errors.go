@@ -138,6 +138,13 @@ func unavailable(doing string, err error) error {
 	return fmt.Errorf("%w: %s: %w", ErrUnavailable, doing, &foreignError{err})
 }
 
+// isAnswer reports whether a hook has given one of its documented answers. A refused refresh is not one. It matches the
+// answer of the hook that caused it, and if a hook of another Manager passes it on, that hook has not answered.
+func isAnswer(err, answer error) bool {
+	return errors.Is(err, answer) &&
+		!errors.Is(err, errUserGone) && !errors.Is(err, errUserRefused) && !errors.Is(err, errNotAllowed)
+}
+
 // answered wraps an error of a hook that is one of its documented answers.
 func answered(answer, err error) error {
 	if err == answer { //nolint:errorlint // identity: there is nothing more to show

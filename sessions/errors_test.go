@@ -150,6 +150,7 @@ func TestWhatAHookWrapsIsNotOurAnswer(t *testing.T) {
 	causes["APIError"] = &sessions.APIError{Status: 403, Code: "FORBIDDEN", Message: "of another service"}
 	causes["ExpiredError"] = &sessions.ExpiredError{UserID: "bob"}
 	causes["AuthenticationTooOldError"] = &sessions.AuthenticationTooOldError{MaxAge: time.Minute}
+	maps.Copy(causes, refusalsByHosts(t))
 	own := map[string][]string{
 		"Users of alice":      {"ErrUserNotFound", "ErrUserDisabled"},
 		"Users of bob":        {"ErrUserNotFound", "ErrUserDisabled"},
@@ -210,6 +211,30 @@ func TestWhatAHookWrapsIsNotOurAnswer(t *testing.T) {
 			h.refresh(t, acting.RefreshToken)
 		})
 	}
+}
+
+// refusalsByHosts are refused refreshes of another Manager, which match the answer of its hook, too.
+func refusalsByHosts(t *testing.T) map[string]error {
+	t.Helper()
+	refused := map[string]error{}
+	for hook, answer := range map[string]error{
+		"Users of bob": sessions.ErrUserDisabled, "Users of bob ": sessions.ErrUserNotFound,
+		"MayImpersonate": sessions.ErrImpersonationNotAllowed,
+	} {
+		h := newHooks(t)
+		grant, err := h.Manager.Impersonate(t.Context(), h.SignIn(t, "alice").Identity(t),
+			sessions.CreateParams{UserID: "bob"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.set(strings.TrimSpace(hook), answer)
+		_, err = h.Refresh(t.Context(), grant.RefreshToken.Reveal(), sessions.Client{})
+		if !errors.Is(err, sessions.ErrRefused) {
+			t.Fatalf("%s answers %v: %v", hook, answer, err)
+		}
+		refused[err.Error()] = err
+	}
+	return refused
 }
 
 // calls makes every call that asks a hook, and ends no session that the test needs.

@@ -53,7 +53,7 @@ func (m *Manager) mayImpersonate(ctx context.Context, actor Identity, target Use
 	}
 	err = m.cfg.MayImpersonate(ctx, actor, target)
 	switch {
-	case errors.Is(err, ErrImpersonationNotAllowed):
+	case isAnswer(err, ErrImpersonationNotAllowed):
 		return answered(ErrImpersonationNotAllowed, err)
 	case err != nil:
 		return unavailable("Config.MayImpersonate", err)

@@ -101,9 +101,9 @@ var errOtherID = errors.New("Config.Users returned a User with another ID than t
 func (m *Manager) user(ctx context.Context, id string) (User, error) {
 	user, err := m.cfg.Users(ctx, id)
 	switch {
-	case errors.Is(err, ErrUserNotFound):
+	case isAnswer(err, ErrUserNotFound):
 		return User{}, answered(ErrUserNotFound, err)
-	case errors.Is(err, ErrUserDisabled):
+	case isAnswer(err, ErrUserDisabled):
 		return User{}, answered(ErrUserDisabled, err)
 	case err != nil:
 		return User{}, unavailable("look up the user", err)
