@@ -122,24 +122,31 @@ func (m *Manager) otherCredentials(r *http.Request) (present bool, err error) {
 // how else a request may name its caller.
 func (m *Manager) explain(err error) error {
 	var expired *ExpiredError
-	switch isStack := m.cfg.ProjectID != ""; {
-	case errors.As(err, &expired):
-		e := NewAPIError(expired)
-		e.cause = err
-		e.Details = map[string]any{"expired_at_millis": expired.ExpiredAt.UnixMilli(), "user_id": expired.UserID}
-		if isStack { // the SDK needs them
-			e.Details["project_id"], e.Details["refresh_token_id"] = m.cfg.ProjectID, expired.SessionID
-		} else {
-			e.Details["session_id"] = expired.SessionID
-		}
-		return e
-	case isStack && errors.Is(err, ErrNoCredentials):
-		e := NewAPIError(err)
-		e.Message = "Credentials are required: a server key or an access token as Authorization: Bearer, or an " +
-			"access type."
-		return e
+	if !errors.As(err, &expired) {
+		return m.explainNobody(err)
 	}
-	return err
+	e := NewAPIError(expired)
+	e.cause = err
+	e.Details = map[string]any{"expired_at_millis": expired.ExpiredAt.UnixMilli(), "user_id": expired.UserID}
+	if m.cfg.ProjectID != "" { // the SDK needs them
+		e.Details["project_id"], e.Details["refresh_token_id"] = m.cfg.ProjectID, expired.SessionID
+	} else {
+		e.Details["session_id"] = expired.SessionID
+	}
+	return e
+}
+
+// explainNobody says, with a project, how else a request may name its caller.
+func (m *Manager) explainNobody(err error) error {
+	var api *APIError // one that exists already may be the host's, and says what it has to
+	if m.cfg.ProjectID == "" || !errors.Is(err, ErrNoCredentials) || errors.As(err, &api) {
+		return err
+	}
+	if api = NewAPIError(err); api.Code == codeAccessTypeRequired {
+		api.Message = "Credentials are required: a server key or an access token as Authorization: Bearer, or an " +
+			"access type."
+	}
+	return api
 }
 
 // bearerIdentity reads Authorization (RFC 6750, section 2.1). The prefix distinguishes the kinds of

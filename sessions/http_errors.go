@@ -272,6 +272,7 @@ func WriteError(w http.ResponseWriter, r *http.Request, err error) {
 func (m *Manager) WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	if m != nil {
 		r = m.heard(r)
+		err = m.explainNobody(err)
 		err = m.logRequest(r, err, slog.String("request_id", requestID(w.Header())))
 	}
 	if m == nil || m.cfg.WriteError == nil {

@@ -2,14 +2,46 @@ package sessions_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sessile-go/sessile/sessions"
 )
+
+// With a project every refusal of nobody names access types, as the published SDK expects.
+func TestOnlyWithAProjectARefusalNamesAccessTypes(t *testing.T) {
+	t.Parallel()
+	for project, want := range map[string]bool{"7d3f0c5e-9a0b-4c1d-8e2f-3a4b5c6d7e8f": true, "": false} {
+		m := newKit(t, func(c *sessions.Config) { c.ProjectID, c.Audience = project, "my-app" }).Manager
+		for name, refuse := range map[string]func(http.ResponseWriter, *http.Request){
+			"the API": sessions.NewHandler(m).Current().ServeHTTP,
+			"the host": func(w http.ResponseWriter, r *http.Request) {
+				m.WriteError(w, r, fmt.Errorf("list: %w", sessions.ErrNoCredentials))
+			},
+			"step-up after Optional": func(w http.ResponseWriter, r *http.Request) {
+				ctx, err := m.Admit(w, r, sessions.NeedNothing, sessions.Stateless)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err = sessions.GuardRecent(ctx, time.Minute); !errors.Is(err, sessions.ErrNoCredentials) {
+					t.Errorf("step-up: %v", err)
+				}
+				sessions.WriteError(w, r, err)
+			},
+		} {
+			w := httptest.NewRecorder()
+			refuse(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil))
+			if named := strings.Contains(w.Body.String(), "access type"); w.Code != 401 || named != want {
+				t.Errorf("project %q, %s: %d %s", project, name, w.Code, w.Body)
+			}
+		}
+	}
+}
 
 func TestWriteGrantAnswersAsTheEndpointsDo(t *testing.T) {
 	t.Parallel()

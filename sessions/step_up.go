@@ -39,7 +39,7 @@ func GuardRecent(ctx context.Context, maxAge time.Duration) error {
 	case maxAge < time.Second:
 		return miswired("RequireRecent: maxAge must be a second or more.")
 	case !a.id.HasUser():
-		return ErrNoCredentials
+		return a.m.explainNobody(ErrNoCredentials)
 	case a.id.Impersonation:
 		return fmt.Errorf("%w: it cannot authenticate", ErrImpersonationNotAllowed)
 	case a.m.now().Sub(a.id.AuthTime) > maxAge:
