@@ -147,9 +147,9 @@ type Config struct {
 	// MaxSessionTTL is the longest life that create may request. Defaults to 367 days.
 	MaxSessionTTL time.Duration
 
-	// IdleTimeout ends sessions that were not refreshed for so long. It must be longer than
-	// AccessTokenTTL and Rotation.Overlap together, or no client could refresh in time.
-	// Defaults to 90 days; [NoIdleTimeout] switches it off.
+	// IdleTimeout ends sessions that were not refreshed for this long. It must be longer
+	// than AccessTokenTTL and Rotation.Overlap together, or no client could refresh in
+	// time. Defaults to 90 days; [NoIdleTimeout] switches it off.
 	IdleTimeout time.Duration
 
 	// MayImpersonate decides whether a user may impersonate another one. It returns nil to

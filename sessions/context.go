@@ -16,8 +16,8 @@ type admitted struct {
 }
 
 // NewContext returns a context that carries id, for tests of handlers that call
-// [FromContext] or [GuardImpersonation]. It has no [Manager], which [GuardRecent] needs;
-// the middlewares carry one.
+// [FromContext] or [GuardImpersonation]. The context has no [Manager], which
+// [GuardRecent] needs. Those of the middlewares have one.
 func NewContext(ctx context.Context, id Identity) context.Context {
 	return context.WithValue(ctx, admittedKey{}, admitted{id: id})
 }

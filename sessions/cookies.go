@@ -143,10 +143,10 @@ var errNoCookieMode = miswired("Config.Cookies is not enabled.")
 
 // SetCookies puts the tokens of a grant into cookies on the answer, after sign-in, [Manager.Redeem]
 // or [Manager.Reauthenticate]. It replaces cookies that are set on w already, and keeps the answer
-// out of caches. An impersonation's cookies go next to the user's own. The grant of an ordinary
-// session also clears the cookies of an impersonation. Neither that impersonation nor the session
-// that this browser had before ends with it. Call SetCookies before the answer's header is written:
-// later it has no effect, and reports no error.
+// out of caches. An impersonation's cookies go next to those of the browser's own session. The
+// grant of an ordinary session also clears the cookies of an impersonation. Neither that
+// impersonation nor the session that this browser had before ends with it. Call SetCookies before
+// the answer's header is written: later it has no effect, and reports no error.
 //
 // Put [http.CrossOriginProtection] in front of the sign-in. It has no cookie yet that could guard
 // it, and another site could sign a visitor in as the attacker.
@@ -190,8 +190,9 @@ func (c *cookieMode) pairOf(impersonation bool) cookiePair {
 	return c.own
 }
 
-// ClearCookies removes all our cookies from the browser: the user's own and those of an
-// impersonation. It ends no session. If cookie mode is off, it does nothing.
+// ClearCookies removes all our cookies from the browser: those of its own session and
+// those of an impersonation. It ends no session. If cookie mode is off, it does
+// nothing.
 func (m *Manager) ClearCookies(w http.ResponseWriter) {
 	if c := m.cookies; c != nil {
 		c.clear(w, c.own)
@@ -200,7 +201,7 @@ func (m *Manager) ClearCookies(w http.ResponseWriter) {
 }
 
 // ClearImpersonationCookies removes an impersonation's cookies alone, so that the browser is back
-// in the user's own session.
+// in its own session.
 func (m *Manager) ClearImpersonationCookies(w http.ResponseWriter) {
 	if c := m.cookies; c != nil {
 		c.clear(w, c.acting)

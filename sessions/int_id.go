@@ -24,8 +24,8 @@ func IntID[T integer](id T) string {
 //
 //	Users: sessions.IntUsers(findUser), // func(ctx context.Context, id int64) (sessions.User, error)
 //
-// It returns [ErrUserNotFound] for every text that is not the spelling of [IntID]. With "007"
-// and "+7" as further ids of the user 7, [Manager.EndMany] for "7" would leave their sessions
+// It returns [ErrUserNotFound] for every text that is not the spelling of [IntID]. If "007"
+// and "+7" were also ids of the user 7, [Manager.EndMany] for "7" would leave their sessions
 // alive. The User that find returns needs no ID; if it has one, that is kept.
 func IntUsers[T integer](
 	find func(ctx context.Context, id T) (User, error),

@@ -169,7 +169,7 @@ type EndParams struct {
 type EndManyParams struct {
 	// UserID is required.
 	UserID string
-	// ExceptID is left alone, if it is set.
+	// ExceptID, if it is set, is the session to keep.
 	ExceptID string
 	// Now becomes EndedAt. Sessions that have expired by then are left alone. The Manager
 	// sets it.

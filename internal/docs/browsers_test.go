@@ -44,7 +44,7 @@ func site(manager *sessions.Manager) http.Handler {
 		w.Header().Set("Clear-Site-Data", `"cache"`) // or the back button shows the last page again
 		_, err := manager.SignOutBrowser(w, r)       // clears the cookies, also those of a session that is over
 		if errors.Is(err, sessions.ErrCrossOrigin) || errors.Is(err, sessions.ErrUnavailable) {
-			manager.WriteError(w, r, err) // nothing was ended
+			manager.WriteError(w, r, err) // the session may still be live
 			return
 		}
 		http.Redirect(w, r, "/", http.StatusSeeOther)

@@ -24,15 +24,15 @@ func staff(ctx context.Context, userID string) (isAdministrator bool, err error)
 // mayImpersonate is sessions.Config.MayImpersonate: administrators may act as anybody but
 // another administrator.
 func mayImpersonate(ctx context.Context, actor sessions.Identity, target sessions.User) error {
-	acting, err := staff(ctx, actor.UserID)
+	actorIsStaff, err := staff(ctx, actor.UserID)
 	if err != nil {
 		return err // unknown: the answer is 503
 	}
-	acted, err := staff(ctx, target.ID)
+	targetIsStaff, err := staff(ctx, target.ID)
 	if err != nil {
 		return err
 	}
-	if !acting || acted {
+	if !actorIsStaff || targetIsStaff {
 		return sessions.ErrImpersonationNotAllowed
 	}
 	return nil

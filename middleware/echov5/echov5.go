@@ -115,7 +115,7 @@ func (c Config) middleware(need sessions.Need) echo.MiddlewareFunc {
 	}
 }
 
-// Error turns an error of package sessions, or an [*sessions.APIError] of the app, into
+// Error turns an error of package sessions, or a [*sessions.APIError] of the app, into
 // one for Echo's HTTPErrorHandler, and sets its headers on the answer, such as the Bearer
 // challenge. A handler returns it:
 //

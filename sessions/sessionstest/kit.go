@@ -24,7 +24,7 @@ type Kit struct {
 	// Store keeps its sessions.
 	Store *Store
 	// Faults wraps Store and lets everything pass, unless the test sets its Before or After.
-	// Calls of a [sessions.Joined] do not pass it.
+	// Calls of a [sessions.Joined] do not go through it.
 	Faults *Faults
 
 	mu     sync.Mutex
