@@ -54,7 +54,7 @@ type Config struct {
 	// Store keeps the sessions. Required.
 	Store Store
 
-	// StoreTimeout limits each call of the store or of a hook, from 100 ms to 1 min. A
+	// StoreTimeout limits each call to the store or to a hook, from 100 ms to 1 min. A
 	// call that takes longer fails with [ErrUnavailable]. A read also ends with the
 	// caller's context. A write begins only if that context is live, and then only
 	// StoreTimeout stops it and everything that belongs to it, so that no session ends
@@ -363,7 +363,7 @@ func (c Config) validateNames(f *configFaults) {
 		case former == "" || !validText(former, 255):
 			f.add(field, "must be 1 to 255 bytes without control or format characters")
 		case slices.Contains(c.audiences()[:i+1], former):
-			f.add(field, "is Config.Audience, or there twice")
+			f.add(field, "is Config.Audience, or is given twice")
 		}
 	}
 	for i, key := range c.ClientKeys {

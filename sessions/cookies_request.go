@@ -234,7 +234,7 @@ func (m *Manager) refreshByCookie(w http.ResponseWriter, r *http.Request) (Grant
 // token has run out sends nothing to end, and the session lives on.
 //
 // Errors: [ErrCrossOrigin], and then nothing has happened; [ErrNoCredentials], [ErrNotFound],
-// [ErrMalformed] if the cookies name nothing to end; an [*APIError] for cookies that are there
+// [ErrMalformed] if the cookies name nothing to end; an [*APIError] for a cookie that is sent
 // twice; [ErrUnavailable], after which the session may still be live; another one if cookie mode is
 // off.
 func (m *Manager) SignOutBrowser(w http.ResponseWriter, r *http.Request) (Session, error) {

@@ -24,7 +24,8 @@ const (
 	EventRecovered EventType = "recovered"
 	EventAhead     EventType = "ahead"
 	// EventRefused: a refresh token or a hand-off code was good, but no tokens were given, because the user is disabled
-	// or a hook has failed; see [Event.Refusal]. The session goes on. There are at most 10 a minute of a disabled user.
+	// or a hook has failed; see [Event.Refusal]. The session goes on. There are at most 10 a minute from each process
+	// for each disabled user.
 	EventRefused EventType = "refused"
 	// EventReplay and EventRecoveryLimit: a refresh has ended the session.
 	EventReplay        EventType = "replay"

@@ -139,7 +139,7 @@ func (m *Manager) grant(ctx context.Context, s Session, user User, counter int64
 }
 
 // Refresh exchanges a refresh token for new tokens; docs/refresh.md explains the protocol. The client stores the
-// grant's refresh token in place of the one that it had. A client that keeps its first token goes on working, unless
+// grant's refresh token in place of the one that it had. A client that keeps its first token keeps working, unless
 // [Rotation.MaxRecoveries] forbids it.
 //
 // Errors: the leaves of [ErrRefused], after which the user must sign in again; [ErrUnavailable], after which the client

@@ -1,5 +1,5 @@
 // Package store keeps sessions in SQLite or Postgres, through the *gorm.DB that the
-// host app has already. It implements [sessions.Store]. Package sqlstore does the same
+// host app already has. It implements [sessions.Store]. Package sqlstore does the same
 // on a *sql.DB, for hosts without GORM.
 //
 // Start with [New], which does no I/O, and call [Store.Migrate] before the first

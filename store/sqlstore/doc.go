@@ -1,5 +1,5 @@
 // Package sqlstore keeps sessions in SQLite or Postgres, through the [database/sql] pool
-// that the host app has already. It is package store for hosts without GORM: it runs the
+// that the host app already has. It is package store for hosts without GORM: it runs the
 // same statements on the same tables, and links neither GORM nor a driver.
 //
 //	pool, err := sql.Open("postgres", "postgres://app@db.internal/app")
