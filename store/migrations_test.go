@@ -233,6 +233,48 @@ func TestReplicasOfALaterVersionMigrateAtOnce(t *testing.T) {
 	}
 }
 
+// TestAMigrationThatFailsChangesNothing has the last statement of the last of several files
+// fail.
+func TestAMigrationThatFailsChangesNothing(t *testing.T) {
+	t.Parallel()
+	for _, d := range databases {
+		t.Run(d.name, func(t *testing.T) {
+			t.Parallel()
+			db := open(t, d.open(t))
+			st := migrated(t, db)
+			recorded, built := versions(t, db), indexes(t, db)
+			files := later(t, st, d.name)
+			broken := fstest.MapFS{}
+			for _, name := range names(t, files) {
+				text, err := fs.ReadFile(files, name)
+				must(t, err)
+				broken[name] = &fstest.MapFile{Data: text}
+			}
+			last := broken[slices.Max(names(t, files))]
+			last.Data = append(last.Data, "INSERT INTO nowhere VALUES (1);\n"...)
+
+			err := st.MigrateFiles(t.Context(), broken)
+			if err == nil || !strings.Contains(err.Error(), "nowhere") {
+				t.Errorf("got %v, want the error of the last statement", err)
+			}
+			if got := versions(t, db); !slices.Equal(got, recorded) {
+				t.Errorf("recorded %v, want %v", got, recorded)
+			}
+			if got := indexes(t, db); !slices.Equal(got, built) {
+				t.Errorf("indexes %q, want %q", got, built)
+			}
+			if db.Migrator().HasColumn(store.DefaultTable, "label") {
+				t.Error("the column of an earlier file is there")
+			}
+			life(t, st)
+			must(t, st.MigrateFiles(t.Context(), files))
+			if got := versions(t, db); len(got) <= len(recorded) {
+				t.Errorf("recorded %v afterwards", got)
+			}
+		})
+	}
+}
+
 // TestAnOlderVersionSaysWhatItCannotWorkWith has a column renamed that it needs.
 func TestAnOlderVersionSaysWhatItCannotWorkWith(t *testing.T) {
 	t.Parallel()
