@@ -38,7 +38,10 @@ type answer struct {
 }
 
 // New makes a Kit with the users "alice" and "bob". It applies the changes to the Config
-// before it makes the Manager. If the Config is refused, t fails.
+// before it makes the Manager. If the Config is refused, t fails. The Config has a
+// [sessions.Config.ProjectID], which adds claims and details for Stack Auth's clients.
+// For the answers of a host without such clients, set Audience and clear ProjectID in a
+// change.
 func New(t testing.TB, change ...func(*sessions.Config)) *Kit {
 	t.Helper()
 	k := &Kit{
