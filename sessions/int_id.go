@@ -33,7 +33,12 @@ func IntUsers[T integer](
 	return func(ctx context.Context, userID string) (User, error) {
 		n, err := strconv.ParseInt(userID, 10, 64)
 		id := T(n)
-		if err != nil || int64(id) != n || IntID(id) != userID {
+		if err != nil {
+			var u uint64
+			u, err = strconv.ParseUint(userID, 10, 64)
+			id = T(u)
+		}
+		if err != nil || IntID(id) != userID { // a T that cannot hold the number has another spelling
 			return User{}, ErrUserNotFound
 		}
 		user, err := find(ctx, id)

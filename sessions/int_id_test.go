@@ -86,7 +86,17 @@ func TestOnlyTheCanonicalSpellingIsAnIntegerID(t *testing.T) {
 			t.Errorf("%q: asked for %d, answered %v", text, asked, err)
 		}
 	}
-	unsigned := sessions.IntUsers(func(context.Context, uint64) (sessions.User, error) { return sessions.User{}, nil })
+	var held uint64
+	unsigned := sessions.IntUsers(func(_ context.Context, id uint64) (sessions.User, error) {
+		held = id
+		return sessions.User{}, nil
+	})
+	for _, id := range []uint64{math.MaxInt64, math.MaxInt64 + 1, math.MaxUint64} {
+		text := sessions.IntID(id)
+		if user, err := unsigned(t.Context(), text); err != nil || held != id || user.ID != text {
+			t.Errorf("%d: asked for %d, answered %q, %v", id, held, user.ID, err)
+		}
+	}
 	if _, err := unsigned(t.Context(), "-1"); !errors.Is(err, sessions.ErrUserNotFound) {
 		t.Errorf("-1 as an unsigned id: %v", err)
 	}
