@@ -65,12 +65,12 @@
 //
 // # For authors of middleware
 //
-// The packages below middleware are made of what is exported here. [Manager.Admit] decides
-// who may pass by a [Need] and a [Revocation], and refreshes cookies; [Manager.Authenticate]
-// only decides. [GuardImpersonation], [GuardReadOnly] and [GuardRecent] decide about a
-// request that has passed. [NewAPIError] and [APIError.SetHeader] make the refusal, and
-// [WriteError] writes it. [Handler.Routes] lists the routes for a router of another kind.
-// [NewContext] serves tests of handlers.
+// The middleware packages use only what is exported here. [Manager.Admit] decides who may
+// pass by a [Need] and a [Revocation], and refreshes cookies; [Manager.Authenticate] only
+// decides. [GuardImpersonation], [GuardReadOnly] and [GuardRecent] decide about a request
+// that has passed. [NewAPIError] and [APIError.SetHeader] make the refusal, and [WriteError]
+// writes it. [Handler.Routes] lists the routes for a router of another kind. [NewContext]
+// serves tests of handlers.
 //
 // # For authors of stores
 //

@@ -28,8 +28,8 @@ func StrictRotation() Rotation { return Rotation{Overlap: NoOverlap, MaxRecoveri
 type RefreshState struct {
 	// Current is the counter of the newest refresh token.
 	Current int64
-	// Parent is the counter of the token that bought the newest one. Before the first
-	// refresh it is 0, which is never issued.
+	// Parent is the counter of the token that was exchanged for the newest one.
+	// Before the first refresh it is 0, which is never issued.
 	Parent int64
 	// AnsweredAt is when the newest token was last given out.
 	AnsweredAt time.Time
