@@ -233,6 +233,29 @@ func TestReplicasOfALaterVersionMigrateAtOnce(t *testing.T) {
 	}
 }
 
+// TestALaterVersionMigratesFirst has an older version find an empty database, and a later
+// one migrate it before the older one has the lock.
+func TestALaterVersionMigratesFirst(t *testing.T) {
+	t.Parallel()
+	dialector := postgres.Open(pgtest.DSN(t))
+	db, other := open(t, dialector), open(t, dialector)
+	older, newer := newStore(t, db, store.Config{}), newStore(t, other, store.Config{})
+	var want []string
+	var once sync.Once
+	must(t, db.Callback().Raw().Before("gorm:raw").Register("meanwhile", func(*gorm.DB) {
+		once.Do(func() {
+			if err := newer.MigrateFiles(t.Context(), later(t, newer, "postgres")); err != nil {
+				t.Error(err)
+			}
+			want = indexes(t, other)
+		})
+	}))
+	must(t, older.Migrate(t.Context()))
+	if got := indexes(t, db); len(want) == 0 || !slices.Equal(got, want) {
+		t.Errorf("the older version leaves the indexes %q, want %q", got, want)
+	}
+}
+
 // TestAMigrationThatFailsChangesNothing has the last statement of the last of several files
 // fail.
 func TestAMigrationThatFailsChangesNothing(t *testing.T) {

@@ -35,6 +35,10 @@ func (s *Store) MigrateFiles(ctx context.Context, files fs.FS) error {
 		if err := s.apply(ctx, pending); err != nil {
 			return err
 		}
+		// Another process may have run more of them meanwhile.
+		if recorded, err = s.recorded(ctx); err != nil {
+			return err
+		}
 	}
 	if latest := all[len(all)-1].version; slices.ContainsFunc(recorded, func(v int64) bool { return v > latest }) {
 		// A later version of the package may have dropped an index.
